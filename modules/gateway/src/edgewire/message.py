@@ -1,0 +1,110 @@
+"""What travels: messages, who sent them, where they go, and what became of them.
+
+A message is an `Envelope` and a body. A device repeats its topic, so envelopes repeat: one object may serve many
+messages, and whatever is computed from an envelope alone can be kept per envelope.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NewType
+
+DeviceId = NewType("DeviceId", str)
+ModuleId = NewType("ModuleId", str)
+
+Properties = Mapping[str, str | None]
+"""Application properties, names as sent; None is a key that came without a value."""
+
+SystemProperties = Mapping[str, str]
+"""System properties by the names routes use: contentType, contentEncoding, messageId, cid, outputName, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A device, or a module on a device."""
+
+    device: DeviceId
+    module: ModuleId | None = None
+
+    def __str__(self) -> str:
+        return self.device if self.module is None else f"{self.device}/{self.module}"
+
+
+def identity(device: str, module: str | None = None) -> Identity:
+    """The identity with these ids, for callers that hold plain text."""
+    return Identity(DeviceId(device), None if module is None else ModuleId(module))
+
+
+class MessageSource(Enum):
+    """What kind of message it is; the value is the first segment of the path that FROM matches."""
+
+    TELEMETRY = "messages"
+    TWIN_CHANGE = "twinChangeNotifications"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """All of a message but its body.
+
+    `system` always holds connectionDeviceId, and connectionModuleId for a module; whoever builds an envelope sets
+    them from the authenticated sender, never from what the peer wrote.
+    """
+
+    sender: Identity
+    properties: Properties
+    system: SystemProperties
+    source: MessageSource = MessageSource.TELEMETRY
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An envelope and its body, the bytes as the device sent them."""
+
+    envelope: Envelope
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a route sends: the cloud, or a module's input on this edge device."""
+
+    module: ModuleId | None = None
+    input: str | None = None
+
+    def __str__(self) -> str:
+        return "$upstream" if self.module is None else f"/modules/{self.module}/inputs/{self.input}"
+
+
+UPSTREAM: Final = Endpoint()
+
+
+def module_input(module: str, input_name: str) -> Endpoint:
+    """The endpoint of `BrokeredEndpoint("/modules/<module>/inputs/<input_name>")`."""
+    return Endpoint(ModuleId(module), input_name)
+
+
+DEFAULT_PRIORITY: Final = 2_000_000_000
+"""A route without a priority comes after all routes with one (edgeHub's own number)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One place a message must go, how urgently, and until when.
+
+    `priority`: 0 first … 9, or DEFAULT_PRIORITY. `time_to_live_s`: None for no limit.
+    """
+
+    endpoint: Endpoint
+    priority: int = DEFAULT_PRIORITY
+    time_to_live_s: int | None = None
+
+
+class Outcome(Enum):
+    """What became of a message that was handed on."""
+
+    ACCEPTED = "accepted"
+    """The next one has it and answers for it."""
+    REJECTED = "rejected"
+    """It will never be taken; sending it again is of no use."""
+    RELEASED = "released"
+    """It was not taken now; send it again later."""
