@@ -1,0 +1,37 @@
+# Two commands do everything: `make run` and `make test`. Both set up what they need first and say so.
+PYTHON := .venv/bin/python
+SOURCES := modules/gateway/src standin/src certs/src tests tools
+
+.DEFAULT_GOAL := help
+.PHONY: help setup peers run test check format lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## make .venv with the locked packages
+	@tools/setup
+
+peers: setup ## install the programs of others that the tests run against
+	@tools/peers
+
+run: setup ## stand-in, gateway and three boards; watch messages being routed and arriving
+	@$(PYTHON) tools/demo.py
+
+test: peers ## all tests, with real clients
+	@$(PYTHON) -m pytest -q
+
+check: setup ## format, lint, types, docs
+	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/ruff check $(SOURCES)
+	@.venv/bin/mypy
+	@$(PYTHON) -m pytest -q tests/project
+
+format: setup ## rewrite the sources in the house's format
+	@.venv/bin/ruff format $(SOURCES)
+	@.venv/bin/ruff check --fix $(SOURCES)
+
+lock: setup ## resolve the dependencies again, for every platform
+	@tools/lock
+
+clean: ## remove what was installed and generated here
+	rm -rf .venv build run .mypy_cache .ruff_cache .pytest_cache .hypothesis
