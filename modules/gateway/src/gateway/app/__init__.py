@@ -1,1 +1,4 @@
-"""Under construction."""
+"""Wires the rooms together: settings, start, life, stop.
+
+Entry points: `settings.read_environment`, `document.read_settings`, `run.run`.
+"""

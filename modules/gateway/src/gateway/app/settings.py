@@ -1,0 +1,263 @@
+"""The one table of settings that belong to the container: names, types, units, defaults, help.
+
+The environment is read by it, `gateway run --help` and docs/settings.md are made from it. What an operator tunes in the
+deployment (routes, store limits) is not here but in the settings document: `gateway.app.document`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+
+class ConfigError(Exception):
+    """The operator's environment does not work; the text says what to change."""
+
+
+class Kind(Enum):
+    """How a value is written."""
+
+    TEXT = "text"
+    PATH = "path"
+    PORT = "port"
+    COUNT = "count"
+    SECONDS = "seconds"
+    SWITCH = "on or off"
+    CHOICE = "one of"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row: `name` is the environment variable, `default` is written as in the environment."""
+
+    name: str
+    kind: Kind
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+    least: int = 0
+
+
+def _setting(name: str, kind: Kind, default: str, text: str, *, least: int = 0, choices: str = "") -> Setting:
+    return Setting(name=name, kind=kind, default=default, help=text, least=least, choices=tuple(choices.split()))
+
+
+SETTINGS: Final = (
+    _setting(
+        "GATEWAY_DATA_DIR",
+        Kind.PATH,
+        "/data",
+        "folder of everything that must survive: devices.json, store/, sessions.db, settings.json",
+    ),
+    _setting("GATEWAY_ADDRESS", Kind.TEXT, "0.0.0.0", "address the listeners for devices bind to"),  # noqa: S104 — a gateway listens for the site's devices
+    _setting("GATEWAY_MQTT_PORT", Kind.PORT, "8883", "MQTT over TLS; 0 switches it off"),
+    _setting("GATEWAY_WEBSOCKET_PORT", Kind.PORT, "443", "MQTT over WebSocket over TLS; 0 switches it off"),
+    _setting(
+        "GATEWAY_HOST_NAME",
+        Kind.TEXT,
+        "",
+        "the name devices dial; subject of the server certificate (default: EdgeDeviceHostName, which IoT Edge sets)",
+    ),
+    _setting(
+        "GATEWAY_CERTIFICATE_FILE",
+        Kind.PATH,
+        "",
+        "server certificate chain, PEM, leaf first (default: issued by the workload API and renewed in time)",
+    ),
+    _setting("GATEWAY_KEY_FILE", Kind.PATH, "", "key of GATEWAY_CERTIFICATE_FILE, PEM"),
+    _setting(
+        "GATEWAY_TRUST_BUNDLE_FILE",
+        Kind.PATH,
+        "",
+        "CA certificates for devices with CA-signed certificates, PEM (default: the workload API's trust bundle)",
+    ),
+    _setting(
+        "GATEWAY_CLIENT_CERTIFICATES",
+        Kind.SWITCH,
+        "on",
+        "ask devices for a certificate; off saves about 10 kB per connection where all of them use tokens",
+    ),
+    _setting(
+        "GATEWAY_HUB_NAME",
+        Kind.TEXT,
+        "",
+        "the IoT Hub host name in user names and tokens of devices (default: IOTEDGE_IOTHUBHOSTNAME)",
+    ),
+    _setting("GATEWAY_TOKEN_SKEW_S", Kind.SECONDS, "300", "how long after its expiry a token is still taken"),
+    _setting("GATEWAY_MAX_CONNECTIONS", Kind.COUNT, "5000", "device connections at once; more are refused", least=1),
+    _setting(
+        "GATEWAY_SETTINGS_FILE",
+        Kind.PATH,
+        "",
+        "settings document read instead of the module twin, and read again when it changes",
+    ),
+    _setting(
+        "GATEWAY_UPSTREAM",
+        Kind.CHOICE,
+        "auto",
+        "edgehub: send as the module; none: keep everything here; auto: edgehub where the IOTEDGE_ variables are set",
+        choices="auto edgehub none",
+    ),
+    _setting(
+        "GATEWAY_UPSTREAM_WINDOW",
+        Kind.COUNT,
+        "64",
+        "messages on their way upstream at once, not yet acknowledged",
+        least=1,
+    ),
+    _setting(
+        "GATEWAY_UPSTREAM_STALL_S",
+        Kind.SECONDS,
+        "60",
+        "a link that acknowledges nothing for so long while messages wait is torn down and built anew",
+        least=1,
+    ),
+    _setting(
+        "GATEWAY_METRICS_ADDRESS",
+        Kind.TEXT,
+        "127.0.0.1",
+        "address of the page with the counters, /metrics in Prometheus' form",
+    ),
+    _setting("GATEWAY_METRICS_PORT", Kind.PORT, "9600", "port of that page; 0 switches it off"),
+    _setting(
+        "GATEWAY_LOG_LEVEL", Kind.CHOICE, "info", "quietest line that is written", choices="debug info warning error"
+    ),
+    _setting("GATEWAY_LOG_FORMAT", Kind.CHOICE, "human", "form of log lines", choices="human json"),
+)
+
+_BY_NAME: Final[Mapping[str, Setting]] = MappingProxyType({setting.name: setting for setting in SETTINGS})
+_SWITCH: Final[Mapping[str, bool]] = MappingProxyType(
+    {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+)
+_SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "GATEWAY_HOST_NAME": ("EdgeDeviceHostName", "EDGEDEVICEHOSTNAME"),
+        "GATEWAY_HUB_NAME": ("IOTEDGE_IOTHUBHOSTNAME",),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The settings of one start, checked."""
+
+    data_dir: Path
+    address: str
+    mqtt_port: int
+    websocket_port: int
+    host_name: str
+    certificate_file: Path | None
+    key_file: Path | None
+    trust_bundle_file: Path | None
+    client_certificates: bool
+    hub_name: str
+    token_skew_s: int
+    max_connections: int
+    settings_file: Path | None
+    upstream: str
+    upstream_window: int
+    upstream_stall_s: int
+    metrics_address: str
+    metrics_port: int
+    log_level: str
+    log_format: str
+
+
+def read_environment(environ: Mapping[str, str]) -> Environment:
+    """The settings in `environ`. Raises ConfigError with all that is wrong, and what to do about each."""
+    reader = _Reader(environ)
+    certificate, key = reader.file("GATEWAY_CERTIFICATE_FILE"), reader.file("GATEWAY_KEY_FILE")
+    if (certificate is None) != (key is None):
+        reader.problems.append(
+            "GATEWAY_CERTIFICATE_FILE and GATEWAY_KEY_FILE belong together: set both, or neither for a certificate "
+            "from the workload API"
+        )
+    environment = Environment(
+        data_dir=Path(reader.text("GATEWAY_DATA_DIR")),
+        address=reader.text("GATEWAY_ADDRESS"),
+        mqtt_port=reader.number("GATEWAY_MQTT_PORT"),
+        websocket_port=reader.number("GATEWAY_WEBSOCKET_PORT"),
+        host_name=reader.text("GATEWAY_HOST_NAME"),
+        certificate_file=certificate,
+        key_file=key,
+        trust_bundle_file=reader.file("GATEWAY_TRUST_BUNDLE_FILE"),
+        client_certificates=reader.switch("GATEWAY_CLIENT_CERTIFICATES"),
+        hub_name=reader.text("GATEWAY_HUB_NAME"),
+        token_skew_s=reader.number("GATEWAY_TOKEN_SKEW_S"),
+        max_connections=reader.number("GATEWAY_MAX_CONNECTIONS"),
+        settings_file=reader.file("GATEWAY_SETTINGS_FILE"),
+        upstream=reader.choice("GATEWAY_UPSTREAM"),
+        upstream_window=reader.number("GATEWAY_UPSTREAM_WINDOW"),
+        upstream_stall_s=reader.number("GATEWAY_UPSTREAM_STALL_S"),
+        metrics_address=reader.text("GATEWAY_METRICS_ADDRESS"),
+        metrics_port=reader.number("GATEWAY_METRICS_PORT"),
+        log_level=reader.choice("GATEWAY_LOG_LEVEL"),
+        log_format=reader.choice("GATEWAY_LOG_FORMAT"),
+    )
+    reader.find_unknown_names()
+    if reader.problems:
+        raise ConfigError("\n".join(reader.problems))
+    return environment
+
+
+class _Reader:
+    """Reads values by the table, and collects what is wrong instead of stopping at the first."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        """The value as it stands, or of a name that IoT Edge sets, or the default."""
+        for candidate in (name, *_SYNONYMS.get(name, ())):
+            if self._environ.get(candidate):
+                return self._environ[candidate]
+        return _BY_NAME[name].default
+
+    def file(self, name: str) -> Path | None:
+        """The path of a file, None if unset."""
+        value = self.text(name)
+        return Path(value) if value else None
+
+    def number(self, name: str) -> int:
+        """A whole number in the range of its kind."""
+        row, value = _BY_NAME[name], self.text(name)
+        most = 65_535 if row.kind is Kind.PORT else 1_000_000_000
+        if value.isascii() and value.isdigit() and row.least <= int(value) <= most:
+            return int(value)
+        self.problems.append(
+            f"{name} is '{value}': it must be a whole number ({row.kind.value}) from {row.least} to {most}. "
+            f"Correct it, or unset it for the default of {row.default}"
+        )
+        return int(row.default)
+
+    def switch(self, name: str) -> bool:
+        """On or off."""
+        row, value = _BY_NAME[name], self.text(name)
+        if value.lower() not in _SWITCH:
+            self.problems.append(f"{name} is '{value}': write on or off, or unset it for the default of {row.default}")
+        return _SWITCH.get(value.lower(), row.default == "on")
+
+    def choice(self, name: str) -> str:
+        """One of the row's words."""
+        row, value = _BY_NAME[name], self.text(name)
+        if value in row.choices:
+            return value
+        self.problems.append(
+            f"{name} is '{value}': it must be one of {', '.join(row.choices)}{_near(value, row.choices)}"
+        )
+        return row.default
+
+    def find_unknown_names(self) -> None:
+        """A mistyped name must not be ignored in silence."""
+        for name in sorted(self._environ):
+            if name.startswith("GATEWAY_") and name not in _BY_NAME:
+                self.problems.append(f"{name} is no setting of the gateway{_near(name, tuple(_BY_NAME))}")
+
+
+def _near(word: str, known: tuple[str, ...]) -> str:
+    match = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {match[0]}?" if match else ""

@@ -1,0 +1,63 @@
+"""Device to cloud: route each message, keep what a route wants, and answer when the disk has it."""
+
+from collections.abc import Callable, Sequence
+
+from edgewire.message import Message
+from gateway.observe.dispatch import MessagesNotKept, MessagesReceived, MessagesUnrouted, NotKept
+from gateway.observe.events import Event
+from gateway.observe.tap import Routed, Tap
+from gateway.routing.table import Table
+from gateway.store.log import AppendResult, Store
+
+Answer = Callable[[AppendResult], None]
+
+
+class Ingress:
+    """Where every head hands in what devices sent.
+
+    Counts are plain numbers, reported once a second by `report`: an event per message would cost more than the message.
+    """
+
+    def __init__(self, table: Table, store: Store, tap: Tap, emit: Callable[[Event], None]) -> None:
+        self._table = table
+        self._store = store
+        self._tap = tap
+        self._emit = emit
+        self._received = 0
+        self._unrouted = 0
+
+    def use(self, table: Table) -> None:
+        """Route by `table` from the next message on; what is in the store keeps its destinations."""
+        self._table = table
+
+    def accept(self, messages: Sequence[Message], answer: Answer) -> None:
+        """Route and store `messages`; `answer` is called once, when the disk has all of them or none is kept."""
+        match = self._table.match
+        batch = []
+        for message in messages:
+            decision = match(message)
+            if not decision.deliveries:
+                self._unrouted += 1
+            if self._tap.watchers:
+                self._tap.show(Routed(message, decision.routes, decision.deliveries))
+            batch.append((message, decision.deliveries))
+        self._received += len(batch)
+        self._store.append(batch, self._counted(len(batch), answer))
+
+    def report(self) -> None:
+        """Emit what was counted since the last call."""
+        received, self._received = self._received, 0
+        unrouted, self._unrouted = self._unrouted, 0
+        if received:
+            self._emit(MessagesReceived(received))
+        if unrouted:
+            self._emit(MessagesUnrouted(unrouted))
+
+    def _counted(self, count: int, answer: Answer) -> Answer:
+        def on_result(result: AppendResult) -> None:
+            if result is not AppendResult.DURABLE:
+                reason = NotKept.STORE_FULL if result is AppendResult.FULL else NotKept.STORE_FAILED
+                self._emit(MessagesNotKept(reason, count))
+            answer(result)
+
+        return on_result

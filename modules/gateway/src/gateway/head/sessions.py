@@ -1,0 +1,152 @@
+"""Sessions that outlive a connection: who subscribed to what, kept on disk.
+
+A change is answered after the disk has it, so that "session present" is never said of subscriptions that a power cut
+took away. Changes of many devices share one commit, made by one thread. Where the disk is full, devices are answered
+all the same: a subscription that lives only in memory is worth more to them than none. The change is written later.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from edgewire.message import Identity, identity
+from gateway.observe.events import Event
+from gateway.observe.head import SessionsNotStored
+
+MAX_SESSIONS: Final = 20_000
+"""Sessions kept at most; the one unused for longest goes first. Without a bound, made-up client ids fill the disk."""
+
+Subscriptions = Mapping[str, int]
+"""Topic filter to granted quality of service."""
+
+Changes = list[tuple[Identity, tuple[dict[str, int], float | None] | None]]
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS session (
+    device TEXT NOT NULL, module TEXT NOT NULL, subscriptions TEXT NOT NULL, expires_at REAL,
+    PRIMARY KEY (device, module)
+) WITHOUT ROWID
+"""
+
+
+class SessionStore:
+    """The stored sessions; reads come from memory, writes are committed in groups.
+
+    Use it from the event loop's thread. `saved` callbacks run there too, after the commit. An expiry is in seconds
+    since 1970, None for a session that waits for ever.
+    """
+
+    def __init__(self, path: Path, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._sessions: dict[Identity, tuple[dict[str, int], float | None]] = {}
+        self._changed: set[Identity] = set()
+        self._waiting: list[Callable[[], None]] = []
+        self._commit: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-sessions")
+        self._database = self._thread.submit(_open, path).result()
+        for device, module, text, expires_at in self._thread.submit(_read, self._database).result():
+            self._sessions[identity(device, module or None)] = (json.loads(text), expires_at)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def find(self, who: Identity, now: float) -> dict[str, int] | None:
+        """The subscriptions of the stored session of `who`; None if there is none or it has expired."""
+        subscriptions, expires_at = self._sessions.get(who, (None, None))
+        if subscriptions is None or (expires_at is not None and expires_at <= now):
+            return None
+        return dict(subscriptions)
+
+    def save(
+        self, who: Identity, subscriptions: Subscriptions, expires_at: float | None, saved: Callable[[], None]
+    ) -> None:
+        """Keep this session of `who`; `saved` is called when the disk has it."""
+        self._sessions.pop(who, None)
+        self._sessions[who] = (dict(subscriptions), expires_at)
+        self._changed.add(who)
+        while len(self._sessions) > MAX_SESSIONS:
+            oldest = next(iter(self._sessions))
+            del self._sessions[oldest]
+            self._changed.add(oldest)
+        self._waiting.append(saved)
+        self._commit_soon()
+
+    def forget(self, who: Identity, saved: Callable[[], None]) -> None:
+        """Drop the session of `who`; `saved` is called when the disk knows."""
+        if self._sessions.pop(who, None) is not None:
+            self._changed.add(who)
+        self._waiting.append(saved)
+        self._commit_soon()
+
+    def close(self) -> None:
+        """Write what is not written, and end the thread."""
+        if self._commit is not None:
+            self._commit.result()
+        self._thread.submit(_write, self._database, self._take_changes()).result()
+        self._thread.submit(self._database.close).result()
+        self._thread.shutdown()
+
+    def _commit_soon(self) -> None:
+        if self._commit is None:
+            loop = asyncio.get_running_loop()
+            waiting, self._waiting = self._waiting, []
+            changes = self._take_changes()
+            self._commit = self._thread.submit(_write, self._database, changes)
+            self._commit.add_done_callback(
+                lambda commit: loop.call_soon_threadsafe(self._on_committed, commit, changes, waiting)
+            )
+
+    def _take_changes(self) -> Changes:
+        changed, self._changed = self._changed, set()
+        return [(who, self._sessions.get(who)) for who in changed]
+
+    def _on_committed(self, commit: Future[None], changes: Changes, waiting: list[Callable[[], None]]) -> None:
+        self._commit = None
+        error = commit.exception()
+        if error is not None:
+            self._changed.update(who for who, _ in changes)
+            self._emit(SessionsNotStored(count=len(changes), error=str(error)))
+        for saved in waiting:
+            saved()
+        if self._waiting:
+            self._commit_soon()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    path.chmod(0o600)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")  # NORMAL loses commits on power loss in WAL mode
+    database.execute(SCHEMA)
+    return database
+
+
+def _read(database: sqlite3.Connection) -> list[tuple[str, str, str, float | None]]:
+    return database.execute("SELECT device, module, subscriptions, expires_at FROM session").fetchall()
+
+
+def _write(database: sqlite3.Connection, changes: Changes) -> None:
+    database.execute("BEGIN")
+    try:
+        for who, session in changes:
+            _write_one(database, (who.device, who.module or ""), session)
+        database.execute("COMMIT")
+    except sqlite3.Error:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _write_one(
+    database: sqlite3.Connection, key: tuple[str, str], session: tuple[dict[str, int], float | None] | None
+) -> None:
+    if session is None:
+        database.execute("DELETE FROM session WHERE device = ? AND module = ?", key)
+        return
+    subscriptions, expires_at = session
+    row = (*key, json.dumps(subscriptions), expires_at)
+    database.execute("INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?)", row)

@@ -1,0 +1,152 @@
+"""Events of the heads: who came, who was refused, what was refused of those who came."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from gateway.observe.events import Event, Level
+
+
+class Leaving(Enum):
+    """How a connection of a device ended."""
+
+    GOODBYE = "goodbye"
+    LOST = "lost"
+    SILENT = "keep_alive_timeout"
+    PROTOCOL_ERROR = "protocol_error"
+    REFUSED_MESSAGE = "refused_message"
+    TAKEN_OVER = "taken_over"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 — a reason, no secret
+    CREDENTIALS_CHANGED = "credentials_changed"
+    SHUTDOWN = "shutdown"
+
+
+class RefusedMessage(Enum):
+    """Why a message of an authenticated device was refused."""
+
+    FOREIGN_DEVICE = "foreign_device"
+    UNKNOWN_TOPIC = "unknown_topic"
+    MALFORMED_PROPERTIES = "malformed_properties"
+    TOO_LARGE = "too_large"
+    STORE_FULL = "store_full"
+    STORE_FAILED = "store_failed"
+
+
+class ClosedBeforeLogin(Enum):
+    """Why a connection ended before anybody had said who it is."""
+
+    TLS = "tls"
+    NOT_OUR_PROTOCOL = "not_our_protocol"
+    TOO_MANY = "too_many_connections"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConnected(Event):
+    """A device or module logged in."""
+
+    METRIC: ClassVar[str] = "gateway_connected_devices_total"
+
+    identity: str
+    address: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"'{self.identity}' connected from {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDisconnected(Event):
+    """A connection of a device or module ended."""
+
+    METRIC: ClassVar[str] = "gateway_disconnected_devices_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    identity: str
+    reason: Leaving
+    detail: str = ""
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        detail = f": {self.detail}" if self.detail else ""
+        return f"'{self.identity}' disconnected ({self.reason.value.replace('_', ' ')}){detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused(Event):
+    """A message was refused; it was not acknowledged."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_refused_messages_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    identity: str
+    reason: RefusedMessage
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"a message of '{self.identity}' was refused, not acknowledged: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeStateIgnored(Event):
+    """A broker's bridge announced itself on $SYS/broker/connection/…; acknowledged and dropped, it is no telemetry."""
+
+    METRIC: ClassVar[str] = "gateway_ignored_bridge_states_total"
+
+    identity: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"'{self.identity}' is a broker's bridge and announced its state; that is no telemetry and was dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRefused(Event):
+    """A connection ended before a login."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_refused_connections_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    reason: ClosedBeforeLogin
+    address: str
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"a connection from {self.address} was closed before its login: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCrashed(Event):
+    """Our own fault in one connection; that connection was ended, the others were not disturbed."""
+
+    LEVEL: ClassVar[Level] = Level.ERROR
+    METRIC: ClassVar[str] = "gateway_crashed_connections_total"
+
+    address: str
+    error: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"a fault of ours ended one connection from {self.address}: {self.error}. Please report this"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsNotStored(Event):
+    """Subscriptions of devices could not be written; they live in memory and are written with the next change."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_unstored_sessions_total"
+
+    count: int
+    error: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"the subscriptions of {self.count} sessions could not be written ({self.error}): they hold until the "
+            "gateway restarts and are written with the next change. Check the space in the data folder"
+        )

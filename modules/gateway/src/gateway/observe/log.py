@@ -1,0 +1,79 @@
+"""Log lines made of events, for people or for programs, never more than a reader can take."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from gateway.observe.events import Event, Level
+
+LINES_PER_PERIOD: Final = 20
+"""Lines of one event class in one period; a flood of refusals must not fill an SD card."""
+
+PERIOD_S: Final = 10.0
+
+_RANK: Final[Mapping[Level, int]] = MappingProxyType({Level.DEBUG: 0, Level.INFO: 1, Level.WARNING: 2, Level.ERROR: 3})
+
+
+class Log:
+    """Writes one line per event at or above `level`, and counts instead of writing once a class is too loud.
+
+    `write` takes a line without its end; `clock` gives seconds since 1970.
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], clock: Callable[[], float], *, level: Level, as_json: bool = False
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._rank = _RANK[level]
+        self._line = _json_line if as_json else _human_line
+        self._periods: dict[type[Event], tuple[float, int]] = {}
+
+    def write_event(self, event: Event) -> None:
+        """Write `event`, unless it is too quiet or its class has been too loud in this period."""
+        kind = type(event)
+        if _RANK[kind.LEVEL] < self._rank:
+            return
+        now = self._clock()
+        started, written = self._periods.get(kind, (now, 0))
+        if not started <= now < started + PERIOD_S:
+            self._say_what_was_held_back(kind, written, now)
+            started, written = now, 0
+        self._periods[kind] = (started, written + 1)
+        if written < LINES_PER_PERIOD:
+            self._write(self._line(now, kind.LEVEL, event.sentence(), event))
+
+    def _say_what_was_held_back(self, kind: type[Event], written: int, now: float) -> None:
+        held_back = written - LINES_PER_PERIOD
+        if held_back > 0:
+            sentence = f"{held_back} more of the same kind ({kind.__name__}) were counted but not written"
+            self._write(self._line(now, kind.LEVEL, sentence, None))
+
+
+def clean(text: str) -> str:
+    """`text` in one printable line: control characters and line ends escaped, so no peer can forge a log line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _human_line(now: float, level: Level, sentence: str, _event: Event | None) -> str:
+    return f"{_time(now)} {level.value.upper():7} {clean(sentence)}"
+
+
+def _json_line(now: float, level: Level, sentence: str, event: Event | None) -> str:
+    row: dict[str, object] = {"time": _time(now), "level": level.value, "message": clean(sentence)}
+    if event is not None:
+        row["event"] = type(event).__name__
+        row.update({field.name: _plain(getattr(event, field.name)) for field in fields(event)})
+    return json.dumps(row, default=str)
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _time(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

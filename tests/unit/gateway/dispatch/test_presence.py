@@ -1,0 +1,38 @@
+from edgewire.message import identity
+from gateway.dispatch.presence import Ending, Presence
+
+DEVICE = identity("d1")
+
+
+class RecordedLink:
+    def __init__(self) -> None:
+        self.ended: list[Ending] = []
+
+    def end(self, why: Ending) -> None:
+        self.ended.append(why)
+
+
+def test_the_newest_link_of_an_identity_wins() -> None:
+    presence, old, new = Presence(), RecordedLink(), RecordedLink()
+    presence.enter(DEVICE, old)
+    presence.enter(DEVICE, new)
+    assert (old.ended, new.ended) == ([Ending.TAKEN_OVER], [])
+    assert len(presence) == 1
+
+
+def test_a_link_that_was_taken_over_does_not_remove_its_successor() -> None:
+    presence, old, new = Presence(), RecordedLink(), RecordedLink()
+    presence.enter(DEVICE, old)
+    presence.enter(DEVICE, new)
+    presence.leave(DEVICE, old)
+    assert DEVICE in presence
+    presence.leave(DEVICE, new)
+    assert DEVICE not in presence
+
+
+def test_identities_are_ended_with_the_reason_and_absent_ones_are_passed_over() -> None:
+    presence, link = Presence(), RecordedLink()
+    presence.enter(DEVICE, link)
+    assert presence.end([DEVICE, identity("absent")], Ending.CREDENTIALS_CHANGED) == 1
+    assert link.ended == [Ending.CREDENTIALS_CHANGED]
+    assert presence.identities() == ()

@@ -1,0 +1,103 @@
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from edgewire.message import identity
+from gateway.head import sessions
+from gateway.head.sessions import SessionStore
+from gateway.observe.events import Event
+from gateway.observe.head import SessionsNotStored
+
+DEVICE = identity("d1")
+C2D = "devices/d1/messages/devicebound/#"
+
+
+async def saved(store: SessionStore, who: str, subscriptions: dict[str, int], expires_at: float | None = None) -> None:
+    done = asyncio.Event()
+    store.save(identity(who), subscriptions, expires_at, done.set)
+    async with asyncio.timeout(5):
+        await done.wait()
+
+
+def no_event(event: Event) -> None:
+    raise AssertionError(event)
+
+
+async def test_a_session_survives_a_restart(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    await saved(store, "d1", {C2D: 1})
+    store.close()
+    again = SessionStore(tmp_path / "sessions.db", no_event)
+    assert again.find(DEVICE, now=0) == {C2D: 1}
+    again.close()
+
+
+async def test_what_was_answered_is_on_disk_before_any_close(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    await saved(store, "d1", {C2D: 1})
+    rows = sqlite3.connect(tmp_path / "sessions.db").execute("SELECT device, subscriptions FROM session").fetchall()
+    assert rows == [("d1", f'{{"{C2D}": 1}}')]
+    store.close()
+
+
+async def test_a_forgotten_session_stays_forgotten_after_a_restart(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    await saved(store, "d1", {C2D: 1})
+    done = asyncio.Event()
+    store.forget(DEVICE, done.set)
+    assert store.find(DEVICE, now=0) is None
+    await done.wait()
+    store.close()
+    again = SessionStore(tmp_path / "sessions.db", no_event)
+    assert again.find(DEVICE, now=0) is None
+    again.close()
+
+
+async def test_an_expired_session_is_not_found(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    await saved(store, "d1", {}, expires_at=100.0)
+    assert store.find(DEVICE, now=99) == {}
+    assert store.find(DEVICE, now=100) is None
+    store.close()
+
+
+async def test_changes_of_many_devices_are_all_written_and_all_answered(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    await asyncio.gather(*(saved(store, f"d{number}", {C2D: 1}) for number in range(200)))
+    store.close()
+    again = SessionStore(tmp_path / "sessions.db", no_event)
+    assert len(again) == 200
+    again.close()
+
+
+async def test_the_session_unused_for_longest_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 2)
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    for who in ("d1", "d2", "d1", "d3"):
+        await saved(store, who, {})
+    assert store.find(identity("d2"), now=0) is None
+    assert store.find(DEVICE, now=0) == {}
+    store.close()
+
+
+async def test_a_write_that_fails_is_told_answered_and_made_good_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    store = SessionStore(tmp_path / "sessions.db", events.append)
+    write = sessions._write
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sessions, "_write", fail)
+    await saved(store, "d1", {C2D: 1})
+    assert events == [SessionsNotStored(1, "database or disk is full")]
+    monkeypatch.setattr(sessions, "_write", write)
+    await saved(store, "d2", {})
+    store.close()
+    again = SessionStore(tmp_path / "sessions.db", no_event)
+    assert again.find(DEVICE, now=0) == {C2D: 1}
+    again.close()

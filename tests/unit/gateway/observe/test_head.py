@@ -1,0 +1,12 @@
+"""The rules for all event classes stand in test_events.py; here, what the sentences of this room must not leave out."""
+
+from gateway.observe.head import DeviceDisconnected, Leaving, SessionsNotStored
+
+
+def test_a_disconnection_says_who_and_why() -> None:
+    assert DeviceDisconnected("d1", Leaving.SILENT).sentence() == "'d1' disconnected (keep alive timeout)"
+    assert DeviceDisconnected("d1", Leaving.LOST, "reset").sentence() == "'d1' disconnected (lost): reset"
+
+
+def test_unwritten_subscriptions_say_what_to_check() -> None:
+    assert "Check the space" in SessionsNotStored(2, "disk full").sentence()

@@ -1,0 +1,66 @@
+import json
+
+from gateway.observe.dispatch import MessagesNotKept, MessagesReceived, NotKept
+from gateway.observe.events import Level
+from gateway.observe.head import MessageRefused, RefusedMessage
+from gateway.observe.log import LINES_PER_PERIOD, PERIOD_S, Log
+
+
+class Clock:
+    now = 1_900_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_line_for_people_says_when_how_loud_and_what() -> None:
+    lines: list[str] = []
+    Log(lines.append, Clock(), level=Level.INFO).write_event(MessagesNotKept(NotKept.STORE_FULL, 2))
+    assert lines[0].startswith("2030-03-17T17:46:40.000Z WARNING 2 messages were not acknowledged: store full.")
+
+
+def test_a_line_for_programs_is_json_with_the_fields() -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
+    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 2))
+    row = json.loads(lines[0])
+    assert (row["level"], row["event"], row["reason"], row["count"]) == ("warning", "MessagesNotKept", "store_full", 2)
+
+
+def test_events_below_the_level_are_not_written() -> None:
+    lines: list[str] = []
+    Log(lines.append, Clock(), level=Level.INFO).write_event(MessagesReceived(1))
+    assert lines == []
+
+
+def test_a_flood_of_one_kind_is_counted_instead_of_written() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    log = Log(lines.append, clock, level=Level.INFO)
+    for _ in range(LINES_PER_PERIOD + 30):
+        log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+    assert len(lines) == LINES_PER_PERIOD
+    clock.now += PERIOD_S
+    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+    assert "30 more of the same kind (MessagesNotKept)" in lines[-2]
+    assert len(lines) == LINES_PER_PERIOD + 2
+
+
+def test_a_clock_that_jumps_back_does_not_silence_the_log() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    log = Log(lines.append, clock, level=Level.INFO)
+    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+    clock.now -= 3600
+    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+    assert len(lines) == 2
+
+
+def test_a_peer_cannot_forge_a_line_or_colour_the_terminal() -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO)
+    log.write_event(MessageRefused("dev", RefusedMessage.UNKNOWN_TOPIC, "topic 'a\r\nERROR forged \x1b[31m'"))
+    assert len(lines) == 1
+    assert "\n" not in lines[0]
+    assert "\x1b" not in lines[0]
+    assert r"a\r\nERROR forged \x1b[31m" in lines[0]
