@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test check format lock clean
+.PHONY: help setup peers run test check format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,11 +24,15 @@ check: setup ## format, lint, types, docs
 	@.venv/bin/ruff format --check $(SOURCES)
 	@.venv/bin/ruff check $(SOURCES)
 	@.venv/bin/mypy
+	@$(PYTHON) tools/generate_docs.py --check
 	@$(PYTHON) -m pytest -q tests/project
 
 format: setup ## rewrite the sources in the house's format
 	@.venv/bin/ruff format $(SOURCES)
 	@.venv/bin/ruff check --fix $(SOURCES)
+
+docs: setup ## write the generated pages again
+	@$(PYTHON) tools/generate_docs.py
 
 lock: setup ## resolve the dependencies again, for every platform
 	@tools/lock
