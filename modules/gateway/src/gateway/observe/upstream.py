@@ -1,0 +1,200 @@
+"""Events of the way upstream: links, what was forwarded, what was not, direct methods."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from gateway.observe.events import Event, Level
+
+
+class EndpointKind(Enum):
+    """Where messages go, without the names that operators choose."""
+
+    UPSTREAM = "upstream"
+    MODULE = "module"
+
+
+class LinkFault(Enum):
+    """Why a link could not be built, or was lost."""
+
+    UNREACHABLE = "unreachable"
+    """No route, refused, or the name is unknown."""
+    TIMED_OUT = "timed_out"
+    """The other end took the connection, or the request, and said nothing."""
+    CREDENTIALS = "credentials"
+    """It refused our identity."""
+    CERTIFICATE = "certificate"
+    """Its certificate is not signed by the trust bundle, or is for another name."""
+    ENVIRONMENT = "environment"
+    """What IoT Edge gives to a module is missing here."""
+    DROPPED = "dropped"
+    """It was up, and the other end closed it."""
+    STALLED = "stalled"
+    """It was up, and nothing was acknowledged for too long."""
+    SEND_FAILED = "send_failed"
+    """It was up, and did not take a message."""
+    OTHER = "other"
+
+
+class MethodResult(Enum):
+    """How a call of a direct method ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp(Event):
+    """The link to edgeHub, or to the hub, stands."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_upstream_connects_total"
+
+    took_s: float
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"connected upstream after {self.took_s:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost(Event):
+    """The link stood and does not any more. What was in flight is sent again."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_upstream_drops_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("fault",)
+
+    fault: LinkFault
+    reason: str
+    in_flight: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"link upstream lost: {self.reason}. {self.in_flight} messages in flight will be sent again"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTryFailed(Event):
+    """A try to connect failed; the next one comes after a back-off."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_upstream_failed_connects_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("fault",)
+
+    fault: LinkFault
+    reason: str
+    failures: int
+    delay_s: float
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"cannot connect upstream (try {self.failures}): {self.reason}. Next try in {self.delay_s:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRenewed(Event):
+    """The link was closed and built anew with nothing in flight, because its token comes to its end."""
+
+    METRIC: ClassVar[str] = "gateway_upstream_renewals_total"
+
+    in_flight: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"link upstream renewed before its token expires, with {self.in_flight} messages in flight"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAbandoned(Event):
+    """The SDK did not shut a link down in time. Its threads are left to themselves and a new link is built."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_upstream_abandoned_links_total"
+
+    waited_s: float
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"the SDK did not shut down its link within {self.waited_s:.0f} s; it is left to itself and a new one is "
+            "built. Nothing is lost; if this comes often, please report it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesForwarded(Event):
+    """Messages that the other end has acknowledged."""
+
+    METRIC: ClassVar[str] = "gateway_forwarded_messages_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("endpoint_kind",)
+
+    endpoint_kind: EndpointKind
+    endpoint: str
+    count: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"{self.count} messages forwarded to {self.endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRejected(Event):
+    """A message that the other end will never take. It leaves the store."""
+
+    LEVEL: ClassVar[Level] = Level.ERROR
+    METRIC: ClassVar[str] = "gateway_rejected_messages_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("endpoint_kind",)
+
+    endpoint_kind: EndpointKind
+    endpoint: str
+    entry_id: str
+    sender: str
+    reason: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"message {self.entry_id} of '{self.sender}' to {self.endpoint} is lost: {self.reason}. "
+            "Sending it again would end the same way, so it leaves the store"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingPaused(Event):
+    """An endpoint did not take messages; its forwarder waits, and then resumes from the lowest unacknowledged."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_forwarding_pauses_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("endpoint_kind",)
+
+    endpoint_kind: EndpointKind
+    endpoint: str
+    reason: str
+    released: int
+    delay_s: float
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"{self.endpoint} did not take {self.released} messages: {self.reason}. They stay in the store and are "
+            f"sent again in {self.delay_s:.1f} s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCalled(Event):
+    """Someone called a direct method of the gateway."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_called_methods_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("result",)
+
+    result: MethodResult
+    name: str
+    status: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"direct method '{self.name}' called: {self.result.value}, status {self.status}"

@@ -1,0 +1,195 @@
+"""Moves the backlog of one endpoint through a proxy: a window in flight, in order, settled when acknowledged."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from edgewire.message import Endpoint, Outcome
+from edgewire.transport.backoff import Backoff
+from gateway.observe.events import Event
+from gateway.observe.upstream import EndpointKind, ForwardingPaused, MessageRejected, MessagesForwarded
+from gateway.upstream.proxy import CloudProxy, Entry, Sent
+
+E = TypeVar("E", bound=Entry)
+
+DEFAULT_MESSAGES: Final = 64
+"""Measured against the stand-in: 64 reaches what azure-iot-device can do (docs/performance.md)."""
+DEFAULT_BYTES: Final = 4 * 1024 * 1024
+"""What a window may hold in memory: sixteen of the largest messages."""
+
+
+class Backlog(Protocol[E]):
+    """What a forwarder needs of the store's reader of one endpoint."""
+
+    def take(self, max_messages: int, max_bytes: int) -> list[E]:
+        """The next unsent entries, most urgent first, in order inside a priority."""
+        ...
+
+    def settle(self, entries: Sequence[E]) -> None:
+        """These are done."""
+
+    def release(self) -> None:
+        """Forget what was taken and is not settled: the next take starts at the lowest unsettled."""
+
+    async def wait(self) -> None:
+        """Return when `take` may give something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How much may be in flight at once."""
+
+    max_messages: int = DEFAULT_MESSAGES
+    max_bytes: int = DEFAULT_BYTES
+
+
+class Forwarder(Generic[E]):
+    """The forwarder of one endpoint: `run` it in a task of its own, so that no endpoint waits for another.
+
+    The window is small against a backlog, and every free place in it goes to the most urgent entry: so an urgent
+    message waits for at most one window of less urgent ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: Endpoint,
+        backlog: Backlog[E],
+        proxy: CloudProxy,
+        emit: Callable[[Event], None],
+        window: Window = Window(),
+        backoff: Backoff | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._endpoint = endpoint
+        self._kind = EndpointKind.UPSTREAM if endpoint.module is None else EndpointKind.MODULE
+        self._backlog = backlog
+        self._proxy = proxy
+        self._emit = emit
+        self._window = window
+        self._backoff = backoff or Backoff()
+        self._sleep = sleep
+        self._in_flight = 0
+        self._bytes_in_flight = 0
+        self._finished: list[tuple[E, Sent]] = []
+        self._stopping = False
+        self._wake = asyncio.Event()
+        self._hungry = asyncio.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """Messages handed to the proxy and not yet finished."""
+        return self._in_flight
+
+    def stop(self) -> None:
+        """Take nothing more; `run` returns when what is in flight has finished."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Forward until `stop` or cancellation; what is not settled then stays in the store."""
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(self._notice_backlog(), name=f"backlog of {self._endpoint}")
+            try:
+                await self._forward()
+            finally:
+                watch.cancel()
+                self._finish()
+                self._backlog.release()
+
+    async def _forward(self) -> None:
+        self._hungry.set()
+        while not self._stopping:
+            await self._next_wake()
+            released = self._finish()
+            if released:
+                await self._pause(released)
+            else:
+                self._fill()
+        while self._in_flight:
+            await self._next_wake()
+            self._finish()
+
+    def _fill(self) -> None:
+        """Take and send until the window is full or the backlog is empty."""
+        room = self._window.max_messages - self._in_flight
+        room_bytes = self._window.max_bytes - self._bytes_in_flight
+        if self._stopping or room <= 0 or room_bytes <= 0:
+            return
+        entries = self._backlog.take(room, room_bytes)
+        for entry in entries:
+            self._send(entry)
+        if len(entries) < room and (entries or not self._in_flight):
+            # Nothing taken while something is in flight: the next entry may be too large for the room that is left.
+            # Asking again at once would spin; the next acknowledgement makes room.
+            self._hungry.set()
+
+    def _send(self, entry: E) -> None:
+        size = len(entry.message.body)
+        self._in_flight += 1
+        self._bytes_in_flight += size
+
+        def finished(future: asyncio.Future[Sent]) -> None:
+            self._in_flight -= 1
+            self._bytes_in_flight -= size
+            sent = Sent(Outcome.RELEASED, "cancelled") if future.cancelled() else future.result()
+            self._finished.append((entry, sent))
+            self._wake.set()
+
+        self._proxy.send(entry, self._endpoint).add_done_callback(finished)
+
+    async def _next_wake(self) -> None:
+        await self._wake.wait()
+        self._wake.clear()
+
+    async def _notice_backlog(self) -> None:
+        """Wake the loop when there is something to send and a link to send it on, but only when the loop asks."""
+        while True:
+            await self._hungry.wait()
+            self._hungry.clear()
+            await self._backlog.wait()
+            await self._proxy.connected()
+            self._wake.set()
+
+    def _finish(self) -> list[Sent]:
+        """Settle what is done, and give what was released."""
+        finished, self._finished = self._finished, []
+        accepted = [entry for entry, sent in finished if sent.outcome is Outcome.ACCEPTED]
+        rejected = [(entry, sent.reason) for entry, sent in finished if sent.outcome is Outcome.REJECTED]
+        for entry, reason in rejected:
+            self._emit(
+                MessageRejected(
+                    endpoint_kind=self._kind,
+                    endpoint=str(self._endpoint),
+                    entry_id=entry.entry_id,
+                    sender=str(entry.message.envelope.sender),
+                    reason=reason,
+                )
+            )
+        if accepted or rejected:
+            self._backlog.settle([*accepted, *(entry for entry, _ in rejected)])
+        if accepted:
+            self._backoff.reset()
+            self._emit(MessagesForwarded(self._kind, str(self._endpoint), len(accepted)))
+        return [sent for _, sent in finished if sent.outcome is Outcome.RELEASED]
+
+    async def _pause(self, released: list[Sent]) -> None:
+        """Something was released: let the rest of the window finish, wait, and start again at the lowest unsettled."""
+        while self._in_flight:
+            await self._next_wake()
+            released += self._finish()
+        delay_s = self._backoff.next_delay_s()
+        self._emit(
+            ForwardingPaused(
+                endpoint_kind=self._kind,
+                endpoint=str(self._endpoint),
+                reason=released[0].reason,
+                released=len(released),
+                delay_s=delay_s,
+            )
+        )
+        await self._sleep(delay_s)
+        self._backlog.release()
+        self._wake.clear()
+        self._hungry.set()
