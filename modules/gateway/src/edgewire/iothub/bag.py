@@ -1,0 +1,155 @@
+"""The property bag at the end of a topic: `name=value&name`, percent-encoded, both ways.
+
+Differences from edgeHub (docs/deviations.md): one leading `?` is dropped, as IoT Hub does; a name that only the
+gateway may give is refused, or dropped where honest modules send it on.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Final, NamedTuple
+
+from edgewire.errors import ProtocolError
+from edgewire.iothub.escapes import percent_decode, percent_encode
+from edgewire.iothub.limits import MAX_PROPERTIES
+from edgewire.message import Properties, SystemProperties
+
+
+class Direction(Enum):
+    """Which way a bag travels; each way has its own system properties."""
+
+    FROM_DEVICE = "from device"
+    """Telemetry: written by a device or module, read by the hub."""
+    TO_DEVICE = "to device"
+    """C2D and module inputs: written by the hub, read by a device or module."""
+
+
+class Bag(NamedTuple):
+    """Application properties by their names; system properties by the names that routes use."""
+
+    properties: Properties
+    system: SystemProperties
+
+
+_BOTH_WAYS: Final = {
+    "$.mid": "messageId",
+    "$.cid": "cid",
+    "$.uid": "userId",
+    "$.to": "to",
+    "$.ct": "contentType",
+    "$.ce": "contentEncoding",
+    "$.exp": "absolute-expiry-time",
+    "$.ctime": "creationTime",
+    "$.schema": "messageSchema",
+    "$.sub": "dt-subject",
+    "ack": "ack",
+    "iothub-operation": "operation",
+}
+WIRE_NAMES: Final[Mapping[Direction, Mapping[str, str]]] = {
+    Direction.FROM_DEVICE: _BOTH_WAYS | {"$.ifid": "iothub-interface-id", "$.on": "outputName"},
+    Direction.TO_DEVICE: _BOTH_WAYS | {"$.cdid": "connectionDeviceId", "$.cmid": "connectionModuleId"},
+}
+"""Name on the wire to name in routes, compared with case."""
+
+_DROPPED: Final = frozenset({"$.cdid", "$.cmid"})
+# A module that passes on a message it got at its input sends these too, since the SDKs keep them among the properties.
+
+_RESERVED: Final = frozenset(
+    {
+        "iothub-enqueuedtime",
+        "iothub-message-source",
+        "$enqueuedtime",
+        "$edgemessageid",
+        "$edgehuborigininterface",
+        "$rpsenderdeviceid",
+        "$rpsendermoduleid",
+    }
+)
+_RESERVED_STARTS: Final = ("iothub-connection-", "$connection")
+# In a route an application property called '$connectionDeviceId' would hide the real one (edgehub.md §2.4).
+
+
+def read_bag(text: str, direction: Direction = Direction.FROM_DEVICE) -> Bag:
+    """The properties that a bag holds; a name without `=` has the value None.
+
+    Raises ProtocolError for an empty name, a second `=`, a broken escape, a name given twice (in any case), a name
+    that only the gateway may give, or too many of them.
+    """
+    text = text.removeprefix("?")
+    if not text:
+        return Bag({}, {})
+    if text.count("&") >= MAX_PROPERTIES:
+        raise ProtocolError(f"the topic has more than {MAX_PROPERTIES} properties")
+    return _sort(map(_read_pair, text.split("&")), direction)
+
+
+def write_bag(properties: Properties, system: SystemProperties, direction: Direction = Direction.TO_DEVICE) -> str:
+    """The bag that holds these properties, system properties first and spelt `%24.`, as C clients compare them.
+
+    System properties that have no name on the wire in this direction stay behind.
+    """
+    wire_names = WIRE_NAMES[direction]
+    pairs = [_write_pair(wire, system[name]) for wire, name in wire_names.items() if name in system]
+    pairs += [_write_pair(name, value) for name, value in properties.items() if name not in wire_names]
+    return "&".join(pairs)
+
+
+def merge_user_properties(bag: Bag, user_properties: Iterable[tuple[str, str]], content_type: str | None) -> Bag:
+    """The topic's bag, with the user properties and the content type of an MQTT 5 PUBLISH.
+
+    User properties carry the same names as a decoded bag (`$.mid`, `$.ce`, …) and need no escapes.
+    Raises ProtocolError if a name comes twice, wherever it comes from, or for what `read_bag` refuses.
+    """
+    wire_of = {name: wire for wire, name in WIRE_NAMES[Direction.FROM_DEVICE].items()}
+    pairs: list[tuple[str, str | None]] = [(wire_of[name], value) for name, value in bag.system.items()]
+    pairs += bag.properties.items()
+    pairs += user_properties
+    if content_type is not None:
+        pairs.append(("$.ct", content_type))
+    if len(pairs) > MAX_PROPERTIES:
+        raise ProtocolError(f"the message has more than {MAX_PROPERTIES} properties")
+    return _sort(pairs, Direction.FROM_DEVICE)
+
+
+def _read_pair(pair: str) -> tuple[str, str | None]:
+    name, equals, value = pair.partition("=")
+    if "=" in value:
+        raise ProtocolError("a property of the topic has a second '='; write '%3D' inside a value")
+    return percent_decode(name, "a property name"), percent_decode(value, "a property value") if equals else None
+
+
+def _write_pair(name: str, value: str | None) -> str:
+    return percent_encode(name) if value is None else f"{percent_encode(name)}={percent_encode(value)}"
+
+
+def _sort(pairs: Iterable[tuple[str, str | None]], direction: Direction) -> Bag:
+    """Application and system properties, apart."""
+    wire_names = WIRE_NAMES[direction]
+    properties: dict[str, str | None] = {}
+    system: dict[str, str] = {}
+    seen: set[str] = set()
+    for name, value in pairs:
+        _check_name(name, seen)
+        if name in wire_names:
+            # A system property has no null: a name without '=' is an empty one.
+            system[wire_names[name]] = value or ""
+        elif direction is Direction.TO_DEVICE or _sender_may_set(name):
+            properties[name] = value
+    return Bag(properties, system)
+
+
+def _check_name(name: str, seen: set[str]) -> None:
+    if not name:
+        raise ProtocolError("a property of the message has no name")
+    if not name.isprintable():
+        raise ProtocolError("a property name holds a character that cannot be seen")
+    folded = name.lower()
+    if folded in seen:
+        raise ProtocolError(f"the property '{name[:64]}' comes twice; names count as equal whatever their case")
+    seen.add(folded)
+
+
+def _sender_may_set(name: str) -> bool:
+    folded = name.lower()
+    if folded in _RESERVED or folded.startswith(_RESERVED_STARTS):
+        raise ProtocolError(f"the property '{name[:64]}' is set by the gateway, never by a sender")
+    return folded not in _DROPPED

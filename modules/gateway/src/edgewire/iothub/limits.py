@@ -1,0 +1,37 @@
+"""IoT Hub's limits by name, and ours where it has none."""
+
+from typing import Final
+
+MAX_MESSAGE_BYTES: Final = 262_144
+"""A message from a device: body and properties, counted as `messages.message_size` does. edgeHub's own figure."""
+MAX_C2D_MESSAGE_BYTES: Final = 65_536
+"""A message to a device."""
+MAX_PACKET_BYTES: Final = 262_144
+"""An MQTT packet; edgeHub's decoder closes the connection on more."""
+MAX_BATCH_MESSAGES: Final = 500
+"""Messages in one batch."""
+
+MAX_ID_CHARS: Final = 128
+"""A device id or a module id."""
+MAX_USERNAME_CHARS: Final = 4096
+"""Ours: two ids, a hub and an SDK's description of itself are some hundred characters."""
+MAX_TOKEN_CHARS: Final = 4096
+"""Ours: a resource of two ids, fully escaped, is below 1000."""
+MAX_PROPERTIES: Final = 256
+"""Ours: properties of one message, system properties included; a topic has room for thousands of empty ones."""
+MAX_REQUEST_ID_CHARS: Final = 256
+"""Ours: `$rid` of twins and methods; the SDKs use a number or a uuid."""
+
+MAX_METHOD_NAME_CHARS: Final = 100
+MAX_METHOD_PAYLOAD_BYTES: Final = 131_072
+MAX_TWIN_SECTION_BYTES: Final = 32_768
+"""Desired and reported properties, each."""
+MAX_TWIN_NAME_BYTES: Final = 1024
+MAX_TWIN_TEXT_BYTES: Final = 4096
+MAX_TWIN_DEPTH: Final = 10
+MAX_TWIN_INTEGER: Final = 2**52
+
+TOKEN_SKEW_S: Final = 300.0
+"""A token counts this long beyond its expiry: edgeHub's allowance for clocks that differ."""
+LAST_EXPIRY_S: Final = 253_402_300_799
+"""The last second of the year 9999: an expiry beyond it is no date for IoT Hub either."""
