@@ -1,0 +1,71 @@
+"""TLS of a listener: certificate, key, and whether clients are asked for theirs. Two engines, one interface."""
+
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import assert_never
+
+from edgewire.transport import tls_openssl, tls_standard
+from edgewire.transport.certificates import ServerCertificate, read_server_certificate
+from edgewire.transport.tls_engine import TlsEngine
+
+
+class ClientCertificates(Enum):
+    """Whether a listener asks clients for a certificate."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    """Clients may show any, self-signed too, or none; whoever checks identities decides what it is worth."""
+
+
+class Security:
+    """The TLS settings of a listener; the certificate can be replaced while it runs.
+
+    `what` names certificate and key in messages to a person, with their files if there are any.
+    """
+
+    def __init__(
+        self,
+        chain_pem: bytes,
+        key_pem: bytes,
+        *,
+        client_certificates: ClientCertificates = ClientCertificates.NONE,
+        what: str = "server certificate",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises SecurityError."""
+        self.client_certificates = client_certificates
+        self._what = what
+        self._clock = clock
+        self._certificate = self._read(chain_pem, key_pem)
+        self._make = self._maker(self._certificate)
+
+    @property
+    def expires_at(self) -> float:
+        """When clients will start to refuse the chain, in seconds since 1970."""
+        return self._certificate.expires_at
+
+    def reload(self, chain_pem: bytes, key_pem: bytes) -> None:
+        """Use this chain and key for new connections; established ones keep theirs.
+
+        Raises SecurityError; then nothing has changed.
+        """
+        certificate = self._read(chain_pem, key_pem)
+        self._make = self._maker(certificate)
+        self._certificate = certificate
+
+    def engine(self) -> TlsEngine:
+        """The server's side of one new TLS connection."""
+        return self._make()
+
+    def _read(self, chain_pem: bytes, key_pem: bytes) -> ServerCertificate:
+        return read_server_certificate(chain_pem, key_pem, what=self._what, now=self._clock())
+
+    def _maker(self, certificate: ServerCertificate) -> Callable[[], TlsEngine]:
+        match self.client_certificates:
+            case ClientCertificates.NONE:
+                return tls_standard.maker(certificate, self._what)
+            case ClientCertificates.REQUESTED:
+                return tls_openssl.maker(certificate, self._what)
+            case never:
+                assert_never(never)
