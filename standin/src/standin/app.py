@@ -1,0 +1,316 @@
+"""One stand-in, running: in a test by `async with`, or under the command `standin run`."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+from aiohttp import web
+
+from edgewire.message import Identity, identity
+from edgewire.session.mqtt.server import ServerSession
+from edgewire.transport.listener import ListenError, listen
+from edgewire.transport.pump import Accept, Peer
+from edgewire.transport.reports import Report
+from edgewire.transport.tls import ClientCertificates, Security
+from edgewire.transport.websocket import WebSocketService
+from standin.admission import Admission
+from standin.certificates import Certificates
+from standin.control import ControlApi
+from standin.documents import JsonObject
+from standin.events import EventLog
+from standin.hub import Hub, MethodResult
+from standin.mqtt import LIMITS, MqttConnection
+from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
+from standin.routes import EVERYTHING_UPSTREAM, Routes
+from standin.workload import Workload
+
+DEFAULT_HUB: Final = "standin-hub.test"
+DEFAULT_ADDRESS: Final = "127.0.0.7"
+DEFAULT_EDGE_DEVICE: Final = "edge-1"
+_API_VERSION: Final = "2020-07-07"
+WORKLOAD_SOCKET: Final = "workload.sock"
+CONTROL_SOCKET: Final = "control.sock"
+_MAX_SOCKET_PATH: Final = 107
+"""Linux: sun_path has 108 bytes, the last of them zero."""
+_CLOSE_S: Final = 2.0
+
+
+class StandInError(Exception):
+    """The stand-in cannot start; the sentence says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where to listen; 0 takes a free port, None leaves the listener out."""
+
+    mqtt: int = 8883
+    websocket: int | None = 443
+
+
+class StandIn:
+    """A local IoT Hub, edgeHub and workload API, over all that `directory` holds from earlier runs.
+
+    `hub_name`: what the hub is called; clients may also name the address in its place. `edge_device`: the device whose
+    modules `routes` and the workload API serve. `show`: gets a line for everything that arrives or is refused.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        address: str = DEFAULT_ADDRESS,
+        hub_name: str = DEFAULT_HUB,
+        edge_device: str = DEFAULT_EDGE_DEVICE,
+        modules: Sequence[str] = (),
+        ports: Ports = Ports(),
+        routes: Routes = EVERYTHING_UPSTREAM,
+        certificates: Path | None = None,
+        certificate_days: int | None = None,
+        show: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.directory = directory.resolve()
+        self.address = address
+        self.hub_name = hub_name
+        self.edge_device = edge_device
+        self._modules = tuple(modules)
+        self._ports = ports
+        self._routes = routes
+        self._certificate_folder = certificates or self.directory / "certs"
+        self._certificate_days = certificate_days
+        self._show = show
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self.notices: list[str] = []
+        """Sentences about what could not be had, for the person who started this."""
+        self.mqtt_port = 0
+        self.websocket_port: int | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start. Raises StandInError, CaError or RegistryError; then nothing of it runs."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    # What tests and commands ask
+
+    @property
+    def trust_bundle(self) -> str:
+        """The root certificate in PEM: `server_verification_cert` of the SDKs."""
+        return self.certificates.trust_bundle
+
+    @property
+    def events(self) -> EventLog:
+        """What arrived `INTO $upstream`."""
+        return self.hub.events
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """How often what happened."""
+        return self.hub.counters
+
+    def environment(self, module: str) -> dict[str, str]:
+        """The IOTEDGE_* variables of a module of the edge device. Raises RegistryError if there is none."""
+        entry = self.hub.registry.get(identity(self.edge_device, module))
+        if entry is None:
+            raise RegistryError(
+                f"{self.edge_device} has no module {module!r}; add it: `standin run --module {module}`."
+            )
+        return {
+            "IOTEDGE_WORKLOADURI": f"unix://{self.directory / WORKLOAD_SOCKET}",
+            "IOTEDGE_APIVERSION": _API_VERSION,
+            "IOTEDGE_AUTHSCHEME": "sasToken",
+            "IOTEDGE_DEVICEID": self.edge_device,
+            "IOTEDGE_MODULEID": module,
+            "IOTEDGE_MODULEGENERATIONID": entry.generation_id,
+            "IOTEDGE_IOTHUBHOSTNAME": self.hub_name,
+            "IOTEDGE_GATEWAYHOSTNAME": self.address,
+        }
+
+    def add_device(self, device: str, *, keys: Sequence[str] = (), edge: bool = False) -> Entry:
+        """Add a device with symmetric keys; the keys not given are made."""
+        return self.hub.add(symmetric_entry(identity(device), keys=keys, edge=edge))
+
+    def ensure_device(self, device: str) -> None:
+        """Add a device with new keys, unless it is there."""
+        if self.hub.registry.get(identity(device)) is None:
+            self.add_device(device)
+
+    def add_certificate_device(self, device: str, thumbprints: Iterable[str] = ()) -> Entry:
+        """Add a device that shows a certificate: one with these thumbprints, or without any one of our CA."""
+        return self.hub.add(certificate_entry(identity(device), thumbprints))
+
+    def add_module(self, module: str, *, device: str | None = None, keys: Sequence[str] = ()) -> Entry:
+        """Add a module, to the edge device if no other is named."""
+        return self.hub.add(symmetric_entry(identity(device or self.edge_device, module), keys=keys))
+
+    def set_desired(self, who: Identity, patch: JsonObject) -> int:
+        """Merge into the desired properties, and notify. Returns the new version."""
+        return self.hub.patch_desired(who, patch)
+
+    def reported(self, who: Identity) -> JsonObject:
+        """The reported properties."""
+        return self.hub.twin(who).reported
+
+    async def invoke_method(
+        self, who: Identity, name: str, payload: Any = None, *, response_timeout_s: float = 30
+    ) -> MethodResult:
+        """Call a direct method. Raises MethodError."""
+        return await self.hub.invoke_method(who, name, payload, response_timeout_s=response_timeout_s)
+
+    def summary(self) -> str:
+        """One line: where everything is."""
+        websocket = "off" if self.websocket_port is None else self.websocket_port
+        return (
+            f"hub={self.hub_name} address={self.address} mqtt={self.mqtt_port} websocket={websocket} "
+            f"workload=unix://{self.directory / WORKLOAD_SOCKET} control={self.directory / CONTROL_SOCKET}"
+        )
+
+    # What tests break
+
+    def drop_connections(self) -> int:
+        """Cut all connections as a broken line does. Returns how many."""
+        return self.hub.drop_connections()
+
+    def stall(self) -> None:
+        """From now on keep connections open, answer pings, and store, acknowledge and send nothing."""
+        self.hub.faults.stalled = True
+
+    def refuse_connections(self) -> None:
+        """From now on answer every CONNECT with "server unavailable"; who is connected stays."""
+        self.hub.faults.refusing = True
+
+    def behave(self) -> None:
+        """End `stall` and `refuse_connections`. A connection that lost something in a stall must be made anew."""
+        self.hub.faults.stalled = False
+        self.hub.faults.refusing = False
+
+    # Start and end
+
+    async def _start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._stack.callback(_lock(self.directory).close)
+        self.certificates = Certificates(
+            self._certificate_folder, edge_device=self.edge_device, days=self._certificate_days
+        )
+        (self.directory / "trust-bundle.pem").write_text(self.trust_bundle)
+        self.hub = Hub(self.directory, edge_device=self.edge_device, routes=self._routes, show=self._show)
+        self._stack.callback(self.hub.close)
+        self._register()
+        await self._listen()
+        await self._serve_sockets()
+
+    def _register(self) -> None:
+        """The edge device and its modules, as far as an earlier run has not added them."""
+        known = self.hub.registry
+        if known.get(identity(self.edge_device)) is None:
+            self.add_device(self.edge_device, edge=True)
+        for module in self._modules:
+            if known.get(identity(self.edge_device, module)) is None:
+                self.add_module(module)
+
+    async def _listen(self) -> None:
+        listener_names = dict.fromkeys([self.address, self.hub_name])
+        issued = self.certificates.issue_listener(list(listener_names))
+        security = Security(
+            issued.chain.encode(),
+            issued.key.encode(),
+            client_certificates=ClientCertificates.REQUESTED,
+            what="the stand-in's certificate",
+        )
+        self._admission = Admission(
+            self.hub.registry,
+            hub_names=frozenset((self.hub_name.lower(), self.address.lower())),
+            authorities=self.certificates.authorities,
+            clock=self._clock,
+        )
+        self.mqtt_port = await self._open(self._ports.mqtt, security, self._accept)
+        if self._ports.websocket is not None:
+            await self._open_websocket(self._ports.websocket, security)
+
+    async def _open_websocket(self, port: int, security: Security) -> None:
+        try:
+            self.websocket_port = await self._open(port, security, WebSocketService({"mqtt": self._accept}))
+        except StandInError as error:
+            if not isinstance(error.__cause__, ListenError) or not _is_forbidden(error.__cause__):
+                raise
+            self.notices.append(f"MQTT over WebSocket is off: {error}")
+
+    async def _open(self, port: int, security: Security, serve: Accept | WebSocketService) -> int:
+        """Listen. Returns the port; raises StandInError."""
+        try:
+            listener = await listen(
+                self.address, port, serve=serve, security=security, report=self._report, on_crash=self._crashed
+            )
+        except ListenError as error:
+            raise StandInError(str(error)) from error
+        self._stack.push_async_callback(listener.close, _CLOSE_S)
+        return listener.port
+
+    def _accept(self, _: Peer) -> tuple[ServerSession, MqttConnection]:
+        session = ServerSession(LIMITS, asyncio.get_running_loop().time())
+        return session, MqttConnection(self.hub, self._admission, session, clock=self._clock)
+
+    def _report(self, report: Report) -> None:
+        self.hub.counters[f"transport: {type(report).__name__}"] += 1
+        self.hub.note(str(report))
+
+    def _crashed(self, error: Exception, address: str) -> None:
+        """A fault of the stand-in itself: never silent, or a test would look for it in the wrong place."""
+        self.hub.counters["faults of the stand-in"] += 1
+        sys.stderr.write(f"standin: a fault of ours cut the connection from {address}:\n")
+        traceback.print_exception(error)
+
+    async def _serve_sockets(self) -> None:
+        workload = Workload(
+            self.hub.registry, self.certificates, edge_device=self.edge_device, secret=self.hub.secret()
+        )
+        control = ControlApi(self.hub, hub_name=self.hub_name, host=self.address, environment=self.environment)
+        await self._serve(workload.application(), WORKLOAD_SOCKET)
+        await self._serve(control.application(), CONTROL_SOCKET)
+
+    async def _serve(self, application: web.Application, name: str) -> None:
+        path = self.directory / name
+        if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+            raise StandInError(
+                f"{path} is too long for a socket: {_MAX_SOCKET_PATH} bytes at most; use a shorter --dir."
+            )
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_S)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        self._stack.callback(path.unlink, missing_ok=True)
+        await web.UnixSite(runner, path).start()
+        path.chmod(0o600)
+
+
+def _lock(directory: Path) -> IO[str]:
+    """The lock of a run directory, held while the file is open. Raises StandInError if another stand-in has it."""
+    lock = (directory / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StandInError(f"a stand-in runs in {directory} already; stop it, or choose another --dir.") from error
+    return lock
+
+
+def _is_forbidden(error: ListenError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in {errno.EACCES, errno.EPERM}

@@ -1,0 +1,192 @@
+"""The control API: HTTP on a Unix socket, for the commands of a stand-in that runs."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from edgewire.message import Identity, identity
+from standin.documents import JsonObject
+from standin.hub import Hub, MethodError
+from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
+from standin.twins import TwinError
+
+_MAX_EVENTS: Final = 1000
+_MAX_WAIT_S: Final = 60.0
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _CallError(Exception):
+    """A call that makes no sense; the sentence says why."""
+
+
+class ControlApi:
+    """What the commands ask of a running stand-in. Whoever may open the socket may do everything."""
+
+    def __init__(self, hub: Hub, *, hub_name: str, host: str, environment: Callable[[str], Mapping[str, str]]) -> None:
+        self._hub = hub
+        self._hub_name = hub_name
+        self._host = host
+        self._environment = environment
+
+    def application(self) -> web.Application:
+        """The API as an aiohttp application."""
+        application = web.Application(middlewares=[_answer_in_json], client_max_size=1024 * 1024)
+        application.add_routes(
+            [
+                web.get("/status", self._status),
+                web.get("/events", self._events),
+                web.get("/devices", self._devices),
+                web.post("/devices", self._add_device),
+                web.patch("/devices", self._enable_device),
+                web.delete("/devices", self._remove_device),
+                web.get("/twin", self._twin),
+                web.patch("/twin", self._patch_twin),
+                web.post("/method", self._method),
+                web.get("/environment", self._module_environment),
+            ]
+        )
+        return application
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return _json(
+            {
+                "hub": self._hub_name,
+                "address": self._host,
+                "edgeDevice": self._hub.edge_device,
+                "events": self._hub.events.count(),
+                "lastSequence": self._hub.events.last_sequence,
+                "connected": [str(who) for who in self._hub.connected()],
+                "counters": dict(sorted(self._hub.counters.items())),
+            }
+        )
+
+    async def _events(self, request: web.Request) -> web.Response:
+        after = _number(request, "after", 0)
+        limit = int(min(_number(request, "limit", _MAX_EVENTS), _MAX_EVENTS))
+        wait_s = min(_number(request, "wait_s", 0), _MAX_WAIT_S)
+        if wait_s:
+            await self._hub.events.wait(int(after), timeout_s=wait_s)
+        return _json({"events": [event.to_json() for event in self._hub.events.read(int(after), limit)]})
+
+    async def _devices(self, _: web.Request) -> web.Response:
+        connected = set(self._hub.connected())
+        entries = self._hub.registry.entries()
+        return _json({"devices": [self._entry_json(entry, entry.identity in connected) for entry in entries]})
+
+    async def _add_device(self, request: web.Request) -> web.Response:
+        entry = self._hub.add(_new_entry(await _body(request)))
+        return _json(self._entry_json(entry, connected=False))
+
+    async def _enable_device(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        who = self._who(request)
+        self._hub.set_enabled(who, enabled=bool(body.get("enabled")))
+        return _json({"identity": str(who), "enabled": bool(body.get("enabled"))})
+
+    async def _remove_device(self, request: web.Request) -> web.Response:
+        who = self._who(request)
+        self._hub.remove(who)
+        return _json({"identity": str(who)})
+
+    async def _twin(self, request: web.Request) -> web.Response:
+        who = self._who(request)
+        return _json({"identity": str(who), "properties": self._hub.twin(who).for_device()})
+
+    async def _patch_twin(self, request: web.Request) -> web.Response:
+        who = self._who(request)
+        version = self._hub.patch_desired(who, await _body(request))
+        return _json({"identity": str(who), "version": version})
+
+    async def _method(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        result = await self._hub.invoke_method(
+            self._who(request),
+            str(body.get("methodName", "")),
+            body.get("payload"),
+            response_timeout_s=float(body.get("responseTimeoutInSeconds", 30)),
+            connect_timeout_s=float(body.get("connectTimeoutInSeconds", 0)),
+        )
+        return _json({"status": result.status, "payload": _payload_json(result.payload)})
+
+    async def _module_environment(self, request: web.Request) -> web.Response:
+        return _json(dict(self._environment(request.query.get("module", ""))))
+
+    def _who(self, request: web.Request) -> Identity:
+        return self._hub.resolve(request.query.get("identity", ""))
+
+    def _entry_json(self, entry: Entry, connected: bool) -> JsonObject:  # noqa: FBT001 - a value of the answer
+        return {
+            "identity": str(entry.identity),
+            "deviceId": entry.identity.device,
+            "moduleId": entry.identity.module,
+            "authentication": entry.authentication.value,
+            "primaryKey": entry.primary_key,
+            "secondaryKey": entry.secondary_key,
+            "thumbprints": list(entry.thumbprints),
+            "enabled": entry.enabled,
+            "connected": connected,
+            "connectionString": entry.connection_string(self._hub_name, self._host),
+        }
+
+
+@web.middleware
+async def _answer_in_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Give every refusal one form, `{"message": …}`, as the workload API does."""
+    try:
+        return await handler(request)
+    except (_CallError, RegistryError) as error:
+        return _refusal(400, str(error))
+    except TwinError as error:
+        return _refusal(error.status, error.what)
+    except MethodError as error:
+        return _refusal(error.code // 1000, f"{error.code}: {error.what}")
+    except web.HTTPException as error:
+        return _refusal(error.status, f"{request.method} {request.path}: {error.reason}")
+
+
+def _json(document: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
+
+
+def _refusal(status: int, what: str) -> web.Response:
+    return _json({"message": what}, status)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise _CallError(f"the body is not JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise _CallError("the body is not a JSON object.")
+    return body
+
+
+def _number(request: web.Request, name: str, default: float) -> float:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    try:
+        return max(float(text), 0)
+    except ValueError as error:
+        raise _CallError(f"{name}={text!r} is no number.") from error
+
+
+def _new_entry(body: dict[str, Any]) -> Entry:
+    """The entry a `POST /devices` describes."""
+    device, _, module = str(body.get("identity", "")).partition("/")
+    who = identity(device, module or None)
+    if body.get("x509"):
+        return certificate_entry(who, [str(each) for each in body.get("thumbprints", ())])
+    return symmetric_entry(who, keys=[str(each) for each in body.get("keys", ())], edge=bool(body.get("iotEdge")))
+
+
+def _payload_json(payload: bytes) -> Any:
+    if not payload:
+        return None
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return payload.decode(errors="replace")

@@ -1,0 +1,376 @@
+"""The hub behind the protocol heads: who is connected, where messages go, twins and methods."""
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import orjson
+
+from edgewire.iothub.limits import MAX_METHOD_NAME_CHARS, MAX_METHOD_PAYLOAD_BYTES
+from edgewire.message import UPSTREAM, Endpoint, Identity, Message, identity
+from standin import events, inputs
+from standin.documents import Documents, JsonObject
+from standin.events import Event, EventLog
+from standin.inputs import Delivery, Inputs
+from standin.journal import Done, Journal, Statement
+from standin.registry import Entry, Registry, RegistryError
+from standin.routes import Routes
+from standin.show import event_line
+from standin.twins import Twin, Twins, read_patch
+
+_SESSION: Final = "session"
+_SECRET: Final = "secret"  # noqa: S105 - a kind of document
+
+
+class Closing(Enum):
+    """Why the hub ends a connection that did nothing wrong by its protocol."""
+
+    TAKEN_OVER = "taken over"
+    NO_LONGER_ALLOWED = "no longer allowed"
+    TOKEN_EXPIRED = "token expired"  # noqa: S105 - a reason, not a secret
+    NOT_KEPT = "message not kept"
+    SHUT_DOWN = "shut down"
+
+
+class Client(Protocol):
+    """One connected device or module, whatever protocol it speaks."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is."""
+
+    def close(self, reason: Closing) -> None:
+        """End the connection in an orderly way."""
+
+    def abort(self) -> None:
+        """End the connection as a cut cable does."""
+
+    def send_desired(self, patch: JsonObject) -> None:
+        """Notify of a desired patch, `$version` inside, if the client asked for them."""
+
+    def send_method(self, request_id: str, name: str, payload: bytes) -> bool:
+        """Send a method request; False if the client does not take methods."""
+
+    def send_inputs(self) -> None:
+        """Send what waits for the module, as far as the client takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult:
+    """What a device answered."""
+
+    status: int
+    payload: bytes
+
+
+class MethodError(Exception):
+    """A method that got no answer, with the code IoT Hub gives to the caller."""
+
+    def __init__(self, code: int, what: str) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+
+
+@dataclass(slots=True)
+class Faults:
+    """What the stand-in does wrong on purpose, for tests of its clients."""
+
+    stalled: bool = False
+    """Connections stay open and nothing is stored or answered."""
+    refusing: bool = False
+    """Every CONNECT is answered with "server unavailable"."""
+
+
+class Hub:
+    """All state of one stand-in. Called on the event loop only."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        edge_device: str,
+        routes: Routes,
+        show: Callable[[str], None] | None = None,
+    ) -> None:
+        path = directory / "events.db"
+        self._documents = Documents(directory / "state.db")
+        self._journal = Journal(path, (events.SCHEMA, inputs.SCHEMA))
+        self._routes = routes
+        self._show = show
+        self._clients: dict[Identity, Client] = {}
+        self._sessions = self._documents.all(_SESSION)
+        self._calls: dict[tuple[Identity, str], asyncio.Future[MethodResult]] = {}
+        self._called = 0
+        self._changed = asyncio.Event()
+        self.edge_device = edge_device
+        self.registry = Registry(self._documents)
+        self.twins = Twins(self._documents)
+        self.events = EventLog(path)
+        self.inputs = Inputs(path)
+        self.faults = Faults()
+        self.counters: Counter[str] = Counter()
+
+    def note(self, text: str) -> None:
+        """Tell the person at the terminal, if anybody wants to see it."""
+        if self._show is not None:
+            self._show(text)
+
+    # Connections
+
+    def connect(self, client: Client) -> None:
+        """This client speaks for its identity from now on; an older connection is closed."""
+        older = self._clients.get(client.identity)
+        self._clients[client.identity] = client
+        if older is not None:
+            self.counters[f"closed: {Closing.TAKEN_OVER.value}"] += 1
+            older.close(Closing.TAKEN_OVER)
+        self.inputs.release(client.identity)
+        self._tell_change()
+
+    def disconnect(self, client: Client) -> None:
+        """The connection is gone; nothing happens if another one has taken over."""
+        if self._clients.get(client.identity) is client:
+            del self._clients[client.identity]
+            self.inputs.release(client.identity)
+            self._tell_change()
+
+    def connected(self) -> tuple[Identity, ...]:
+        """Who is connected."""
+        return tuple(self._clients)
+
+    def client_changed(self) -> None:
+        """A client has subscribed to something: whoever waits for that looks again."""
+        self._tell_change()
+
+    def drop_connections(self) -> int:
+        """Cut all connections without a word. Returns how many."""
+        clients = tuple(self._clients.values())
+        for client in clients:
+            client.abort()
+        return len(clients)
+
+    def session(self, who: Identity) -> JsonObject | None:
+        """The stored session: filters and their QoS, or None."""
+        return self._sessions.get(str(who))
+
+    def store_session(self, who: Identity, filters: JsonObject) -> None:
+        """Keep the subscriptions of a session that is not clean."""
+        self._sessions[str(who)] = filters
+        self._documents.put(_SESSION, str(who), filters)
+
+    def forget_session(self, who: Identity) -> None:
+        """A clean session was asked for: nothing of an older one stays."""
+        if self._sessions.pop(str(who), None) is not None:
+            self._documents.delete(_SESSION, str(who))
+
+    # Registry
+
+    def add(self, entry: Entry) -> Entry:
+        """Keep a new device or module."""
+        return self.registry.add(entry)
+
+    def set_enabled(self, who: Identity, *, enabled: bool) -> None:
+        """Enable or disable; a disabled identity is disconnected."""
+        self.registry.set_enabled(who, enabled=enabled)
+        if not enabled:
+            self._close(who, Closing.NO_LONGER_ALLOWED)
+
+    def remove(self, who: Identity) -> None:
+        """Remove a device with its modules, or a module: entry, twin, session, connection."""
+        for gone in self.registry.remove(who):
+            self.twins.remove(gone)
+            self.forget_session(gone)
+            self._close(gone, Closing.NO_LONGER_ALLOWED)
+
+    def resolve(self, text: str) -> Identity:
+        """The identity a person means: `device/module`, a module of the edge device, or a device.
+
+        Raises RegistryError if the registry has none of them.
+        """
+        device, slash, module = text.partition("/")
+        wanted = (identity(device, module),) if slash else (identity(self.edge_device, text), identity(text))
+        for each in wanted:
+            if self.registry.get(each) is not None:
+                return each
+        raise RegistryError(f"{text} is neither a device nor a module here; `standin devices list` shows what is.")
+
+    # Messages
+
+    def receive(self, message: Message, done: Done) -> None:
+        """Route a message; `done(True)` once it is committed, `done(False)` if it cannot be kept."""
+        endpoints = self._endpoints(message)
+        if not endpoints:
+            self.counters["messages unrouted"] += 1
+            done(True)
+            return
+        inputs_meant = [endpoint for endpoint in endpoints if endpoint != UPSTREAM]
+        numbered = self._number_inputs(inputs_meant, message)
+        if numbered is None:
+            self.counters["messages refused: input full"] += 1
+            done(False)
+            return
+        deliveries, statements = numbered
+        event: Event | None = None
+        if UPSTREAM in endpoints:
+            event, statement = self.events.number(time.time(), message)
+            statements.append(statement)
+        self._journal.write(statements, lambda kept: self._written(event, deliveries, done, kept=kept))
+
+    def settle(self, delivery: Delivery) -> None:
+        """The module has acknowledged this message."""
+        self.counters["inputs delivered"] += 1
+        # If this is not kept the module gets the message again after a restart: at least once, as promised.
+        self._journal.write([self.inputs.settle(delivery)], lambda _: None)
+
+    # Twins and methods
+
+    def twin(self, who: Identity) -> Twin:
+        """The twin of this identity."""
+        return self.twins.get(who)
+
+    def patch_reported(self, who: Identity, body: bytes) -> int:
+        """Merge what a device reported. Returns the new version; raises TwinError."""
+        version = self.twins.patch_reported(who, read_patch(body))
+        self.counters["twin patches reported"] += 1
+        return version
+
+    def patch_desired(self, who: Identity, patch: JsonObject) -> int:
+        """Merge what a person wants, and notify the device. Returns the new version; raises TwinError."""
+        wanted = {key: value for key, value in patch.items() if key not in {"$version", "$metadata"}}
+        version = self.twins.patch_desired(who, wanted)
+        client = self._clients.get(who)
+        if client is not None and not self.faults.stalled:
+            client.send_desired({**wanted, "$version": version})
+        return version
+
+    async def invoke_method(
+        self,
+        who: Identity,
+        name: str,
+        payload: Any = None,
+        *,
+        response_timeout_s: float = 30,
+        connect_timeout_s: float = 0,
+    ) -> MethodResult:
+        """Call a direct method and wait for the answer. Raises MethodError, with IoT Hub's code."""
+        body = orjson.dumps(payload)
+        if not 1 <= len(name) <= MAX_METHOD_NAME_CHARS or len(body) > MAX_METHOD_PAYLOAD_BYTES:
+            raise MethodError(400004, "a method name has 1 to 100 characters, a payload at most 128 KiB")
+        request_id = self._next_request_id()
+        answer: asyncio.Future[MethodResult] = asyncio.get_running_loop().create_future()
+        self._calls[who, request_id] = answer
+        try:
+            await self._send_method(who, request_id, name, body, connect_timeout_s)
+            async with asyncio.timeout(response_timeout_s):
+                return await answer
+        except TimeoutError as error:
+            raise MethodError(504101, f"{who} did not answer {name} within {response_timeout_s:g} s") from error
+        finally:
+            del self._calls[who, request_id]
+
+    def method_answered(self, who: Identity, request_id: str, result: MethodResult) -> None:
+        """The device answered; an answer nobody waits for is counted."""
+        answer = self._calls.get((who, request_id))
+        if answer is None or answer.done():
+            self.counters["method answers nobody waits for"] += 1
+            return
+        answer.set_result(result)
+
+    def secret(self) -> bytes:
+        """A secret of this run directory, made at the first use."""
+        found = self._documents.all(_SECRET).get("hub")
+        if found is None:
+            found = {"hex": secrets.token_hex(32)}
+            self._documents.put(_SECRET, "hub", found)
+        return bytes.fromhex(found["hex"])
+
+    def close(self) -> None:
+        """Close all connections, commit what was received, close the files."""
+        for client in tuple(self._clients.values()):
+            client.close(Closing.SHUT_DOWN)
+        self._journal.close()
+        self.events.close()
+        self._documents.close()
+
+    def _endpoints(self, message: Message) -> tuple[Endpoint, ...]:
+        sender = message.envelope.sender
+        if sender.device != self.edge_device or sender.module is None:
+            return (UPSTREAM,)  # it speaks to the hub, not to edgeHub
+        return self._routes.match(sender.module, message.envelope.system.get("outputName"))
+
+    def _number_inputs(
+        self, endpoints: list[Endpoint], message: Message
+    ) -> tuple[list[Delivery], list[Statement]] | None:
+        """A delivery and its statement for each input, or None, and no trace of any, if one of them is full."""
+        deliveries: list[Delivery] = []
+        statements: list[Statement] = []
+        for endpoint in endpoints:
+            numbered = self.inputs.number(self.edge_device, endpoint, message)
+            if numbered is None:
+                self._abandon(deliveries)
+                return None
+            deliveries.append(numbered[0])
+            statements.append(numbered[1])
+        return deliveries, statements
+
+    def _written(self, event: Event | None, deliveries: list[Delivery], done: Done, *, kept: bool) -> None:
+        if not kept:
+            self._abandon(deliveries)
+            self.counters["messages refused: not written"] += 1
+            done(False)
+            return
+        if event is not None:
+            self.events.committed(event)
+            self.counters["events"] += 1
+            if self._show is not None:
+                self._show(event_line(event))
+        for delivery in deliveries:
+            self.inputs.committed(delivery)
+            self.counters["inputs queued"] += 1
+            client = self._clients.get(delivery.target)
+            if client is not None and not self.faults.stalled:
+                client.send_inputs()
+        done(True)
+
+    def _abandon(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self.inputs.abandoned(delivery)
+
+    def _close(self, who: Identity, reason: Closing) -> None:
+        client = self._clients.get(who)
+        if client is not None:
+            self.counters[f"closed: {reason.value}"] += 1
+            client.close(reason)
+
+    def _next_request_id(self) -> str:
+        self._called += 1
+        return str(self._called)
+
+    async def _send_method(
+        self, who: Identity, request_id: str, name: str, payload: bytes, connect_timeout_s: float
+    ) -> None:
+        """Send it now, or as soon as the device listens. Raises MethodError if it does not within the time."""
+        try:
+            async with asyncio.timeout(connect_timeout_s):
+                while not self._try_method(who, request_id, name, payload):
+                    await self._changed.wait()
+        except TimeoutError as error:
+            raise MethodError(404103, f"{who} is not connected, or takes no methods") from error
+
+    def _try_method(self, who: Identity, request_id: str, name: str, payload: bytes) -> bool:
+        client = self._clients.get(who)
+        if client is None:
+            return False
+        # A stalled hub looks connected: the request is lost, and the caller's time runs out.
+        return self.faults.stalled or client.send_method(request_id, name, payload)
+
+    def _tell_change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

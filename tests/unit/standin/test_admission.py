@@ -1,0 +1,209 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from edgeca.authority import Authority, self_signed_device
+from edgeca.credential import Credential, thumbprint_sha1, thumbprint_sha256
+from edgewire.iothub.username import Username
+from edgewire.message import Identity, identity
+from standin.admission import Admission, Admitted, Reason, Refused
+from standin.documents import Documents
+from standin.registry import Registry, certificate_entry, symmetric_entry
+
+HUB = "contoso-hub.azure-devices.net"
+# The keys and tokens of iothub_wire.md §7.2.
+K1 = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+K2 = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
+V01 = (
+    "SharedAccessSignature sr=contoso-hub.azure-devices.net%2Fdevices%2Fleaf-01"
+    "&sig=nyljIWuuprtNJJ8uRi7R9ivnXtac2QQ2Kynh4ojAMcM%3D&se=1900000000"
+)
+V02 = (
+    "SharedAccessSignature sr=contoso-hub.azure-devices.net%2Fdevices%2Fedge-01%2Fmodules%2Fgateway"
+    "&sig=VMCy06wYii%2Ff8JxzZ56zwXrqCz8yiZLeyjH%2B%2FhhHr1k%3D&se=1900000000"
+)
+V03 = (
+    "SharedAccessSignature sr=contoso-hub.azure-devices.net%2Fdevices%2Fleaf-01"
+    "&sig=VrS1UB1aIQ45%2FHBD%2FHd3uOOUWGyxLqhoFTCZYwRjz4c%3D&se=1900000000"
+)
+V05 = (
+    "SharedAccessSignature sr=contoso-hub.azure-devices.net"
+    "&sig=m5698KJhQQe8gbkUh79GTMT878KUBO55xSkSGW0O%2BIk%3D&se=1900000000&skn=iothubowner"
+)
+HEX = V01.replace("nyljIWuuprtNJJ8uRi7R9ivnXtac2QQ2Kynh4ojAMcM%3D", "9f2963216baea6bb4d249f2e462ed1f6")
+LEAF = identity("leaf-01")
+MODULE = identity("edge-01", "gateway")
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Documents(tmp_path / "state.db") as documents:
+        registry = Registry(documents)
+        registry.add(symmetric_entry(LEAF, keys=[K1, K2]))
+        registry.add(symmetric_entry(identity("edge-01")))
+        registry.add(symmetric_entry(MODULE, keys=[K1]))
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority.create("Test")
+
+
+@pytest.fixture
+def admission(registry: Registry, authority: Authority, clock: Clock) -> Admission:
+    return Admission(
+        registry,
+        hub_names=frozenset((HUB, "127.0.0.7")),
+        authorities=(authority.root.certificate, authority.issuing.certificate),
+        clock=clock,
+    )
+
+
+def username(who: Identity, hub: str = HUB) -> Username:
+    return Username(hub=hub, device=who.device, module=who.module, api_version="2021-04-12")
+
+
+def admit(admission: Admission, who: Identity, token: str | None, hub: str = HUB) -> Admitted | Refused:
+    return admission.admit(username(who, hub), None if token is None else token.encode(), ())
+
+
+@pytest.mark.parametrize(("who", "token"), [(LEAF, V01), (LEAF, V03), (MODULE, V02)])
+def test_a_good_token_is_let_in_until_it_expires(admission: Admission, who: Identity, token: str) -> None:
+    assert admit(admission, who, token) == Admitted(who, 1_900_000_000)
+
+
+def test_the_hub_may_be_named_with_a_port_and_in_capitals(admission: Admission) -> None:
+    assert isinstance(admit(admission, LEAF, V01, f"{HUB.upper()}:8883"), Admitted)
+
+
+@pytest.mark.parametrize(
+    ("who", "token", "hub", "reason"),
+    [
+        (LEAF, V01, "other-hub.azure-devices.net", Reason.FOREIGN_HUB),
+        (identity("nobody"), V01, HUB, Reason.UNKNOWN),
+        (LEAF, None, HUB, Reason.NO_CREDENTIALS),
+        (LEAF, "", HUB, Reason.NO_CREDENTIALS),
+        (LEAF, "nonsense", HUB, Reason.MALFORMED_TOKEN),
+        (LEAF, V02, HUB, Reason.FOREIGN_TOKEN),
+        (LEAF, V05, HUB, Reason.FOREIGN_TOKEN),
+        (MODULE, V01, HUB, Reason.FOREIGN_TOKEN),
+        (LEAF, HEX, HUB, Reason.WRONG_KEY),
+        (LEAF, V01.replace("contoso-hub", "contoso-hob"), HUB, Reason.FOREIGN_TOKEN),
+    ],
+)
+def test_a_bad_token_is_refused_for_its_reason(
+    admission: Admission, who: Identity, token: str | None, hub: str, reason: Reason
+) -> None:
+    decision = admit(admission, who, token, hub)
+    assert isinstance(decision, Refused)
+    assert decision.reason is reason
+    assert "sig=" not in decision.what
+
+
+def test_an_expired_token_has_five_minutes_of_grace(admission: Admission, clock: Clock) -> None:
+    clock.now = 1_900_000_299
+    assert admit(admission, LEAF, V01) == Admitted(LEAF, 1_900_000_300)
+    clock.now = 1_900_000_300
+    decision = admit(admission, LEAF, V01)
+    assert isinstance(decision, Refused)
+    assert decision.reason is Reason.EXPIRED
+
+
+def test_a_disabled_device_and_its_modules_stay_out(admission: Admission, registry: Registry) -> None:
+    registry.set_enabled(LEAF, enabled=False)
+    registry.set_enabled(identity("edge-01"), enabled=False)
+    for who, token in ((LEAF, V01), (MODULE, V02)):
+        decision = admit(admission, who, token)
+        assert isinstance(decision, Refused)
+        assert decision.reason is Reason.DISABLED
+
+
+def shown(credential: Credential, *, issuers: bool = True) -> tuple[bytes, ...]:
+    chain = (credential.certificate, *(credential.issuers if issuers else ()))
+    return tuple(each.public_bytes(Encoding.DER) for each in chain)
+
+
+@pytest.mark.parametrize("thumbprint", [thumbprint_sha1, thumbprint_sha256])
+def test_a_thumbprint_lets_its_certificate_in(
+    admission: Admission, registry: Registry, clock: Clock, thumbprint: object
+) -> None:
+    credential = self_signed_device("x1")
+    clock.now = credential.certificate.not_valid_before_utc.timestamp() + 10
+    assert callable(thumbprint)
+    registry.add(certificate_entry(identity("x1"), ["0" * 40, thumbprint(credential.certificate)]))
+    end = credential.certificate.not_valid_after_utc.timestamp()
+    assert admission.admit(username(identity("x1")), None, shown(credential)) == Admitted(identity("x1"), end)
+    other = admission.admit(username(identity("x1")), None, shown(self_signed_device("x1")))
+    assert isinstance(other, Refused)
+    assert other.reason is Reason.WRONG_CERTIFICATE
+
+
+def test_a_device_of_our_ca_is_known_by_its_common_name(
+    admission: Admission, registry: Registry, authority: Authority, clock: Clock
+) -> None:
+    registry.add(certificate_entry(identity("x1")))
+    registry.add(certificate_entry(identity("x2")))
+    credential = authority.issue_device("x1")
+    clock.now = credential.certificate.not_valid_before_utc.timestamp() + 10
+    assert isinstance(admission.admit(username(identity("x1")), None, shown(credential)), Admitted)
+    assert isinstance(admission.admit(username(identity("x1")), None, shown(credential, issuers=False)), Admitted)
+    stranger = Authority.create("Other").issue_device("x1")
+    for who, certificates, reason in (
+        ("x2", shown(credential), Reason.WRONG_CERTIFICATE),
+        ("x1", shown(stranger), Reason.WRONG_CERTIFICATE),
+        ("x1", shown(self_signed_device("x1")), Reason.WRONG_CERTIFICATE),
+        ("x1", (b"no certificate",), Reason.WRONG_CERTIFICATE),
+        ("x1", (), Reason.NO_CREDENTIALS),
+    ):
+        decision = admission.admit(username(identity(who)), None, certificates)
+        assert isinstance(decision, Refused)
+        assert decision.reason is reason
+
+
+def test_a_device_certificate_cannot_issue_another(
+    admission: Admission, registry: Registry, authority: Authority, clock: Clock
+) -> None:
+    registry.add(certificate_entry(identity("victim")))
+    attacker = authority.issue_device("attacker")
+    forged = authority.issue_server(["victim"], issuer=attacker)
+    clock.now = attacker.certificate.not_valid_before_utc.timestamp() + 10
+    decision = admission.admit(username(identity("victim")), None, shown(forged))
+    assert isinstance(decision, Refused)
+    assert decision.reason is Reason.WRONG_CERTIFICATE
+
+
+def test_an_expired_certificate_and_a_token_for_a_certificate_device_are_refused(
+    admission: Admission, registry: Registry, authority: Authority, clock: Clock
+) -> None:
+    registry.add(certificate_entry(identity("x1")))
+    credential = authority.issue_device("x1")
+    clock.now = credential.certificate.not_valid_after_utc.timestamp() + 1
+    late = admission.admit(username(identity("x1")), None, shown(credential))
+    assert isinstance(late, Refused)
+    assert late.reason is Reason.EXPIRED
+    with_token = admission.admit(username(identity("x1")), V01.encode(), shown(credential))
+    assert isinstance(with_token, Refused)
+    assert with_token.reason is Reason.WRONG_KIND
+
+
+def test_a_symmetric_device_needs_its_token_whatever_certificate_it_shows(
+    admission: Admission, authority: Authority
+) -> None:
+    decision = admission.admit(username(LEAF), None, shown(authority.issue_device("leaf-01")))
+    assert isinstance(decision, Refused)
+    assert decision.reason is Reason.NO_CREDENTIALS
