@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from edgeca.errors import CaError
 
-_SPAN = re.compile(r"(\d{1,5})([hdw])")
+_SPAN = re.compile(r"([0-9]{1,5})([hdw])")
 
 
 def parse_span(text: str) -> timedelta:

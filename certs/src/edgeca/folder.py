@@ -64,7 +64,10 @@ class Folder:
             if root.exists() and not wish.force:
                 return self._existing_ca(root, issuing, name, wish)
             authority = Authority.create(
-                name or DEFAULT_NAME, key_type=wish.key_type or KeyType.EC_P256, days=wish.days, clock=self._clock
+                DEFAULT_NAME if name is None else name,
+                key_type=wish.key_type or KeyType.EC_P256,
+                days=wish.days,
+                clock=self._clock,
             )
             # The root comes last: where it is, its issuing CA is too.
             made_issuing = self._replace(issuing, authority.issuing)

@@ -76,8 +76,7 @@ def describe(entry: Entry, credential: Credential, now: datetime) -> Description
 
 def find_problems(directory: Path, now: datetime, within: timedelta = timedelta(0)) -> Iterator[Problem]:
     """All that is broken in `directory`, and all that ends within the span `within` from `now`."""
-    root = Entry(directory=directory, kind=Kind.ROOT)
-    trusted = files.load(root).certificate if root.exists() else None
+    trusted = _root_certificate(directory)
     for entry in files.entries(directory):
         try:
             credential = files.load(entry)
@@ -87,6 +86,13 @@ def find_problems(directory: Path, now: datetime, within: timedelta = timedelta(
             yield from _ending(entry, credential, now, within)
             yield from _chain_problems(entry, credential, trusted)
         yield from _mode_problems(entry)
+
+
+def _root_certificate(directory: Path) -> x509.Certificate | None:
+    try:
+        return files.load_certificates(Entry(directory=directory, kind=Kind.ROOT))[0]
+    except CaError:
+        return None
 
 
 def _ending(entry: Entry, credential: Credential, now: datetime, within: timedelta) -> Iterator[Problem]:

@@ -44,6 +44,8 @@ def _parse_name(name: str) -> Iterable[x509.GeneralName]:
         if domain == "local" and host != "*":
             yield x509.DNSName(host)
     else:
+        if "%" in name:  # a zone is known to one machine only and has no place in a certificate
+            raise _neither(name)
         yield x509.IPAddress(address)
 
 
@@ -55,11 +57,15 @@ def _check_dns_name(name: str) -> str:
         labels = labels[1:]
     looks_like_address = labels[-1].isdigit()
     if looks_like_address or len(name) > MAX_DNS_NAME or not all(map(_DNS_LABEL.fullmatch, labels)):
-        raise CaError(
-            f"{name!r} is neither a host name nor an IP address; write for example gateway.local or 192.168.1.10, "
-            "without scheme, port or path"
-        )
+        raise _neither(name)
     return name.lower().removesuffix(".")
+
+
+def _neither(name: str) -> CaError:
+    return CaError(
+        f"{name!r} is neither a host name nor an IP address; write for example gateway.local or 192.168.1.10, "
+        "without scheme, port, path or zone"
+    )
 
 
 def check_identifier(identifier: str, what: str) -> str:
