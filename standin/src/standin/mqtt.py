@@ -159,9 +159,7 @@ class MqttConnection:
 
     def _disconnected(self, event: Disconnected) -> None:
         self._closing = True
-        if event.error is not None:
-            self.on_failed(event.error)
-        elif not event.clean:
+        if not event.clean:
             self._hub.counters["closed: silent"] += 1
             self._hub.note(f"closing {self._name()}: nothing heard for too long")
         if event.will is not None and self._client is not None:

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 import orjson
 
+from edgewire.codec.mqtt.packets import SubscribeFilter, Will
 from edgewire.errors import ProtocolError
 from edgewire.iothub.bag import read_bag, write_bag
 from edgewire.iothub.limits import MAX_METHOD_PAYLOAD_BYTES
@@ -27,7 +28,6 @@ from edgewire.iothub.topics import (
     parse_request_topic,
 )
 from edgewire.message import Identity, Message, Properties
-from edgewire.codec.mqtt.packets import SubscribeFilter, Will
 from edgewire.session.mqtt.events import (
     PublishReceived,
     ServerEvent,
