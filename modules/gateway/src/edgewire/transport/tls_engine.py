@@ -71,10 +71,10 @@ class TlsEngine(Protocol):
 
 REASONS: Final = (
     (
-        re.compile(r"HTTP_REQUEST|WRONG_VERSION_NUMBER|HTTPS_PROXY_REQUEST|UNEXPECTED_MESSAGE$"),
+        re.compile(r"HTTP_REQUEST|WRONG_VERSION_NUMBER|HTTPS_PROXY_REQUEST"),
         HandshakeFailure.NOT_TLS,
     ),
-    (re.compile(r"ALERT.*(VERSION)"), HandshakeFailure.TLS_VERSION),
+    (re.compile(r"ALERT.*VERSION"), HandshakeFailure.TLS_VERSION),
     (re.compile(r"ALERT"), HandshakeFailure.CERTIFICATE_REFUSED),
     (re.compile(r"UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|INAPPROPRIATE_FALLBACK"), HandshakeFailure.TLS_VERSION),
     (re.compile(r"NO_SHARED|NO_SUITABLE|NO_CIPHERS"), HandshakeFailure.TLS_CIPHER),

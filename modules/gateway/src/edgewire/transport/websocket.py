@@ -191,15 +191,10 @@ class WebSocketStream:
         payload: list[bytes] = []
         self._idle_frames = 0
         self._connection.receive_data(data)
-        try:
-            for event in self._connection.events():
-                piece = self._take(event)
-                if piece:
-                    payload.append(piece)
-        except RemoteProtocolError as error:
-            hint = error.event_hint
-            code = hint.code if isinstance(hint, CloseConnection) else CloseReason.PROTOCOL_ERROR
-            self._give_up(code, str(error))
+        for event in self._connection.events():
+            piece = self._take(event)
+            if piece:
+                payload.append(piece)
         return b"".join(payload)
 
     def frame(self, data: bytes) -> bytes:
@@ -227,12 +222,19 @@ class WebSocketStream:
                 if self._connection.state is ConnectionState.OPEN:
                     self._output.append(self._connection.send(event.response()))
             case CloseConnection():
-                if self._connection.state is ConnectionState.REMOTE_CLOSING:
-                    self._output.append(self._connection.send(event.response()))
-                self.ended = True
+                self._take_close(event)
             case _:
                 self._count_idle_frame()
         return b""
+
+    def _take_close(self, event: CloseConnection) -> None:
+        state = self._connection.state
+        if state in {ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING}:
+            # wsproto tells a broken rule as a Close that the peer never sent; its state shows the difference.
+            self._give_up(event.code, event.reason or "broken frame")
+        if state is ConnectionState.REMOTE_CLOSING:
+            self._output.append(self._connection.send(event.response()))
+        self.ended = True
 
     def _take_binary(self, event: BytesMessage) -> bytes:
         self._message_bytes += len(event.data)
@@ -258,5 +260,5 @@ class WebSocketStream:
         raise WebSocketError(detail)
 
     def _say_close(self, code: int) -> None:
-        if self._connection.state in {ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING}:
+        if self._connection.state is ConnectionState.OPEN:
             self._output.append(self._connection.send(CloseConnection(code=code)))
