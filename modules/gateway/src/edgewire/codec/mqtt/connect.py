@@ -29,6 +29,11 @@ class Protocol:
     level: int
     bridge: bool
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a version of MQTT."""
+        return _NAMES.get(self.level) == self.name
+
 
 def read_protocol(body: bytes) -> Protocol:
     """What CONNECT says about the version; only then is it known how the rest is written.
@@ -51,7 +56,7 @@ def read_connect(body: bytes, limits: PropertyLimits | None = None) -> Connect:
     reader = Reader(body)
     protocol = _protocol(reader)
     level = protocol.level
-    if _NAMES.get(level) != protocol.name:
+    if not protocol.exists:
         what = f"level {level} of {protocol.name}, which does not exist"
         raise ProtocolError(what, reply=ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, spec="MQTT5-3.1.2-2, MQTT311-3.1.2-2")
     flags = _flags(reader, level)

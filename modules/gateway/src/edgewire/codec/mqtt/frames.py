@@ -123,7 +123,7 @@ class FrameReader:
     that grows until the packet is whole: many small pieces cost linear time.
     """
 
-    __slots__ = ("_at", "_data", "_needed", "_pending", "bounds")
+    __slots__ = ("_at", "_data", "_needed", "_pending", "bounds", "refused")
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
@@ -131,6 +131,8 @@ class FrameReader:
         self._at = 0
         self._pending = bytearray()
         self._needed = 0
+        self.refused = False
+        """What follows the packets given last is refused: the next call raises."""
 
     @property
     def held(self) -> int:
@@ -194,6 +196,7 @@ class FrameReader:
                     size, start = header
             if size > limits[first]:
                 if frames:
+                    self.refused = True
                     break
                 raise self.bounds.why(first, size)
             stop = start + size
@@ -219,6 +222,7 @@ class FrameReader:
                 check_shortest(found[0], found[1] - at - 1)
         except ProtocolError:
             if frames:
+                self.refused = True
                 return None
             raise
         return found
