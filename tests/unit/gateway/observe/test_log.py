@@ -1,9 +1,27 @@
 import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
 
-from gateway.observe.dispatch import MessagesNotKept, MessagesReceived, NotKept
-from gateway.observe.events import Level
+from gateway.observe.dispatch import MessagesReceived
+from gateway.observe.events import Event, Level
 from gateway.observe.head import MessageRefused, RefusedMessage
 from gateway.observe.log import LINES_PER_PERIOD, PERIOD_S, Log
+
+
+class Why(Enum):
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped(Event):
+    LEVEL: ClassVar[Level] = Level.WARNING
+
+    reason: Why
+    count: int
+
+    def sentence(self) -> str:
+        return f"{self.count} dropped"
 
 
 class Clock:
@@ -15,16 +33,16 @@ class Clock:
 
 def test_a_line_for_people_says_when_how_loud_and_what() -> None:
     lines: list[str] = []
-    Log(lines.append, Clock(), level=Level.INFO).write_event(MessagesNotKept(NotKept.STORE_FULL, 2))
-    assert lines[0].startswith("2030-03-17T17:46:40.000Z WARNING 2 messages were not acknowledged: store full.")
+    Log(lines.append, Clock(), level=Level.INFO).write_event(Dropped(Why.FULL, 2))
+    assert lines[0].startswith("2030-03-17T17:46:40.000Z WARNING 2 dropped")
 
 
 def test_a_line_for_programs_is_json_with_the_fields() -> None:
     lines: list[str] = []
     log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
-    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 2))
+    log.write_event(Dropped(Why.FULL, 2))
     row = json.loads(lines[0])
-    assert (row["level"], row["event"], row["reason"], row["count"]) == ("warning", "MessagesNotKept", "store_full", 2)
+    assert (row["level"], row["event"], row["reason"], row["count"]) == ("warning", "MessagesNotKept", "full", 2)
 
 
 def test_events_below_the_level_are_not_written() -> None:
@@ -38,10 +56,10 @@ def test_a_flood_of_one_kind_is_counted_instead_of_written() -> None:
     clock = Clock()
     log = Log(lines.append, clock, level=Level.INFO)
     for _ in range(LINES_PER_PERIOD + 30):
-        log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+        log.write_event(Dropped(Why.FULL, 1))
     assert len(lines) == LINES_PER_PERIOD
     clock.now += PERIOD_S
-    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+    log.write_event(Dropped(Why.FULL, 1))
     assert "30 more of the same kind (MessagesNotKept)" in lines[-2]
     assert len(lines) == LINES_PER_PERIOD + 2
 
@@ -50,9 +68,9 @@ def test_a_clock_that_jumps_back_does_not_silence_the_log() -> None:
     lines: list[str] = []
     clock = Clock()
     log = Log(lines.append, clock, level=Level.INFO)
-    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+    log.write_event(Dropped(Why.FULL, 1))
     clock.now -= 3600
-    log.write_event(MessagesNotKept(NotKept.STORE_FULL, 1))
+    log.write_event(Dropped(Why.FULL, 1))
     assert len(lines) == 2
 
 

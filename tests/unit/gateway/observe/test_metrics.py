@@ -3,7 +3,8 @@ from typing import ClassVar
 
 import pytest
 
-from gateway.observe.dispatch import MessagesNotKept, MessagesReceived, NotKept
+from gateway.observe.dispatch import MessagesReceived
+from gateway.observe.store import MessagesRefused, RefusalReason
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
 
@@ -17,9 +18,9 @@ def test_an_event_with_a_count_adds_the_count() -> None:
 
 def test_labels_carry_the_value_of_the_closed_set() -> None:
     metrics = Metrics()
-    metrics.count(MessagesNotKept(NotKept.STORE_FULL, 2))
-    assert metrics.totals() == {'gateway_not_kept_messages_total{reason="store_full"}': 2}
-    assert b'gateway_not_kept_messages_total{reason="store_full"} 2.0' in metrics.text()
+    metrics.count(MessagesRefused(reason=RefusalReason.BYTE_CAP, count=2))
+    assert metrics.totals() == {'gateway_store_refused_messages_total{reason="byte_cap"}': 2}
+    assert b'gateway_store_refused_messages_total{reason="byte_cap"} 2.0' in metrics.text()
 
 
 def test_an_event_without_a_metric_is_not_counted() -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from edgewire.message import Message
-from gateway.observe.dispatch import MessagesNotKept, MessagesReceived, MessagesUnrouted, NotKept
+from gateway.observe.dispatch import MessagesReceived, MessagesUnrouted
 from gateway.observe.events import Event
 from gateway.observe.tap import Routed, Tap
 from gateway.routing.table import Table
-from gateway.store.log import AppendResult, Store
+from gateway.store.store import Store
+from gateway.store.values import AppendResult
 
 Answer = Callable[[AppendResult], None]
 
@@ -42,7 +43,7 @@ class Ingress:
                 self._tap.show(Routed(message, decision.routes, decision.deliveries))
             batch.append((message, decision.deliveries))
         self._received += len(batch)
-        self._store.append(batch, self._counted(len(batch), answer))
+        self._store.append(batch, answer)
 
     def report(self) -> None:
         """Emit what was counted since the last call."""
@@ -52,12 +53,3 @@ class Ingress:
             self._emit(MessagesReceived(received))
         if unrouted:
             self._emit(MessagesUnrouted(unrouted))
-
-    def _counted(self, count: int, answer: Answer) -> Answer:
-        def on_result(result: AppendResult) -> None:
-            if result is not AppendResult.DURABLE:
-                reason = NotKept.STORE_FULL if result is AppendResult.FULL else NotKept.STORE_FAILED
-                self._emit(MessagesNotKept(reason, count))
-            answer(result)
-
-        return on_result

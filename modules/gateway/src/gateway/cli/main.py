@@ -1,0 +1,51 @@
+"""`gateway COMMAND`: reads the command line and runs one command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from gateway import __version__
+from gateway.cli import check, devices, explain, run, sas, store, test
+
+COMMANDS = {
+    "run": run,
+    "check": check,
+    "explain": explain,
+    "test": test,
+    "sas": sas,
+    "devices": devices,
+    "store": store,
+}
+
+EPILOG = """exit codes:
+  0  done, or the answer is yes
+  1  the answer is no: errors found, a test failed, nothing by that name, the gateway stopped by a fault
+  2  wrong usage, or an input that cannot be read
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="gateway",
+        description="Gateway module for Azure IoT Edge: devices in, routed by body, safe on disk, out to $upstream.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"gateway {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS.values():
+        command.add_parser(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name. Returns its exit code."""
+    parsed = parser().parse_args(arguments)
+    try:
+        return COMMANDS[parsed.command].run(parsed)
+    except BrokenPipeError:  # somebody reads only the first lines, as `| head` does
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130

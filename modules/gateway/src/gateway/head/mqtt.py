@@ -1,0 +1,425 @@
+"""The MQTT head: one `MqttHead` for the gateway, one `MqttConnection` per device."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, assert_never
+
+from edgewire.codec.mqtt.reasons import ReasonCode
+from edgewire.errors import ProtocolError
+from edgewire.iothub.topics import TwinGet, TwinReport, TwinResult, format_push_topic, parse_request_topic
+from edgewire.message import Identity, Message
+from edgewire.session.mqtt.events import (
+    ConnectReceived,
+    Disconnected,
+    PublishAcknowledged,
+    PublishReceived,
+    ServerEvent,
+    SubscribeReceived,
+    UnsubscribeReceived,
+    Will,
+)
+from edgewire.session.mqtt.limits import ServerLimits
+from edgewire.session.mqtt.server import Refusal, ServerSession
+from edgewire.transport.pump import Peer, Pump
+from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.presence import Ending, Presence
+from gateway.head.publications import Publications, RefusedPublishError
+from gateway.head.sessions import SessionStore
+from gateway.head.subscriptions import Subscriptions
+from gateway.head.wills import Wills
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.credentials import Admitted, Claim, RefusalReason, claimed_identity
+from gateway.observe.events import Event
+from gateway.observe.head import (
+    BridgeStateIgnored,
+    DeviceConnected,
+    DeviceDisconnected,
+    Leaving,
+    MessageRefused,
+    RefusedMessage,
+)
+from gateway.observe.identity import LoginRefused
+from gateway.store.values import AppendResult
+
+MAX_UNANSWERED_BYTES: Final = 1_048_576
+"""Bodies of one device that wait for the disk; above it we stop reading from that device. Four of the largest."""
+
+MAX_UNANSWERED_MESSAGES: Final = 2_000
+"""The same in messages, for a device that floods with small ones."""
+
+TOKEN_CHECK_S: Final = 3600.0
+"""A token's end is a time on the wall clock: looked at least this often, so that a clock that jumps is noticed."""
+
+BRIDGE_STATE: Final = "$SYS/broker/connection/"
+"""Where mosquitto's bridge announces itself, before anything else; closing on it makes the bridge loop for ever."""
+
+TWINS_NOT_SERVED: Final = (501, b'{"errorCode":501000,"message":"this gateway does not serve twins of leaf devices"}')
+"""Status and body of the answer to a twin request. Node's SDK looks only at the body."""
+
+REFUSALS: Final[Mapping[RefusalReason, Refusal]] = MappingProxyType(
+    {
+        RefusalReason.MALFORMED_USERNAME: Refusal.BAD_CREDENTIALS,
+        RefusalReason.GROUP_FULL: Refusal.QUOTA_EXCEEDED,
+        RefusalReason.FOREIGN_WILL: Refusal.BAD_TOPIC,
+    }
+)
+"""All other reasons look the same from outside: not authorized."""
+
+PUBACK_REASONS: Final[Mapping[RefusedMessage, ReasonCode]] = MappingProxyType(
+    {
+        RefusedMessage.FOREIGN_DEVICE: ReasonCode.NOT_AUTHORIZED,
+        RefusedMessage.UNKNOWN_TOPIC: ReasonCode.TOPIC_NAME_INVALID,
+        RefusedMessage.MALFORMED_PROPERTIES: ReasonCode.TOPIC_NAME_INVALID,
+        RefusedMessage.TOO_LARGE: ReasonCode.QUOTA_EXCEEDED,
+        RefusedMessage.STORE_FULL: ReasonCode.QUOTA_EXCEEDED,
+        RefusedMessage.STORE_FAILED: ReasonCode.UNSPECIFIED_ERROR,
+    }
+)
+"""Spec: MQTT 5 §3.4.2.1. The same codes stand in DISCONNECT (§3.14.2.1), which answers what has no PUBACK."""
+
+GOODBYES: Final[Mapping[Ending, tuple[Leaving, ReasonCode]]] = MappingProxyType(
+    {
+        Ending.TAKEN_OVER: (Leaving.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER),
+        Ending.TOKEN_EXPIRED: (Leaving.TOKEN_EXPIRED, ReasonCode.MAXIMUM_CONNECT_TIME),
+        Ending.CREDENTIALS_CHANGED: (Leaving.CREDENTIALS_CHANGED, ReasonCode.NOT_AUTHORIZED),
+        Ending.SHUTDOWN: (Leaving.SHUTDOWN, ReasonCode.SERVER_SHUTTING_DOWN),
+    }
+)
+
+
+class MqttHead:
+    """What all MQTT connections share. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        ingress: Ingress,
+        presence: Presence,
+        sessions: SessionStore,
+        emit: Callable[[Event], None],
+        clock: Callable[[], float],
+        limits: ServerLimits,
+    ) -> None:
+        self.authenticator = authenticator
+        self.ingress = ingress
+        self.presence = presence
+        self.sessions = sessions
+        self.emit = emit
+        self.clock = clock
+        self.limits = limits
+        self.wills = Wills(lambda will: ingress.accept([will], _unheard))
+
+    def accept(self, _peer: Peer) -> "tuple[ServerSession, MqttConnection]":
+        """A session and its owner, for a connection that has come."""
+        session = ServerSession(self.limits, asyncio.get_running_loop().time())
+        return session, MqttConnection(self, session)
+
+
+class MqttConnection:
+    """One device's connection, from its CONNECT to its end."""
+
+    __slots__ = (
+        "_expires_at",
+        "_head",
+        "_identity",
+        "_leaving",
+        "_paused",
+        "_publications",
+        "_pump",
+        "_session",
+        "_subscriptions",
+        "_timer",
+        "_unanswered",
+        "_unanswered_bytes",
+    )
+
+    def __init__(self, head: MqttHead, session: ServerSession) -> None:
+        self._head = head
+        self._session = session
+        self._pump: Pump[ServerEvent]
+        self._identity: Identity | None = None
+        self._publications: Publications
+        self._subscriptions: Subscriptions
+        self._leaving: tuple[Leaving, str] | None = None
+        self._expires_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._unanswered = 0
+        self._unanswered_bytes = 0
+        self._paused = False
+
+    # What the pump calls.
+
+    def on_connected(self, pump: Pump[ServerEvent]) -> None:
+        """The transport is ready; the device speaks first."""
+        self._pump = pump
+
+    def on_events(self, events: list[ServerEvent]) -> None:
+        """What the device sent: its messages as one batch, then the rest one by one."""
+        publishes = [event for event in events if type(event) is PublishReceived]
+        if publishes:
+            self._take(publishes)
+        if len(publishes) != len(events):
+            for event in events:
+                if self._leaving is None:
+                    self._on_event(event)
+
+    def on_failed(self, error: ProtocolError) -> None:
+        """The device broke the protocol."""
+        self._leave(Leaving.PROTOCOL_ERROR, str(error))
+
+    def on_stopping(self) -> None:
+        """The gateway stops."""
+        self.end(Ending.SHUTDOWN)
+
+    def on_closed(self) -> None:
+        """The connection is gone: its session's life runs, its will is due, somebody else may be here already."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._identity is None:
+            return
+        self._leave(Leaving.LOST, "")
+        assert self._leaving is not None
+        self._leave_will(self._session.connection_lost())
+        self._subscriptions.leave(self._head.clock())
+        self._head.presence.leave(self._identity, self)
+        reason, detail = self._leaving
+        self._head.emit(DeviceDisconnected(str(self._identity), reason, detail))
+
+    # What dispatch calls.
+
+    def end(self, why: Ending) -> None:
+        """Say goodbye and close."""
+        leaving, reason = GOODBYES[why]
+        self._leave(leaving, "")
+        self._session.disconnect(reason)
+        if self._identity is not None:
+            # Now, not when the socket is gone: a connection that takes over reads the session next.
+            self._subscriptions.leave(self._head.clock())
+        self._pump.close()
+
+    # Login.
+
+    def _on_event(self, event: ServerEvent) -> None:
+        now = self._head.clock()
+        match event:
+            case ConnectReceived():
+                self._log_in(event, now)
+            case PublishReceived() | PublishAcknowledged():
+                pass  # publishes were taken as a batch; nothing of ours waits for a PUBACK yet
+            case SubscribeReceived(packet_id=packet_id):
+                grant = self._late(lambda codes: self._session.grant(packet_id, codes))
+                self._subscriptions.subscribe(event.filters, now, grant)
+            case UnsubscribeReceived(packet_id=packet_id):
+                confirm = self._late(lambda codes: self._session.confirm_unsubscribe(packet_id, codes))
+                self._subscriptions.unsubscribe(event.filters, now, confirm)
+            case Disconnected():
+                self._on_disconnected(event)
+            case _:
+                assert_never(event)
+
+    def _log_in(self, connect: ConnectReceived, now: float) -> None:
+        peer = self._pump.peer
+        try:
+            claimed = claimed_identity(connect.client_id, connect.username)
+        except ProtocolError as error:
+            self._refuse(RefusalReason.MALFORMED_USERNAME, connect.client_id, error.what)
+            return
+        claim = Claim(
+            identity=claimed.identity,
+            hub=claimed.hub,
+            token=None if connect.password is None else connect.password.decode("utf-8", "replace"),
+            certificates=peer.certificates,
+            address=peer.address,
+            now=now,
+        )
+        verdict = self._head.authenticator.authenticate(claim)
+        if not isinstance(verdict, Admitted):
+            self._refuse(verdict.reason, connect.client_id, "", verdict.hold_s)
+        elif connect.will is not None and not _may_will(verdict.identity, connect.will):
+            self._refuse(RefusalReason.FOREIGN_WILL, connect.client_id, connect.will.topic)
+        else:
+            self._admit(connect, verdict, now)
+
+    def _refuse(self, reason: RefusalReason, client_id: str, detail: str, hold_s: float = 0.0) -> None:
+        self._head.emit(LoginRefused(client_id, self._pump.peer.address, reason, detail))
+        if hold_s:
+            self._timer = asyncio.get_running_loop().call_later(hold_s, self._answer_refusal, reason)
+        else:
+            self._answer_refusal(reason)
+
+    def _answer_refusal(self, reason: RefusalReason) -> None:
+        self._session.refuse(REFUSALS.get(reason, Refusal.NOT_AUTHORIZED))
+        self._pump.close()
+
+    def _admit(self, connect: ConnectReceived, verdict: Admitted, now: float) -> None:
+        head, who = self._head, verdict.identity
+        self._identity = who
+        self._expires_at = verdict.expires_at
+        self._publications = Publications(who)
+        head.presence.enter(who, self)
+        head.wills.take_back(who)
+        self._subscriptions = Subscriptions(who, head.sessions, connect, now)
+        self._session.accept(session_present=self._subscriptions.present)
+        head.emit(DeviceConnected(str(who), self._pump.peer.address))
+        self._watch_token()
+
+    def _watch_token(self) -> None:
+        """End the connection when its token expires."""
+        if self._expires_at is None:
+            return
+        left_s = self._expires_at - self._head.clock()
+        if left_s <= 0:
+            self.end(Ending.TOKEN_EXPIRED)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(min(left_s, TOKEN_CHECK_S), self._watch_token)
+
+    # Messages.
+
+    def _take(self, publishes: Sequence[PublishReceived]) -> None:
+        """Hand in what the device published, all of it as one batch."""
+        messages: list[Message] = []
+        packet_ids: list[int] = []
+        read = self._publications.message
+        for publish in publishes:
+            try:
+                messages.append(read(publish))
+            except RefusedPublishError as refused:
+                self._take_other(publish, refused)
+                if self._leaving is not None:
+                    break
+            else:
+                if publish.qos:
+                    packet_ids.append(publish.packet_id)
+        if messages:
+            self._hand_in(messages, packet_ids)
+
+    def _hand_in(self, messages: Sequence[Message], packet_ids: Sequence[int]) -> None:
+        size = sum([len(message.body) for message in messages])
+        self._unanswered += len(messages)
+        self._unanswered_bytes += size
+        count = len(messages)
+        self._head.ingress.accept(messages, lambda result: self._on_result(result, packet_ids, count, size))
+        if not self._paused and self._is_too_much():
+            self._paused = True
+            self._pump.pause_reading()
+
+    def _on_result(self, result: AppendResult, packet_ids: Sequence[int], count: int, size: int) -> None:
+        """The store has answered for a batch."""
+        self._unanswered -= count
+        self._unanswered_bytes -= size
+        if self._leaving is not None:
+            return
+        match result:
+            case AppendResult.STORED:
+                if packet_ids:
+                    self._session.acknowledge_many(packet_ids)
+            case AppendResult.FULL:
+                self._refuse_batch(packet_ids, RefusedMessage.STORE_FULL)
+            case AppendResult.FAILED:
+                self._refuse_batch(packet_ids, RefusedMessage.STORE_FAILED)
+            case _:
+                assert_never(result)
+        if self._paused and not self._is_too_much():
+            self._paused = False
+            self._pump.resume_reading()
+        self._pump.flush()
+
+    def _is_too_much(self) -> bool:
+        return self._unanswered > MAX_UNANSWERED_MESSAGES or self._unanswered_bytes > MAX_UNANSWERED_BYTES
+
+    def _refuse_batch(self, packet_ids: Sequence[int], reason: RefusedMessage) -> None:
+        """Tell the device that a batch was not kept: by a PUBACK for each, or by closing without any."""
+        detail = reason.value.replace("_", " ")
+        self._head.emit(MessageRefused(str(self._identity), reason, detail))
+        code = PUBACK_REASONS[reason]
+        if not all(self._session.refuse_publish(packet_id, code) for packet_id in packet_ids):
+            self._leave(Leaving.REFUSED_MESSAGE, detail)
+            self._pump.close()
+
+    def _take_other(self, publish: PublishReceived, refused: RefusedPublishError) -> None:
+        """What is no telemetry: a bridge's state, a twin request, or a message to refuse."""
+        if refused.reason is not RefusedMessage.UNKNOWN_TOPIC:
+            self._refuse_publish(publish, refused)
+        elif publish.topic.startswith(BRIDGE_STATE):
+            self._head.emit(BridgeStateIgnored(str(self._identity)))
+            self._acknowledge(publish)
+        elif publish.topic.startswith("$iothub/"):
+            self._answer_request(publish, refused)
+        else:
+            self._refuse_publish(publish, refused)
+
+    def _refuse_publish(self, publish: PublishReceived, refused: RefusedPublishError) -> None:
+        self._head.emit(MessageRefused(str(self._identity), refused.reason, refused.detail))
+        code = PUBACK_REASONS[refused.reason]
+        if publish.qos and self._session.refuse_publish(publish.packet_id, code):
+            return
+        self._leave(Leaving.REFUSED_MESSAGE, refused.detail)
+        self._session.disconnect(code)
+        self._pump.close()
+
+    def _answer_request(self, publish: PublishReceived, refused: RefusedPublishError) -> None:
+        """A twin request gets a status; a device that hears nothing would wait for its time-out."""
+        try:
+            request = parse_request_topic(publish.topic)
+        except ProtocolError:
+            request = None
+        if request is None:
+            self._refuse_publish(publish, refused)
+            return
+        if isinstance(request, TwinGet | TwinReport) and request.rid is not None:
+            status, body = TWINS_NOT_SERVED
+            self._session.publish(format_push_topic(TwinResult(status, request.rid)), body, qos=0)
+        self._acknowledge(publish)
+
+    def _acknowledge(self, publish: PublishReceived) -> None:
+        if publish.qos:
+            self._session.acknowledge(publish.packet_id)
+
+    # The end.
+
+    def _on_disconnected(self, event: Disconnected) -> None:
+        if self._identity is not None:
+            if event.session_expiry_s is not None:
+                self._subscriptions.change_expiry(event.session_expiry_s)
+            self._leave_will(event.will)
+        silent = event.reason == ReasonCode.KEEP_ALIVE_TIMEOUT
+        self._leave(Leaving.SILENT if silent else Leaving.GOODBYE, "")
+        self._pump.close()
+
+    def _leave_will(self, will: Will | None) -> None:
+        if will is None or self._identity is None or will.topic.startswith(BRIDGE_STATE):
+            return
+        # The login has checked that it is a message of the device's own.
+        self._head.wills.leave(self._identity, self._publications.will_message(will), will.delay_s)
+
+    def _leave(self, reason: Leaving, detail: str) -> None:
+        """Remember why; the first reason counts."""
+        if self._leaving is None:
+            self._leaving = (reason, detail)
+
+    def _late(self, answer: Callable[[list[int]], None]) -> Callable[[list[int]], None]:
+        """`answer`, for after the call that asked for it: the connection may be gone by then, or must be flushed."""
+
+        def answer_and_flush(codes: list[int]) -> None:
+            if self._leaving is None:
+                answer(codes)
+                self._pump.flush()
+
+        return answer_and_flush
+
+
+def _may_will(owner: Identity, will: Will) -> bool:
+    """A will must be the device's own telemetry; a bridge's state is dropped when its time comes."""
+    if will.topic.startswith(BRIDGE_STATE):
+        return True
+    try:
+        Publications(owner).will_message(will)
+    except RefusedPublishError:
+        return False
+    return True
+
+
+def _unheard(_result: AppendResult) -> None:
+    """A will's sender is gone; the store has said what there is to say."""

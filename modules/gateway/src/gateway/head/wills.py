@@ -1,0 +1,46 @@
+"""Wills of devices that went without a goodbye: published at once, or after the delay that MQTT 5 lets them ask for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from edgewire.message import Identity, Message
+
+MAX_WAITING: Final = 10_000
+"""Wills that wait for their delay; one more is published at once. Each may hold 64 KiB."""
+
+
+class Wills:
+    """Publishes wills by `publish`. A device that comes back before its will's delay is over takes it back.
+
+    Spec: MQTT 3.1.1 §3.1.2.5, MQTT 5 §3.1.3.2.2.
+    """
+
+    def __init__(self, publish: Callable[[Message], None]) -> None:
+        self._publish = publish
+        self._waiting: dict[Identity, tuple[asyncio.TimerHandle, Message]] = {}
+
+    def leave(self, owner: Identity, will: Message, delay_s: float) -> None:
+        """`owner` is gone; its will is due after `delay_s`."""
+        if delay_s <= 0 or len(self._waiting) >= MAX_WAITING:
+            self._publish(will)
+            return
+        self.take_back(owner)
+        timer = asyncio.get_running_loop().call_later(delay_s, self._due, owner)
+        self._waiting[owner] = (timer, will)
+
+    def take_back(self, owner: Identity) -> None:
+        """`owner` is here again; a will that still waits is void."""
+        waiting = self._waiting.pop(owner, None)
+        if waiting is not None:
+            waiting[0].cancel()
+
+    def publish_all(self) -> None:
+        """The gateway stops: publish what waits, since nobody will remember it."""
+        for owner in list(self._waiting):
+            self._due(owner)
+
+    def _due(self, owner: Identity) -> None:
+        timer, will = self._waiting.pop(owner)
+        timer.cancel()
+        self._publish(will)

@@ -1,0 +1,197 @@
+"""`make run`: the stand-in, the gateway as an Edge module and three boards; shows what flows until Ctrl-C.
+
+Everything lives in run/: delete it to start from nothing.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from boards import KINDS, Board, Site
+
+from standin.client import Control
+
+ROOT = Path(__file__).parents[1]
+RUN = ROOT / "run"
+BIN = Path(sys.executable).parent
+CLOUD_ADDRESS = "127.0.0.7"
+GATEWAY_ADDRESS = "127.0.0.8"
+HUB = "standin-hub.test"
+MODULE = "gateway"
+START_S = 30.0
+STOP_S = 10.0
+UNPRIVILEGED_WEBSOCKET_PORT = 8443
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why."""
+
+
+def say(who: str, text: str) -> None:
+    """One line of the show."""
+    print(f"{who:<8}│ {text}", flush=True)
+
+
+class Program:
+    """A program of the show: its lines appear under its name, and `stop` ends it as an operator would."""
+
+    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._name = name
+        self._ready = threading.Event()
+        self._process = subprocess.Popen(
+            arguments,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the show, which then ends its programs in order
+        )
+        self._reader = threading.Thread(target=self._show_lines, name=f"lines-{name}")
+        self._reader.start()
+
+    def wait_ready(self) -> None:
+        """Return when the program has said READY. Raises DemoError if it does not."""
+        if not self._ready.wait(START_S) or self._process.poll() is not None:
+            self.stop()
+            raise DemoError(f"{self._name} did not start; its lines above say why")
+
+    def stop(self) -> int:
+        """End the program. Returns its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._reader.join()
+        return code
+
+    def _show_lines(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            say(self._name, line.rstrip())
+            if line.startswith("READY"):
+                self._ready.set()
+        self._ready.set()
+
+
+def may_bind(address: str, port: int) -> bool:
+    """Whether this user may listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def websocket_port() -> int:
+    """443 where that is permitted; else another, and says so."""
+    if may_bind(GATEWAY_ADDRESS, 443):
+        return 443
+    say("demo", f"port 443 is not permitted to this user: WebSocket is on {UNPRIVILEGED_WEBSOCKET_PORT} instead")
+    return UNPRIVILEGED_WEBSOCKET_PORT
+
+
+def gateway_command(*arguments: str) -> Any:
+    """Run a gateway command that answers in JSON. Returns the answer. Raises DemoError."""
+    done = subprocess.run([BIN / "gateway", *arguments, "--json"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoError(done.stderr.strip())
+    return json.loads(done.stdout)
+
+
+def board_keys(data: Path) -> dict[str, str]:
+    """The primary key of each board, in the gateway's registry; made at the first run."""
+    known = {entry["device"] for entry in gateway_command("devices", "list", "--data", str(data))["devices"]}
+    for device in KINDS:
+        if device not in known:
+            gateway_command("devices", "add", device, "--data", str(data))
+    shown = {device: gateway_command("devices", "show", device, "--keys", "--data", str(data)) for device in KINDS}
+    return {device: entry["primaryKey"] for device, entry in shown.items()}
+
+
+def module_settings() -> Any:
+    """The module twin that the deployment template gives the gateway."""
+    template = json.loads((ROOT / "deployment.template.json").read_text())
+    return template["modulesContent"][MODULE]["properties.desired"]
+
+
+def start_cloud() -> Program:
+    """The stand-in, with the deployment's routes of edgeHub and the gateway's module twin."""
+    arguments = ["run", "--dir", str(RUN / "cloud"), "--address", CLOUD_ADDRESS, "--hub", HUB, "--module", MODULE]
+    arguments += ["--manifest", str(ROOT / "deployment.template.json"), "--websocket-port", "-1", "--show"]
+    cloud = Program("cloud", [str(BIN / "standin"), *arguments], {})
+    cloud.wait_ready()
+    Control(RUN / "cloud").ask("PATCH", "/twin", module_settings(), identity=MODULE)
+    return cloud
+
+
+def start_gateway(data: Path) -> Program:
+    """The gateway, with the environment that IoT Edge would give it."""
+    environment = {
+        **Control(RUN / "cloud").ask("GET", "/environment", module=MODULE),
+        "EdgeDeviceHostName": GATEWAY_ADDRESS,
+        "GATEWAY_DATA_DIR": str(data),
+        "GATEWAY_ADDRESS": GATEWAY_ADDRESS,
+        "GATEWAY_WEBSOCKET_PORT": str(websocket_port()),
+        "GATEWAY_METRICS_ADDRESS": GATEWAY_ADDRESS,
+    }
+    gateway = Program("gateway", [str(BIN / "gateway"), "run", "--show"], environment)
+    gateway.wait_ready()
+    return gateway
+
+
+def show(seconds: float | None) -> None:
+    """Start everything, let it run, and end it in order."""
+    data = RUN / "gateway"
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    enough = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: enough.set())
+    programs: list[Program] = []
+    boards: list[Board] = []
+    try:
+        programs.append(start_cloud())
+        keys = board_keys(data)
+        programs.append(start_gateway(data))
+        site = Site(gateway=GATEWAY_ADDRESS, port=8883, hub=HUB, root=RUN / "cloud" / "trust-bundle.pem")
+        for device, key in keys.items():
+            board = Board(device, key, site)
+            board.start()
+            boards.append(board)
+        say("demo", "boards are connected; Ctrl-C ends the show")
+        enough.wait(seconds)
+        say("demo", "stopping")
+    finally:
+        for board in boards:
+            board.stop()
+        codes = [program.stop() for program in reversed(programs)]
+    if any(codes):
+        raise DemoError(f"a program ended with exit codes {codes}")
+    say("demo", "all stopped; run/ keeps their state for the next run")
+
+
+def main() -> int:
+    """Run the show. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, help="end by itself after so long (default: Ctrl-C)")
+    try:
+        show(parser.parse_args().seconds)
+    except DemoError as error:
+        say("demo", str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
