@@ -174,6 +174,9 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is buffered, say goodbye in each layer, close."""
+        self._guarded(self._close)
+
+    def _close(self) -> None:
         if self._phase is Phase.OPEN and self._stream is not None and not self._stream.ended:
             self._stream.close()
             self._send(self._stream.take_output())
@@ -221,11 +224,6 @@ class Connection(asyncio.Protocol):
             self._pump.stop()
         elif self._phase < Phase.OPEN:
             self.abort()
-
-    @property
-    def handshaking(self) -> bool:
-        """It is not past its handshakes."""
-        return self._phase < Phase.OPEN
 
     # Inwards.
 
@@ -382,15 +380,20 @@ class Connection(asyncio.Protocol):
             self._send_raw(self._tls.take_output())
         if self._phase is not Phase.CLOSED and self._transport is not None:
             self._leave(Phase.CLOSING)
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:
+                # The peer has reset the connection, which the loop has yet to tell us: nothing is left to end.
+                self.abort()
 
     def _leave(self, phase: Phase) -> None:
         """Give the end its time, and read on to see the peer's end."""
         if self._phase is not Phase.PARTING:
             self._timer.set(self._host.loop.time() + self._host.limits.close_timeout_s)
         self._phase = phase
-        self._held = b""
-        self._owner_paused = False
+        if phase is Phase.CLOSING:
+            self._held = b""
+        self.resume_reading()
         self._steer_reading()
 
     def _peer_left(self) -> None:
