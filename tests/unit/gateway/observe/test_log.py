@@ -42,7 +42,7 @@ def test_a_line_for_programs_is_json_with_the_fields() -> None:
     log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
     log.write_event(Dropped(Why.FULL, 2))
     row = json.loads(lines[0])
-    assert (row["level"], row["event"], row["reason"], row["count"]) == ("warning", "MessagesNotKept", "full", 2)
+    assert (row["level"], row["event"], row["reason"], row["count"]) == ("warning", "Dropped", "full", 2)
 
 
 def test_events_below_the_level_are_not_written() -> None:
@@ -60,7 +60,7 @@ def test_a_flood_of_one_kind_is_counted_instead_of_written() -> None:
     assert len(lines) == LINES_PER_PERIOD
     clock.now += PERIOD_S
     log.write_event(Dropped(Why.FULL, 1))
-    assert "30 more of the same kind (MessagesNotKept)" in lines[-2]
+    assert "30 more of the same kind (Dropped)" in lines[-2]
     assert len(lines) == LINES_PER_PERIOD + 2
 
 

@@ -4,9 +4,9 @@ from typing import ClassVar
 import pytest
 
 from gateway.observe.dispatch import MessagesReceived
-from gateway.observe.store import MessagesRefused, RefusalReason
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
+from gateway.observe.store import MessagesRefused, RefusalReason
 
 
 def test_an_event_with_a_count_adds_the_count() -> None:
