@@ -1,13 +1,16 @@
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from edgeca.cli import main
+from edgeca.cli import _ACTIONS, main
+from edgeca.profiles import PROFILES, Kind
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KINDS = [
@@ -236,3 +239,30 @@ def test_two_runs_at_once_make_one_ca(tmp_path: Path) -> None:
     answers = [json.loads(run.communicate(timeout=60)[0]) for run in runs]
     assert len({answer[0]["thumbprintSha256"] for answer in answers}) == 1
     assert sorted(answer[0]["changed"] for answer in answers) == [False, False, True]
+
+
+README = Path(__file__).parents[3] / "certs/README.md"
+
+
+def test_the_guide_works_as_it_is_written(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = README.read_text()
+    lines = re.findall(r"^edgeca (.+)$", text.split("```sh\n")[1].split("```")[0], re.MULTILINE)
+    assert len(lines) == 8
+    for line in lines:
+        assert run(*line.split()) == 0, line
+        if line.startswith("toml"):
+            shown = tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+            assert tomllib.loads(capsys.readouterr().out) == shown
+        capsys.readouterr()
+
+
+def test_the_guide_names_every_command_and_the_life_of_each_kind() -> None:
+    text = README.read_text()
+    for command in _ACTIONS:
+        assert f"`{command}" in text
+    assert "| 397 days |" in text
+    assert PROFILES[Kind.SERVER].days == 397
+    years = {
+        kind: PROFILES[kind].days / 365 for kind in (Kind.ROOT, Kind.ISSUING, Kind.EDGE_CA, Kind.DEVICE, Kind.EDGE_ID)
+    }
+    assert list(years.values()) == [10, 5, 5, 2, 2]
