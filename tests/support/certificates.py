@@ -54,7 +54,12 @@ def rsa_key() -> Key:
 
 
 def self_signed(
-    name: str, *, key: Key | None = None, addresses: tuple[str, ...] = (), starts_in_s: float = -3600, lasts_s: float = 86_400
+    name: str,
+    *,
+    key: Key | None = None,
+    addresses: tuple[str, ...] = (),
+    starts_in_s: float = -3600,
+    lasts_s: float = 86_400,
 ) -> Credential:
     """A certificate that signs itself, with `name` as common name and DNS name."""
     key = key or ec_key()
@@ -66,9 +71,7 @@ def authority(name: str, *, issuer: Credential | None = None) -> Credential:
     """A certificate that may sign others, root or intermediate."""
     key = ec_key()
     signer = issuer or Credential(certificate=self_signed(name, key=key).certificate, key=key)
-    builder = _builder(name, key, (), -3600, 86_400).issuer_name(
-        signer.certificate.subject if issuer else _name(name)
-    )
+    builder = _builder(name, key, (), -3600, 86_400).issuer_name(signer.certificate.subject if issuer else _name(name))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     certificate = builder.sign(signer.key, hashes.SHA256())
     issuers = () if issuer is None else (issuer.certificate, *issuer.issuers)

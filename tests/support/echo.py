@@ -53,7 +53,7 @@ class RecordingOwner:
 
     def __init__(self, peer: Peer | None = None, doing: dict[str, Callable[[], None]] | None = None) -> None:
         self.peer = peer
-        self.doing = doing or {}
+        self.doing = {} if doing is None else doing
         self.calls: list[str] = []
         self.events: list[bytes] = []
         self.closed = asyncio.Event()

@@ -75,9 +75,7 @@ def test_nothing_is_written_when_the_session_has_nothing_to_say(pump: Pump[bytes
     assert wire.writes == []
 
 
-def test_what_is_answered_later_goes_out_by_flush(
-    pump: Pump[bytes], wire: MemoryWire, session: EchoSession
-) -> None:
+def test_what_is_answered_later_goes_out_by_flush(pump: Pump[bytes], wire: MemoryWire, session: EchoSession) -> None:
     session.output += b"acknowledged"
     pump.flush()
     assert wire.writes == [b"acknowledged"]
@@ -230,9 +228,7 @@ class SilentOwner:
 
 
 def test_an_owner_need_not_watch_sending_and_stopping(wire: MemoryWire, session: EchoSession) -> None:
-    pump: Pump[bytes] = Pump(
-        wire, session, SilentOwner(), peer=Peer(address="127.0.0.1", port=1), clock=lambda: NOW
-    )
+    pump: Pump[bytes] = Pump(wire, session, SilentOwner(), peer=Peer(address="127.0.0.1", port=1), clock=lambda: NOW)
     pump.begin()
     pump.sending_paused()
     pump.sending_resumed()

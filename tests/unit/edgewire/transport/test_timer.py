@@ -98,10 +98,10 @@ def test_it_can_be_set_again_from_what_it_calls(loop: FakeLoop) -> None:
 
     def due(now: float) -> None:
         fired.append(now)
-        timer.set(now + 1)
+        again.set(now + 1)
 
-    timer = LazyTimer(cast("asyncio.AbstractEventLoop", cast("Any", loop)), due)
-    timer.set(1.0)
+    again = LazyTimer(cast("asyncio.AbstractEventLoop", cast("Any", loop)), due)
+    again.set(1.0)
     loop.advance(1.0)
     loop.advance(2.0)
     assert fired == [1.0, 2.0]

@@ -202,10 +202,8 @@ def test_a_mangled_hello_causes_a_handshake_error_and_nothing_else(security: Sec
     for _ in range(data.draw(st.integers(1, 8))):
         hello[data.draw(st.integers(0, len(hello) - 1))] = data.draw(st.integers(0, 255))
     engine = security.engine()
-    try:
+    with suppress(HandshakeError):
         engine.handshake(bytes(hello))
-    except HandshakeError as error:
-        assert isinstance(error.reason, HandshakeFailure)
     engine.take_output()
 
 
@@ -215,10 +213,8 @@ def test_noise_in_a_session_causes_a_tls_error_and_nothing_else(security: Securi
     engine = security.engine()
     client = MemoryClient(client_context())
     client.connect(engine)
-    try:
+    with suppress(TlsError):
         assert engine.decrypt(noise) == b""
-    except TlsError:
-        pass
 
 
 @pytest.mark.parametrize(

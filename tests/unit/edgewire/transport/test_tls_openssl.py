@@ -37,15 +37,15 @@ def test_a_self_signed_certificate_is_handed_on(security: Security, version: ssl
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_whole_chain_is_handed_on_leaf_first(
-    security: Security, version: ssl.TLSVersion, tmp_path: Path
-) -> None:
+def test_the_whole_chain_is_handed_on_leaf_first(security: Security, version: ssl.TLSVersion, tmp_path: Path) -> None:
     device = signed("dev1", authority("fleet", issuer=authority("unknown root")))
     engine = connect(security, version, device, tmp_path)
     assert engine.certificates == (device.der, device.issuers[0].public_bytes(Encoding.DER))
 
 
-@pytest.mark.parametrize("device", [self_signed("old", starts_in_s=-7200, lasts_s=60), self_signed("rsa", key=rsa_key())])
+@pytest.mark.parametrize(
+    "device", [self_signed("old", starts_in_s=-7200, lasts_s=60), self_signed("rsa", key=rsa_key())]
+)
 def test_expired_and_rsa_certificates_pass_too_for_others_decide(
     security: Security, device: Credential, tmp_path: Path
 ) -> None:

@@ -256,9 +256,7 @@ def test_our_close_ends_with_the_peers(client: MemoryWebSocket, stream: WebSocke
     client.read(stream.take_output())
     assert client.closed is not None
     assert client.closed.code == 1000
-    assert not stream.ended
-    assert stream.receive(client.send(client.closed.response())) == b""
-    assert stream.ended
+    assert [stream.ended, stream.receive(client.send(client.closed.response())), stream.ended] == [False, b"", True]
     assert stream.take_output() == b""
 
 
@@ -331,7 +329,12 @@ def test_mangled_frames_cause_a_websocket_error_and_nothing_else(data: st.DataOb
     client = MemoryWebSocket()
     outcome = upgraded(client.request)
     client.read(outcome.response)
-    events = [BytesMessage(data=b"hello"), Ping(payload=b"x"), BytesMessage(data=bytes(200)), CloseConnection(code=1000)]
+    events = [
+        BytesMessage(data=b"hello"),
+        Ping(payload=b"x"),
+        BytesMessage(data=bytes(200)),
+        CloseConnection(code=1000),
+    ]
     mangled = bytearray(b"".join(client.send(event) for event in events))
     for _ in range(data.draw(st.integers(1, 6))):
         mangled[data.draw(st.integers(0, len(mangled) - 1))] = data.draw(st.integers(0, 255))

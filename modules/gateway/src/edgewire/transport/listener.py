@@ -205,6 +205,10 @@ class Listener:
         except OSError:  # the peer is gone already
             client.close()
             self.on_gone(connection)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost this connection only
+            client.close()
+            self.on_gone(connection)
+            self.crashed(error, connection.address)
 
 
 def _piece_bytes(serve: Accept | WebSocketService, security: Security | None) -> int:
