@@ -1,0 +1,261 @@
+"""Turns the conditions of a table into one Python function, so that a message costs little.
+
+The source text holds only names this module makes up (`k0`, `b1`, …); every literal, key and function of a route
+reaches the code as an object through its namespace. Each body path is read once per message. A condition is compiled
+by what is asked of it: a route asks "is it true?", so AND and OR become Python's own and stop early, and NOT asks its
+operand "is it false?" instead. Where a value is needed it comes from the same functions the interpreter uses.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from gateway.routing import values
+from gateway.routing.body import as_value, read_body, value_at
+from gateway.routing.bodypath import BodyPath
+from gateway.routing.expression import (
+    Apply,
+    AppProperty,
+    BodyValue,
+    Compare,
+    Constant,
+    Expression,
+    Logic,
+    Not,
+    SystemProperty,
+    Type,
+    children,
+)
+from gateway.routing.values import MISSING, RANK, UNDEFINED, Value
+from gateway.routing.view import View
+
+Match: TypeAlias = Callable[[int, View, bytes], int]
+"""(a bit for each group that takes part, view, body) → a bit for each condition that is true."""
+
+Group: TypeAlias = Sequence[tuple[int, Expression]]
+"""Conditions that are evaluated together, each with the number of its bit."""
+
+_UNREAD: Final = object()
+_FLIPPED: Final = {"=": "=", "!=": "!=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_PYTHON: Final = {"=": "==", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_NUMBER_RANK: Final = RANK[float]
+_TEXT_RANK: Final = RANK[str]
+
+
+def reads_body(expression: Expression) -> bool:
+    """True if the body may be needed to evaluate this."""
+    return isinstance(expression, BodyValue) or any(map(reads_body, children(expression)))
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Collects the namespace and the slots of the function being written."""
+
+    namespace: dict[str, Any] = field(default_factory=dict)
+    names: dict[Any, str] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+
+    def constant(self, value: object) -> str:
+        """The name under which the code finds `value`."""
+        key = (type(value), repr(value)) if isinstance(value, (str, float, bool)) else (object, id(value))
+        name = self.names.setdefault(key, f"k{len(self.names)}")
+        self.namespace[name] = value
+        return name
+
+    def slot(self, path: BodyPath) -> str:
+        """The local variable that holds what `path` found."""
+        name = self.paths.setdefault(path.text, f"b{len(self.paths)}")
+        self.namespace[f"p{name}"] = path
+        return name
+
+    # What is asked of an expression: its value, whether it is true, whether it is false.
+
+    def value(self, expression: Expression) -> str:
+        match expression:
+            case Constant():
+                return self.constant(expression.value)
+            case AppProperty():
+                return f"props({self.constant(expression.key)}, UNDEFINED)"
+            case SystemProperty():
+                return f"system({self.constant(expression.key)}, UNDEFINED)"
+            case BodyValue():
+                return self._body_value(expression)
+            case Apply():
+                arguments = ", ".join(map(self.value, expression.arguments))
+                return f"{self.constant(expression.operation)}({arguments})"
+            case Compare():
+                function = "compare_body" if expression.dynamic else "compare_plain"
+                symbol = self.constant(expression.symbol)
+                return f"{function}({symbol}, {self.value(expression.left)}, {self.value(expression.right)})"
+            case Not():
+                return f"negated({self.value(expression.operand)})"
+            case Logic():
+                return self._logic_value(expression)
+
+    def true(self, expression: Expression) -> str:
+        """Python code that is true exactly if the expression is."""
+        match expression:
+            case Logic(dynamic=False):
+                return self._joined(expression, "and" if expression.is_and else "or", self.true)
+            case Not():
+                return self.false(expression.operand)
+            case Compare():
+                return self._fast_compare(expression) or f"{self.value(expression)} is True"
+            case _:
+                return f"{self.value(expression)} is True"
+
+    def false(self, expression: Expression) -> str:
+        """Python code that is true exactly if the expression is false (and not undefined)."""
+        match expression:
+            case Logic(dynamic=False):
+                return self._joined(expression, "or" if expression.is_and else "and", self.false)
+            case Not():
+                return self.true(expression.operand)
+            case _:
+                return f"{self.value(expression)} is False"
+
+    def _joined(self, expression: Logic, word: str, form: Callable[[Expression], str]) -> str:
+        return "(" + f" {word} ".join(map(form, expression.operands)) + ")"
+
+    def _logic_value(self, expression: Logic) -> str:
+        operands = [self.value(operand) for operand in expression.operands]
+        if expression.dynamic:
+            return f"{'both_body' if expression.is_and else 'either_body'}({', '.join(operands)})"
+        every = f"({', '.join(operands)})"
+        return f"{'all_true' if expression.is_and else 'any_true'}({every})"
+
+    def _body_value(self, expression: BodyValue) -> str:
+        slot = self.slot(expression.path)
+        if slot in self.known:
+            return slot
+        return f"({slot} if {slot} is not UNREAD else ({slot} := {self._read(expression.path, slot)}))"
+
+    def _read(self, path: BodyPath, slot: str) -> str:
+        document = "doc" if "doc" in self.known else "(doc if doc is not UNREAD else (doc := read_body(body, codec)))"
+        if len(path.steps) == 1 and isinstance(path.steps[0], str) and not path.impossible:
+            return f"as_value({document}.get({self.constant(path.steps[0])}, MISSING))"
+        return f"value_at({document}, p{slot})"
+
+    def hoisted(self, expression: Expression) -> list[str]:
+        """Statements that read what this condition reads in any case, so that it may use the slots plainly."""
+        lines: list[str] = []
+        for value in _read_first(expression):
+            slot = self.slot(value.path)
+            if slot in self.known:
+                continue
+            if "doc" not in self.known:
+                lines.append("if doc is UNREAD: doc = read_body(body, codec)")
+                self.known.add("doc")
+            lines.append(f"if {slot} is UNREAD: {slot} = {self._read(value.path, slot)}")
+            self.known.add(slot)
+        return lines
+
+    def _fast_compare(self, expression: Compare) -> str | None:
+        """Comparisons with a literal without a call; None where no short form is right."""
+        left, right, symbol = expression.left, expression.right, expression.symbol
+        if isinstance(left, Constant):
+            left, right, symbol = right, left, _FLIPPED[symbol]
+        if not isinstance(right, Constant) or isinstance(left, Constant):
+            return None
+        operand = right.value
+        if expression.dynamic and isinstance(left, BodyValue):
+            return self._fast_body(self.value(left), symbol, operand)
+        if symbol == "=" and isinstance(operand, str):
+            return f"{self.value(left)} == {self.constant(operand)}"
+        return None
+
+    def _fast_body(self, left: str, symbol: str, operand: Value) -> str | None:
+        """A body value against a text or a number; `left` is a slot or reads one."""
+        name = self.constant(operand)
+        if isinstance(operand, str):
+            if symbol == "=":
+                return f"{left} == {name}"
+            if not left.isidentifier() or max(operand, default="") >= "\ud800":
+                return None
+            if symbol in ("!=", "<>"):
+                return f"({left} != {name} and {left} is not UNDEFINED)"
+            return self._fast_order(left, symbol, name, "str", _TEXT_RANK)
+        if not isinstance(operand, float) or not left.isidentifier():
+            return None
+        if symbol == "=":
+            return f"({left} == {name} and {left}.__class__ is float)"
+        if symbol in ("!=", "<>"):
+            return f"(({left} != {name} or {left}.__class__ is bool) and {left} is not UNDEFINED)"
+        return self._fast_order(left, symbol, name, "float", _NUMBER_RANK)
+
+    def _fast_order(self, left: str, symbol: str, name: str, kind: str, rank: float) -> str:
+        """`<` and its like: among one type by value, else by the rank of the types."""
+        other = f"RANK[{left}.__class__] > {rank}" if ">" in symbol else f"0 < RANK[{left}.__class__] < {rank}"
+        return f"({left} {_PYTHON[symbol]} {name} if {left}.__class__ is {kind} else {other})"
+
+
+def _read_first(expression: Expression) -> list[BodyValue]:
+    """The body values that are read whatever the others turn out to be."""
+    match expression:
+        case BodyValue():
+            return [expression]
+        case Logic(dynamic=False):
+            return _read_first(expression.operands[0])
+        case _:
+            return [found for child in children(expression) for found in _read_first(child)]
+
+
+def _all_true(operands: Sequence[Value]) -> values.Truth:
+    if any(operand is False for operand in operands):
+        return False
+    return True if all(operand is True for operand in operands) else UNDEFINED
+
+
+def _any_true(operands: Sequence[Value]) -> values.Truth:
+    if any(operand is True for operand in operands):
+        return True
+    return False if all(operand is False for operand in operands) else UNDEFINED
+
+
+def _globals() -> dict[str, Any]:
+    """What the generated code calls."""
+    return {
+        "MISSING": MISSING,
+        "RANK": RANK,
+        "UNDEFINED": UNDEFINED,
+        "UNREAD": _UNREAD,
+        "all_true": _all_true,
+        "any_true": _any_true,
+        "as_value": as_value,
+        "both_body": values.both_body,
+        "compare_body": values.compare_body,
+        "compare_plain": values.compare_plain,
+        "either_body": values.either_body,
+        "negated": values.negated,
+        "read_body": read_body,
+        "value_at": value_at,
+    }
+
+
+def generate(groups: Sequence[Group]) -> Match:
+    """One function for all groups of conditions."""
+    writer = _Writer(namespace=_globals())
+    lines: list[str] = []
+    for number, group in enumerate(groups):
+        if not group:
+            continue
+        writer.known.clear()  # whether another group has run is not known here
+        lines.append(f"if groups & {1 << number}:")
+        for bit, condition in group:
+            lines += (f"    {line}" for line in writer.hoisted(condition))
+            lines.append(f"    if {writer.true(condition)}: hits |= {1 << bit}")
+    slots = (f"{slot} = UNREAD" for slot in ("doc", *writer.paths.values()))
+    source = "def match(groups, view, body):\n"
+    for line in (*_PROLOGUE, *slots, *lines, "return hits"):
+        source += f"    {line}\n"
+    exec(compile(source, "<routes>", "exec"), writer.namespace)  # noqa: S102 - the text holds only our own names
+    return writer.namespace["match"]  # type: ignore[no-any-return] # it was just defined
+
+
+_PROLOGUE: Final = ("props, system, codec, hits = view.properties.get, view.system.get, view.codec, 0",)
+
+
+def can_be_true(condition: Expression) -> bool:
+    """False for a number, a text or null, which no route takes for true."""
+    return condition.type in (Type.BOOL, Type.BODY)

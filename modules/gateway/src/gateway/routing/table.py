@@ -1,0 +1,164 @@
+"""A compiled set of routes: which of them a message matches, and where it must go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgewire.message import DEFAULT_PRIORITY, Delivery, Endpoint, Envelope, Message
+from gateway.routing.body import Document, read_body
+from gateway.routing.explain import RouteExplanation, explain_route
+from gateway.routing.expression import Expression
+from gateway.routing.generate import can_be_true, generate, reads_body
+from gateway.routing.interpret import Interpreter
+from gateway.routing.view import View, view_of
+
+MAX_KNOWN_ENVELOPES: Final = 1024
+"""How many envelopes a table remembers. A device repeats its topic, so its messages share an envelope."""
+
+MAX_KNOWN_DECISIONS: Final = 4096
+"""How many different outcomes a table keeps as shared objects; devices choose what comes out, so it is bounded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One checked route. `prefix` is what a message's source must begin with; no `condition` means always."""
+
+    name: str
+    text: str
+    prefix: str
+    condition: Expression | None
+    endpoint: Endpoint
+    priority: int = DEFAULT_PRIORITY
+    time_to_live_s: int | None = None
+
+    @property
+    def delivery(self) -> Delivery:
+        """Where this route sends, how urgently, and for how long the message is kept."""
+        return Delivery(self.endpoint, self.priority, self.time_to_live_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a message goes: one delivery for each endpoint, and the names of all routes that matched."""
+
+    deliveries: tuple[Delivery, ...]
+    routes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What an envelope alone decides: routes that match already, groups whose conditions need the body."""
+
+    envelope: Envelope
+    view: View
+    hits: int
+    groups: int
+
+
+class Table:
+    """The routes in force. Not safe for several threads: it learns while it matches."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        """Generates the code; takes about a millisecond for ten routes."""
+        self.routes = tuple(routes)
+        self._prefixes = tuple(dict.fromkeys(route.prefix for route in self.routes))
+        self._match_envelope = generate([self._group(prefix, body=False) for prefix in self._prefixes])
+        body_groups = [self._group(prefix, body=True) for prefix in self._prefixes]
+        self._match_body = generate(body_groups)
+        self._body_groups = sum(1 << number for number, group in enumerate(body_groups) if group)
+        self._known: dict[int, _Known] = {}
+        self._decisions: dict[int, Decision] = {}
+
+    def match(self, message: Message) -> Decision:
+        """Where `message` goes. Equal decisions are the same object, as long as there are not too many of them."""
+        envelope = message.envelope
+        known = self._known.get(id(envelope))
+        if known is None or known.envelope is not envelope:
+            known = self._learn(envelope)
+        hits = known.hits
+        if known.groups:
+            if known.view.shadows:
+                hits = self._interpreted(known, message.body)
+            else:
+                hits |= self._match_body(known.groups, known.view, message.body)
+        return self._decisions.get(hits) or self._decide(hits)
+
+    def explain(self, message: Message) -> tuple[RouteExplanation, ...]:
+        """For every route, in order: did it match, and what decided it."""
+        view = view_of(message.envelope)
+        document: list[Document] = []
+
+        def read() -> Document:
+            if not document:
+                document.append(read_body(message.body, view.codec))
+            return document[0]
+
+        return tuple(
+            explain_route(
+                name=route.name,
+                text=route.text,
+                condition=route.condition,
+                source_matched=view.source.startswith(route.prefix),
+                delivery=route.delivery,
+                interpreter=Interpreter(view, read),
+                message=message,
+            )
+            for route in self.routes
+        )
+
+    def _group(self, prefix: str, *, body: bool) -> list[tuple[int, Expression]]:
+        """The conditions of one source, with the bits of their routes; those that read the body, or the others."""
+        return [
+            (bit, route.condition)
+            for bit, route in enumerate(self.routes)
+            if route.prefix == prefix
+            and route.condition is not None
+            and can_be_true(route.condition)
+            and reads_body(route.condition) is body
+        ]
+
+    def _learn(self, envelope: Envelope) -> _Known:
+        view = view_of(envelope)
+        groups = sum(1 << n for n, prefix in enumerate(self._prefixes) if view.source.startswith(prefix))
+        hits = 0 if view.shadows else self._match_envelope(groups, view, b"")
+        for bit, route in enumerate(self.routes):
+            if route.condition is None and view.source.startswith(route.prefix):
+                hits |= 1 << bit
+        # Without a fixed set of body groups, a shadowing property may decide any route: all are interpreted.
+        known = _Known(
+            envelope=envelope, view=view, hits=hits, groups=groups if view.shadows else groups & self._body_groups
+        )
+        if len(self._known) >= MAX_KNOWN_ENVELOPES:
+            self._known.clear()
+        self._known[id(envelope)] = known
+        return known
+
+    def _interpreted(self, known: _Known, body: bytes) -> int:
+        """The hits of a message one of whose properties begins with `$`."""
+        interpreter = Interpreter(known.view, lambda: read_body(body, known.view.codec))
+        return sum(
+            1 << bit
+            for bit, route in enumerate(self.routes)
+            if known.view.source.startswith(route.prefix) and interpreter.result(route.condition) is True
+        )
+
+    def _decide(self, hits: int) -> Decision:
+        matched = [route for bit, route in enumerate(self.routes) if hits >> bit & 1]
+        best: dict[Endpoint, Delivery] = {}
+        for route in matched:
+            rival = best.get(route.endpoint)
+            best[route.endpoint] = route.delivery if rival is None else preferred(rival, route.delivery)
+        decision = Decision(tuple(best.values()), tuple(route.name for route in matched))
+        if len(self._decisions) >= MAX_KNOWN_DECISIONS:
+            self._decisions.clear()
+        self._decisions[hits] = decision
+        return decision
+
+
+def preferred(first: Delivery, second: Delivery) -> Delivery:
+    """Of two deliveries to one endpoint the more urgent one; of equally urgent ones the one that is kept longer."""
+    if first.priority != second.priority:
+        return first if first.priority < second.priority else second
+    if first.time_to_live_s is None or second.time_to_live_s is None:
+        return first if first.time_to_live_s is None else second
+    return first if first.time_to_live_s >= second.time_to_live_s else second
