@@ -14,6 +14,7 @@ import referencing
 import referencing.jsonschema
 
 from gateway.app.settings import SETTINGS, read_environment
+from gateway.routing.compile import RouteSpec, compile_routes
 from gateway.upstream.outputs import UPSTREAM_OUTPUT
 from project_sources import ROOT
 
@@ -276,7 +277,21 @@ def test_the_gateways_output_for_the_cloud_goes_on_and_nothing_else_does(templat
 def test_both_of_our_routes_ask_for_the_body(template: Document) -> None:
     routes = own_settings(template)["routes"]
     assert set(routes) == {"alerts", "climate"}
-    assert all("WHERE $body." in route["route"] for route in routes.values())
+    assert all("$body." in route["route"] for route in routes.values())
+
+
+@pytest.mark.parametrize("section", ["$edgeHub", "gateway"])
+def test_every_route_compiles_with_our_own_compiler_without_a_warning(template: Document, section: str) -> None:
+    routes = template["modulesContent"][section]["properties.desired"]["routes"]
+    compiled = compile_routes(
+        {
+            name: RouteSpec(
+                text=route["route"], priority=route.get("priority"), time_to_live_s=route.get("timeToLiveSecs")
+            )
+            for name, route in routes.items()
+        }
+    )
+    assert (compiled.problems, compiled.warnings) == ((), ())
 
 
 def test_nothing_dies_in_the_hub_that_would_still_live_with_us(template: Document) -> None:
