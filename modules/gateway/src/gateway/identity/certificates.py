@@ -75,16 +75,12 @@ class ChainProblem(Enum):
 class TrustBundle:
     """The authorities whose certificates are believed: PEM, any number, roots or intermediates."""
 
-    __slots__ = ("_store",)
+    __slots__ = ("_authorities",)
 
     def __init__(self, pem: bytes) -> None:
         """Raises CertificateError if there is no certificate in `pem`, or one that cannot be read."""
-        self._store = crypto.X509Store()
-        # An intermediate in the bundle is believed by itself, as edgeHub does it.
-        self._store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
         try:
-            for certificate in x509.load_pem_x509_certificates(pem):
-                self._store.add_cert(crypto.X509.from_cryptography(certificate))
+            self._authorities = [crypto.X509.from_cryptography(one) for one in x509.load_pem_x509_certificates(pem)]
         except _UNREADABLE as error:
             raise CertificateError(f"the trust bundle holds no certificates in PEM: {error}") from error
 
@@ -95,10 +91,9 @@ class TrustBundle:
         """
         if not chain or len(chain) > MAX_CHAIN:
             return ChainProblem.UNTRUSTED
-        self._store.set_time(datetime.fromtimestamp(now, UTC))
         try:
             leaf, *others = (crypto.X509.from_cryptography(x509.load_der_x509_certificate(der)) for der in chain)
-            path = crypto.X509StoreContext(self._store, leaf, others).get_verified_chain()
+            path = crypto.X509StoreContext(self._store_at(now), leaf, others).get_verified_chain()
             sound = _is_sound([certificate.to_cryptography() for certificate in path])
         except crypto.X509StoreContextError as error:
             is_date = error.errors[0] in (_NOT_YET_VALID, _HAS_EXPIRED)
@@ -106,6 +101,16 @@ class TrustBundle:
         except _UNREADABLE:
             return ChainProblem.UNTRUSTED
         return None if sound else ChainProblem.UNTRUSTED
+
+    def _store_at(self, now: float) -> crypto.X509Store:
+        """A store for one check: OpenSSL keeps the first time that a store was given, whatever is set later."""
+        store = crypto.X509Store()
+        # An intermediate in the bundle is believed by itself, as edgeHub does it.
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+        store.set_time(datetime.fromtimestamp(now, UTC))
+        for authority in self._authorities:
+            store.add_cert(authority)
+        return store
 
 
 def _is_sound(path: Sequence[x509.Certificate]) -> bool:

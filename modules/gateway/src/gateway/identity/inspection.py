@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
-from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
 from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.limits import TOKEN_SKEW_S
@@ -37,16 +36,16 @@ class Signature(Enum):
 ADVICE: Final = {
     Signature.NOT_CHECKED: "not checked: no key was given (--key, --data)",
     Signature.GOOD: "good: this key signed it",
-    Signature.DECODED_RESOURCE: "wrong: sr was signed in plain; sign it percent-encoded, exactly as it stands in the token",
-    Signature.RESOURCE_ENCODED_TWICE: "wrong: sr was encoded twice before it was signed; sign it as it stands in the token",
-    Signature.KEY_NOT_DECODED: "wrong: the text of the key was used; decode it from base64 first (only Event Hubs takes the text)",
+    Signature.DECODED_RESOURCE: "wrong: sr was signed in plain; sign it percent-encoded, as it stands in the token",
+    Signature.RESOURCE_ENCODED_TWICE: "wrong: sr was encoded twice for signing; sign it as it stands in the token",
+    Signature.KEY_NOT_DECODED: "wrong: signed with the key's text; decode it from base64 (only Event Hubs takes text)",
     Signature.HEX_DIGEST: "wrong: the signature is in hexadecimal; write the 32 bytes of the digest in base64",
-    Signature.URL_ALPHABET: "wrong: the signature is in the URL alphabet of base64 (- and _); use + and /, percent-encoded",
+    Signature.URL_ALPHABET: "wrong: the signature is in the URL alphabet of base64; write + and / for - and _, escaped",
     Signature.NOT_ESCAPED: "wrong: the signature has a raw '+', which reads as a blank; percent-encode it to %2B",
     Signature.ESCAPED_TWICE: "wrong: the signature is percent-encoded twice; encode it once",
     Signature.NO_PADDING: "wrong: the '=' at the end of the signature is missing; send it as %3D",
     Signature.NO_LINE_FEED: "wrong: sr and se were signed without a line feed between them",
-    Signature.UNKNOWN: "wrong: not by this key, nor by any mistake we know; is it the key of this very device or module?",
+    Signature.UNKNOWN: "wrong: not by this key, nor by any mistake we know; is it the key of this device or module?",
 }
 
 
@@ -105,13 +104,13 @@ def _mistake(token: Sas, key: bytes) -> Signature:
             return mistake
     digest = hmac.digest(key, token.signed_text, "sha256")
     right = base64.b64encode(digest).decode("ascii")
-    spelt = {
-        digest.hex(): Signature.HEX_DIGEST,
+    spelt = {  # a signature without '+' is spelt alike in several ways; the last one then counts
         right.replace("+", " "): Signature.NOT_ESCAPED,
-        percent_encode(right): Signature.ESCAPED_TWICE,
+        right.rstrip("=").replace("+", " "): Signature.NOT_ESCAPED,
         base64.urlsafe_b64encode(digest).decode("ascii"): Signature.URL_ALPHABET,
         right.rstrip("="): Signature.NO_PADDING,
-        right.rstrip("=").replace("+", " "): Signature.NOT_ESCAPED,
+        percent_encode(right): Signature.ESCAPED_TWICE,
+        digest.hex(): Signature.HEX_DIGEST,
     }
     return spelt.get(token.signature, spelt.get(token.signature.lower(), Signature.UNKNOWN))
 
