@@ -124,7 +124,7 @@ class Log:
                 # Only a name that is on the disk makes it safe that the contents go.
                 self._files.sync_names()
             for retired in middle:
-                self._empty(freed_name(retired.base, retired.end))
+                empty(self._files, freed_name(retired.base, retired.end))
         except OSError as error:
             return error
         return None
@@ -192,12 +192,15 @@ class Log:
         self._file = None
         self._seal(file)
 
-    def _empty(self, name: str) -> None:
-        file = self._files.open(name)
-        try:
+
+def empty(files: Files, name: str) -> None:
+    """Give back the space of a file whose contents nobody needs."""
+    file = files.open(name)
+    try:
+        if file.size():
             file.truncate(0)
-        finally:
-            file.close()
+    finally:
+        file.close()
 
 
 def seal(file: File, index: Index) -> OSError | None:

@@ -12,7 +12,7 @@ from gateway.store.checkpoint import NAME as POSITIONS_NAME
 from gateway.store.checkpoint import Positions, PositionsFile, create_positions
 from gateway.store.errors import StoreDamaged, StoreLocked, StoreUnusable, StoreVersion
 from gateway.store.files import Files
-from gateway.store.log import Log, seal
+from gateway.store.log import Log, empty, seal
 from gateway.store.queues import Queue, Queues, save_queues, write_queues
 from gateway.store.recovery import Found, SegmentFound, inspect, shares
 from gateway.store.segment import VERSION
@@ -73,8 +73,11 @@ def _create(files: Files) -> None:
 
 
 def _clean(files: Files, found: Found, emit: Callable[[Event], None]) -> None:
+    _make_safe(files)
     for name in found.leftovers:
         files.unlink(name)
+    for freed in found.freed:
+        empty(files, freed.name)
     for segment in list(found.segments):
         if segment.cut_bytes:
             emit(StoreTailCut(file=segment.name, count=segment.cut_bytes))
@@ -83,6 +86,16 @@ def _clean(files: Files, found: Found, emit: Callable[[Event], None]) -> None:
             found.segments.remove(segment)
         elif not segment.sealed:
             _finish(files, segment)
+    files.sync_names()
+
+
+def _make_safe(files: Files) -> None:
+    """Sync what a killed process may have left unsynced, before anything is removed because of it."""
+    positions = files.open(POSITIONS_NAME)
+    try:
+        positions.sync()
+    finally:
+        positions.close()
     files.sync_names()
 
 
