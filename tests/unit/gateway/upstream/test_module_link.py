@@ -1,4 +1,5 @@
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +20,11 @@ class Paho:
     def __init__(self) -> None:
         self.inflight: int | None = None
         self.cut = False
+        self.network_fault: Exception | None = None
+
+    def _thread_main(self) -> None:
+        if self.network_fault is not None:
+            raise self.network_fault
 
     def max_inflight_messages_set(self, inflight: int) -> None:
         self.inflight = inflight
@@ -209,6 +215,24 @@ async def test_a_loss_is_told_once_it_happens_and_never_after_closing() -> None:
         assert len(listener.lost) == 1
 
 
+async def test_a_network_thread_that_dies_is_a_loss() -> None:
+    async with opened() as (_, pipeline, listener):
+        pipeline.paho.network_fault = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+
+        await asyncio.to_thread(pipeline.paho._thread_main)
+        await listener.changed.wait()
+
+        assert len(listener.lost) == 1
+
+
+async def test_a_network_thread_that_ends_in_order_is_none() -> None:
+    async with opened() as (link, pipeline, listener):
+        await asyncio.to_thread(pipeline.paho._thread_main)
+        await link.twin()
+
+        assert listener.lost == []
+
+
 async def test_patches_and_methods_come_to_the_loop() -> None:
     async with opened() as (link, pipeline, listener):
         pipeline.on_twin_patch_received({"$version": 3})
@@ -263,6 +287,7 @@ async def test_a_shutdown_that_fails_counts_as_done() -> None:
         pipeline.raises["shutdown"] = RuntimeError("not running")
 
         assert await link.close(LIMIT_S)
+        assert pipeline.paho.cut
 
 
 async def test_the_thread_ends_with_the_link() -> None:

@@ -11,7 +11,8 @@ Why below the SDK's client classes (`_mqtt_pipeline`):
 - the asynchronous client starts each send on a pool of threads, so two sends can change places; the other one waits
   for each acknowledgement. The pipeline below takes a callback, keeps the order, and costs half the CPU;
 - everything the SDK does runs in one thread for all clients of the process. When that thread hangs, only replacing it
-  (`_abandon`) lets a new client work.
+  (`_abandon`) lets a new client work;
+- paho's network thread may die in silence (`_guard`).
 `tests/peers/test_upstream_module.py` notices when an update of the SDK changes what is used here.
 """
 
@@ -149,7 +150,8 @@ class ModuleLink:
         except TimeoutError:
             self._abandon()
             return False
-        except Exception:  # noqa: BLE001 — a client that fails to shut down is as gone as one that does
+        except Exception:  # noqa: BLE001 — a client that fails to shut down is gone once its socket is
+            self._cut()
             return True
         finally:
             self._jobs.put(None)
@@ -165,6 +167,7 @@ class ModuleLink:
         paho = _paho_client(pipeline)
         # paho sends 20 at once and holds the rest; the window is the forwarder's business.
         paho.max_inflight_messages_set(0)
+        paho._thread_main = partial(self._guard, paho._thread_main)  # noqa: SLF001 — see _guard
         pipeline.on_connected = lambda: None
         pipeline.on_disconnected = lambda: self._post(self._on_lost)
         pipeline.on_background_exception = lambda _error: None
@@ -172,6 +175,17 @@ class ModuleLink:
         pipeline.on_twin_patch_received = lambda patch: self._post(partial(self._listener.on_desired, patch))
         pipeline.on_method_request_received = lambda request: self._post(partial(self._on_method, request))
         done()
+
+    def _guard(self, network_loop: Callable[[], None]) -> None:
+        """Run paho's network thread, and tell if it dies.
+
+        A TLS connection that is cut while it writes raises ssl.SSLEOFError, which paho 1.6.1 does not expect: its
+        thread ends, the SDK hears nothing, and its client says "connected" for ever.
+        """
+        try:
+            network_loop()
+        except Exception:  # noqa: BLE001 — whatever it died of, the link is gone
+            self._post(self._on_lost)
 
     def _enable(self, feature: str, done: Callable[..., None]) -> None:
         self._pipeline.enable_feature(feature, callback=done)
@@ -244,6 +258,9 @@ class ModuleLink:
         """Leave a client that hangs: cut its socket, and let the next client have threads of its own."""
         for name in _SDK_THREADS:
             pipeline_thread._executors.pop(name, None)  # noqa: SLF001 — there is no other way to be rid of them
+        self._cut()
+
+    def _cut(self) -> None:
         with suppress(Exception):
             _paho_client(self._pipeline).socket().shutdown(socket.SHUT_RDWR)
 
