@@ -13,6 +13,10 @@ _CODECS: Final = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"
 """The content encodings a body is read in; anything else makes it unreadable."""
 
 
+_BRACE: Final = ord("{")
+_BRACKET: Final = ord("[")
+
+
 @final
 class Unreadable(dict[str, Any]):
     """Stands for a body that cannot be read: whatever is asked of it is undefined. `why` is for `explain`."""
@@ -53,47 +57,44 @@ def why_no_codec(content_type: str | None, content_encoding: str | None) -> str:
 
 
 def read_body(body: bytes, codec: str | None) -> Document:
-    """The body as an object, or an `Unreadable`. Never raises, whatever a device sends."""
+    """The body as an object, or an `Unreadable`. Never raises, whatever a device sends.
+
+    orjson takes only strict JSON, and of what it takes, the lenient reader reads the same, except for deep nesting.
+    Each level takes two bytes at least, so short bodies need no look at that.
+    """
+    if codec == "utf-8":
+        try:
+            found = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return _read_leniently(body, codec)
+        shallow = len(body) <= 2 * MAX_DEPTH or body.count(_BRACE) + body.count(_BRACKET) <= MAX_DEPTH
+        if shallow and found.__class__ is dict:
+            document: Document = found
+            return document
+    return _read_leniently(body, codec)
+
+
+def _read_leniently(body: bytes, codec: str | None) -> Document:
     if codec is None:
         return Unreadable("the body is not read")
-    if codec == "utf-8":
-        fast = _read_fast(body)
-        if fast is not None:
-            return fast
     try:
         return lenient_json.read(body.decode(codec, "replace"))
     except NotReadable as refusal:
         return Unreadable(f"the body is no readable JSON: {refusal.why}")
 
 
-def _read_fast(body: bytes) -> Document | None:
-    """What orjson reads, where the lenient reader would read the same; None if that is not certain.
-
-    orjson takes strict JSON only, and of what it takes the two differ in nothing but nesting and impossible dates.
-    """
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    if found.__class__ is not dict:
-        return None
-    if len(body) > 2 * MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH:
-        return None
-    if b"Date(" in body or b"T24:" in body:  # perhaps a date beyond the calendar, which spoils the whole body
-        return None
-    return found
-
-
 def as_value(found: Any) -> Value:
     """A JSON value as a condition sees it: objects, arrays and dates are undefined."""
-    if isinstance(found, str):
-        return UNDEFINED if len(found) > 8 and _may_be_date(found) and lenient_json.is_date(found) else found
-    if isinstance(found, bool):
-        return found
-    if isinstance(found, float):
-        return found if found == found else BODY_NAN  # noqa: PLR0124 - the quickest test for NaN
-    if isinstance(found, int):
+    value: Value = found
+    kind = found.__class__
+    if kind is str:
+        return UNDEFINED if len(found) > 8 and _may_be_date(found) and lenient_json.is_date(found) else value
+    if kind is float:
+        return value if found == found else BODY_NAN  # noqa: PLR0124 - the quickest test for NaN
+    if kind is int:
         return float(found)
+    if kind is bool:
+        return value
     if found is None:
         return NULL
     return MISSING if found is MISSING else UNDEFINED

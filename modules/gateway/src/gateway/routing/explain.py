@@ -187,11 +187,8 @@ def _why_undefined(name: AppProperty | SystemProperty | BodyValue, message: Mess
         return "the message does not have this system property"
     view = view_of(message.envelope)
     if view.codec is None:
-        kind, encoding = view.system.get("CONTENTTYPE"), view.system.get("CONTENTENCODING")
-        return why_no_codec(
-            kind if isinstance(kind, str) else None,
-            encoding if isinstance(encoding, str) else None,
-        )
+        system = message.envelope.system
+        return why_no_codec(system.get("contentType"), system.get("contentEncoding"))
     document = read_body(message.body, view.codec)
     if isinstance(document, Unreadable):
         return document.why

@@ -41,7 +41,10 @@ class AppProperty:
 
 @dataclass(frozen=True, slots=True)
 class SystemProperty:
-    """A system property. `shadow` is the folded name of the application property that wins over it, if any can."""
+    """A system property by the name it has in an envelope.
+
+    `shadow` is the folded name of the application property that wins over it, if any can.
+    """
 
     span: Span
     type: Type

@@ -238,19 +238,41 @@ def generate(groups: Sequence[Group]) -> Match:
     writer = _Writer(namespace=_globals())
     lines: list[str] = []
     for number, group in enumerate(groups):
-        if not group:
-            continue
-        writer.known.clear()  # whether another group has run is not known here
-        lines.append(f"if groups & {1 << number}:")
-        for bit, condition in group:
-            lines += (f"    {line}" for line in writer.hoisted(condition))
-            lines.append(f"    if {writer.true(condition)}: hits |= {1 << bit}")
+        if group:
+            writer.known.clear()  # whether another group has run is not known here
+            lines.append(f"if groups & {1 << number}:")
+            lines += (f"    {line}" for line in _group_lines(writer, group))
     slots = (f"{slot} = UNREAD" for slot in ("doc", *writer.paths.values()))
     source = "def match(groups, view, body):\n"
     for line in (*_PROLOGUE, *slots, *lines, "return hits"):
         source += f"    {line}\n"
     exec(compile(source, "<routes>", "exec"), writer.namespace)  # noqa: S102 - the text holds only our own names
     return writer.namespace["match"]  # type: ignore[no-any-return] # it was just defined
+
+
+def _group_lines(writer: _Writer, group: Group) -> list[str]:
+    """The statements for the conditions of one group."""
+    lines: list[str] = []
+    switches: dict[str, dict[Value, int]] = {}
+    for bit, condition in group:
+        lines += writer.hoisted(condition)
+        case = _text_case(condition)
+        if case is None:
+            lines.append(f"if {writer.true(condition)}: hits |= {1 << bit}")
+            continue
+        cases = switches.setdefault(writer.slot(case[0]), {})
+        cases[case[1]] = cases.get(case[1], 0) | 1 << bit
+    return lines + [f"hits |= {writer.constant(cases)}.get({slot}, 0)" for slot, cases in switches.items()]
+
+
+def _text_case(condition: Expression) -> tuple[BodyPath, str] | None:
+    """The path and the text if the whole condition is `path = text`; many of these are one look-up."""
+    if not isinstance(condition, Compare) or condition.symbol != "=" or not isinstance(condition.left, BodyValue):
+        return None
+    right = condition.right
+    if isinstance(right, Constant) and isinstance(right.value, str):
+        return condition.left.path, right.value
+    return None
 
 
 _PROLOGUE: Final = ("props, system, codec, hits = view.properties.get, view.system.get, view.codec, 0",)

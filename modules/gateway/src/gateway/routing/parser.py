@@ -200,25 +200,29 @@ def _after_operand(reader: _Reader) -> SyntaxRefused:
         return _refuse(token, "the route has no INTO", "say where to: INTO $upstream")
     if token.is_symbol(")"):
         return _refuse(token, "unmatched closing ')'", "remove it, or open it before")
-    known = _FROM_ELSEWHERE.get(token.text.upper())
-    if known is not None:
-        return _refuse(token, f"'{token.text}' is no operator here", known)
     if token.kind is Kind.UNTERMINATED:
         return _unterminated(token)
     if token.kind in (Kind.UNKNOWN, Kind.BRACKETED):
         return _invalid_symbol(token)
-    if token.text.startswith(("--", "//", "#")):
+    if token.kind in (Kind.FROM, Kind.SELECT, Kind.WHERE):
+        return _refuse(token, f"'{token.text}' is a keyword and cannot stand in a condition", _RENAME)
+    return _stray_word(token) or _two_operands(before, token)
+
+
+def _stray_word(token: Token) -> SyntaxRefused | None:
+    """What to say about a word that looks like an operator; None if it does not."""
+    known = _FROM_ELSEWHERE.get(token.text.upper())
+    if known is not None:
+        return _refuse(token, f"'{token.text}' is no operator here", known)
+    if token.text.startswith(("--", "#")):
         return _refuse(token, "there are no line comments", "take it out")
     if token.kind in (Kind.NAME, Kind.INTEGER, Kind.REAL) and token.text[0] in "+-*%|":
         fix = f"put a blank after '{token.text[0]}': {token.text[0]} {token.text[1:]}"
         return _refuse(token, f"'{token.text}' is one word, so an operator is missing before it", fix)
-    if token.kind is Kind.NAME:
-        near = near_match(token.text, ("AND", "OR", "INTO", "WHERE"))
-        if near is not None:
-            return _refuse(token, f"'{token.text}' is no operator; did you mean '{near}'?", f"write {near}")
-    if token.kind in (Kind.FROM, Kind.SELECT, Kind.WHERE):
-        return _refuse(token, f"'{token.text}' is a keyword and cannot stand in a condition", _RENAME)
-    return _two_operands(before, token)
+    near = near_match(token.text, ("AND", "OR", "INTO", "WHERE")) if token.kind is Kind.NAME else None
+    if near is not None:
+        return _refuse(token, f"'{token.text}' is no operator; did you mean '{near}'?", f"write {near}")
+    return None
 
 
 _RENAME: Final = "a property of that name cannot be tested; send it under another name"

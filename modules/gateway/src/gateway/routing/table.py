@@ -45,7 +45,7 @@ class Decision:
     routes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Known:
     """What an envelope alone decides: routes that match already, groups whose conditions need the body."""
 
@@ -53,6 +53,14 @@ class _Known:
     view: View
     hits: int
     groups: int
+
+
+@dataclass(slots=True)
+class _Source:
+    """What a message's source alone decides: the groups that may match, and the routes without a condition."""
+
+    groups: int
+    hits: int
 
 
 class Table:
@@ -66,6 +74,7 @@ class Table:
         body_groups = [self._group(prefix, body=True) for prefix in self._prefixes]
         self._match_body = generate(body_groups)
         self._body_groups = sum(1 << number for number, group in enumerate(body_groups) if group)
+        self._sources: dict[str, _Source] = {}
         self._known: dict[int, _Known] = {}
         self._decisions: dict[int, Decision] = {}
 
@@ -119,19 +128,28 @@ class Table:
 
     def _learn(self, envelope: Envelope) -> _Known:
         view = view_of(envelope)
-        groups = sum(1 << n for n, prefix in enumerate(self._prefixes) if view.source.startswith(prefix))
-        hits = 0 if view.shadows else self._match_envelope(groups, view, b"")
-        for bit, route in enumerate(self.routes):
-            if route.condition is None and view.source.startswith(route.prefix):
-                hits |= 1 << bit
-        # Without a fixed set of body groups, a shadowing property may decide any route: all are interpreted.
-        known = _Known(
-            envelope=envelope, view=view, hits=hits, groups=groups if view.shadows else groups & self._body_groups
-        )
+        source = self._sources.get(view.source) or self._learn_source(view.source)
+        if view.shadows:  # a property may win over anything with a '$': all routes are interpreted, for each message
+            known = _Known(envelope, view, 0, source.groups)
+        else:
+            hits = source.hits | self._match_envelope(source.groups, view, b"")
+            known = _Known(envelope, view, hits, source.groups & self._body_groups)
         if len(self._known) >= MAX_KNOWN_ENVELOPES:
             self._known.clear()
         self._known[id(envelope)] = known
         return known
+
+    def _learn_source(self, source: str) -> _Source:
+        groups = sum(1 << number for number, prefix in enumerate(self._prefixes) if source.startswith(prefix))
+        always = (
+            1 << bit
+            for bit, route in enumerate(self.routes)
+            if route.condition is None and source.startswith(route.prefix)
+        )
+        if len(self._sources) >= MAX_KNOWN_ENVELOPES:
+            self._sources.clear()
+        self._sources[source] = _Source(groups, sum(always))
+        return self._sources[source]
 
     def _interpreted(self, known: _Known, body: bytes) -> int:
         """The hits of a message one of whose properties begins with `$`."""

@@ -5,19 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.routing.expression import BodyValue, Compare, Constant, Expression, Type, children
-from gateway.routing.lenient_json import NotReadable, is_date
+from gateway.routing.lenient_json import is_date
+from gateway.routing.names import SYSTEM_PROPERTIES
 from gateway.routing.problems import Finding, near_match
 from gateway.routing.tree import Call, Chain, DollarName, Literal, Name, Node, Prefix, RouteSyntax, Span
 from gateway.routing.typecheck import BODY_PREFIX
-
-SYSTEM_PROPERTIES: Final = (
-    *("messageId", "cid", "to", "userId", "ack", "contentType", "contentEncoding", "messageSchema", "creationTime"),
-    *("operation", "outputName", "inputName", "connectionDeviceId", "connectionModuleId", "enqueuedTime"),
-    *("deliveryCount", "sequenceNumber", "lockToken", "absolute-expiry-time", "iothub-interface-id", "dt-subject"),
-    *("modelId", "messageType", "edgeMessageId", "edgeHubOriginInterface", "rpSenderDeviceId", "rpSenderModuleId"),
-    *("version", "statusCode"),
-)
-"""The system properties that a message may have (edgehub.md §2.4); any other name is undefined in every message."""
 
 _NEVER_SET: Final = ("connectiondevicegenerationid", "connectionauthmethod")
 _OTHER_NAMES: Final = {
@@ -250,7 +242,7 @@ def _literal_traps(
 ) -> Iterator[Finding]:
     """`texts`: the body value and the whole comparison, as written."""
     name, value = texts[0], other.value
-    if isinstance(value, str) and _looks_like_date(value):
+    if isinstance(value, str) and is_date(value):
         message = f"a date and time in the body is undefined, so {name} never compares with this text"
         yield Finding(span, message, "let the device send the time as a number, or as text of another form")
     elif isinstance(value, str) and symbol in ("=", "!=", "<>") and _NUMBER_TEXT.fullmatch(value):
@@ -272,13 +264,6 @@ def _missing_traps(span: Span, texts: tuple[str, str], symbol: str, other: Const
     elif symbol in ("!=", "<>"):
         message = f"also true where {name} is missing from the body or of another type"
         yield Finding(span, message, f"write {test}({name}) AND {source}, if the value must be there")
-
-
-def _looks_like_date(text: str) -> bool:
-    try:
-        return is_date(text)
-    except NotReadable:
-        return True
 
 
 def _expressions(expression: Expression) -> Iterator[Expression]:

@@ -20,6 +20,7 @@ from gateway.routing.expression import (
     SystemProperty,
     Type,
 )
+from gateway.routing.names import system_name
 from gateway.routing.problems import Finding
 from gateway.routing.text import folded
 from gateway.routing.tree import Call, Chain, DollarName, Literal, Name, Node, Prefix, Span
@@ -107,7 +108,7 @@ class Checker:
             return self._body_value(node, shadow)
         if indexed:
             return Constant(node.span, Type.UNDEFINED, UNDEFINED)
-        return SystemProperty(node.span, Type.STRING, folded(node.name[1:]), shadow)
+        return SystemProperty(node.span, Type.STRING, system_name(node.name[1:]), shadow)
 
     def _body_value(self, node: DollarName, shadow: str | None) -> Expression | None:
         path = parse_body_path(node.name[len(BODY_PREFIX) :])

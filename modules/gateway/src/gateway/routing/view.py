@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from edgewire.message import Envelope, MessageSource
 from gateway.routing.body import codec_of
@@ -9,12 +10,16 @@ from gateway.routing.text import folded
 from gateway.routing.values import NO_TEXT, Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class View:
-    """Properties by folded name, the source that FROM matches (folded too), and the codec of the body.
+    """What conditions read, besides the body.
 
+    `properties` are by folded name, `source` is what FROM is compared with, folded too, `codec` is the body's.
     `shadows`: an application property begins with `$`, so it may win over a system property or a body value.
     """
+
+    # Not frozen, though nothing changes it: where envelopes do not repeat, one is built for every message, and a
+    # frozen one takes three times as long.
 
     properties: Mapping[str, Value]
     system: Mapping[str, Value]
@@ -33,22 +38,24 @@ def source_of(envelope: Envelope) -> str:
     return f"{path}modules/{module}/" + (f"outputs/{output}/" if output else "")
 
 
+_LEAF_SOURCE: Final = "/MESSAGES/"
+
+
 def view_of(envelope: Envelope) -> View:
     """The view of an envelope."""
-    properties: dict[str, Value] = {
-        folded(name): NO_TEXT if value is None else value for name, value in envelope.properties.items()
-    }
-    system: dict[str, Value] = {folded(name): value for name, value in envelope.system.items()}
-    kind, encoding = system.get("CONTENTTYPE"), system.get("CONTENTENCODING")
+    properties: dict[str, Value] = {}
+    shadows = False
+    for name, value in envelope.properties.items():
+        properties[folded(name)] = NO_TEXT if value is None else value
+        shadows = shadows or name[:1] == "$"
+    system = envelope.system
+    leaf = envelope.sender.module is None and envelope.source is MessageSource.TELEMETRY
     return View(
-        properties=properties,
-        system=system,
-        source=folded(source_of(envelope)),
-        codec=codec_of(
-            kind if isinstance(kind, str) else None,
-            encoding if isinstance(encoding, str) else None,
-        ),
-        shadows=any(name.startswith("$") for name in properties),
+        properties,
+        system,
+        _LEAF_SOURCE if leaf else folded(source_of(envelope)),
+        codec_of(system.get("contentType"), system.get("contentEncoding")),
+        shadows,
     )
 
 
