@@ -187,6 +187,12 @@ def test_renegotiation_is_refused(engine: TlsEngine) -> None:
         client.do_handshake()
 
 
+def test_reading_data_alone_makes_no_output_worth_looking_for(engine: TlsEngine, client: MemoryClient) -> None:
+    engine.decrypt(client.send(b"small"))
+    assert not engine.may_have_output
+    assert engine.take_output() == b""
+
+
 def test_rsa_keys_are_served_too(version: str, security: Security) -> None:
     server = self_signed("gateway", key=rsa_key())
     engine = Security(server.pem, server.key_pem, client_certificates=security.client_certificates).engine()

@@ -70,3 +70,17 @@ def test_no_session_is_resumed_for_its_chain_would_be_lost(security: Security, v
     second = MemoryClient(context, session=first.tls.session)
     second.connect(security.engine())
     assert not second.tls.session_reused
+
+
+def test_output_without_data_is_looked_for_before_it_can_pile_up(security: Security) -> None:
+    engine = security.engine()
+    client = MemoryClient(client_context())
+    client.connect(engine)
+    fed = 0
+    while not engine.may_have_output:
+        record = client.send(bytes(1000))
+        fed += len(record)
+        assert engine.decrypt(record) == bytes(1000)
+    assert 16_384 < fed < 20_000
+    assert engine.take_output() == b""
+    assert not engine.may_have_output

@@ -268,7 +268,8 @@ class Connection(asyncio.Protocol):
             self._send_raw(tls.take_output())
             self._cut(CutReason.TLS_BROKEN, str(error))
             return
-        self._send_raw(tls.take_output())
+        if tls.may_have_output:
+            self._send_raw(tls.take_output())
         if clear:
             self._receive_clear(clear)
         if tls.ended:
@@ -378,13 +379,15 @@ class Connection(asyncio.Protocol):
         if self._tls is not None and self._phase >= Phase.UPGRADING:
             self._tls.shutdown()
             self._send_raw(self._tls.take_output())
-        if self._phase is not Phase.CLOSED and self._transport is not None:
-            self._leave(Phase.CLOSING)
-            try:
-                self._transport.write_eof()
-            except OSError:
-                # The peer has reset the connection, which the loop has yet to tell us: nothing is left to end.
-                self.abort()
+        transport = self._transport
+        if self._phase is Phase.CLOSED or transport is None or transport.is_closing():
+            return
+        self._leave(Phase.CLOSING)
+        try:
+            transport.write_eof()
+        except OSError:
+            # The peer has reset the connection, which the loop has yet to tell us: nothing is left to end.
+            self.abort()
 
     def _leave(self, phase: Phase) -> None:
         """Give the end its time, and read on to see the peer's end."""

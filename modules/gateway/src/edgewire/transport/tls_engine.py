@@ -30,7 +30,7 @@ class TlsError(Exception):
 class TlsEngine(Protocol):
     """The server's side of one TLS connection over memory BIOs.
 
-    After every call, also one that raised, `take_output` may hold bytes for the peer.
+    After every call but `encrypt`, also one that raised, `take_output` may hold bytes for the peer.
     """
 
     @property
@@ -62,6 +62,11 @@ class TlsEngine(Protocol):
 
     def shutdown(self) -> None:
         """Say close_notify."""
+        ...
+
+    @property
+    def may_have_output(self) -> bool:
+        """Whether `take_output` is worth its cost after a `decrypt`; bounds what a peer can make us keep."""
         ...
 
     def take_output(self) -> bytes:

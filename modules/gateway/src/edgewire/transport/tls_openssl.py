@@ -12,6 +12,9 @@ from OpenSSL import SSL, crypto
 from edgewire.transport.certificates import UNCHANGED, SecurityError, ServerCertificate
 from edgewire.transport.tls_engine import CIPHERS, RECORD_BYTES, HandshakeError, TlsError, failure_of
 
+OUTPUT_BYTES = RECORD_BYTES + 1024
+"""Read from OpenSSL at once: more than one record with all that may be around it."""
+
 MAX_CHAIN = 10
 """Certificates of a peer that are handed on; OpenSSL itself stops at 100 KiB of them."""
 
@@ -60,11 +63,13 @@ def _words(error: SSL.Error) -> str:
 class OpensslEngine:
     """`OpenSSL.SSL.Connection` over memory BIOs."""
 
-    __slots__ = ("_tls", "certificates", "ended")
+    __slots__ = ("_tls", "_unlooked", "certificates", "ended")
 
     def __init__(self, context: SSL.Context) -> None:
         self._tls = SSL.Connection(context, None)
         self._tls.set_accept_state()
+        self._unlooked = 0
+        """Bytes of the peer since the output was last looked at."""
         self.certificates: tuple[bytes, ...] = ()
         self.ended = False
 
@@ -90,6 +95,7 @@ class OpensslEngine:
         """Take bytes of the peer; gives all clear text that is complete. Raises TlsError."""
         if data:
             self._tls.bio_write(data)
+            self._unlooked += len(data)
         pieces: list[bytes] = []
         try:
             while not self.ended:
@@ -120,14 +126,27 @@ class OpensslEngine:
         with contextlib.suppress(SSL.Error):  # a connection that failed has said its alert already.
             self._tls.shutdown()
 
+    @property
+    def may_have_output(self) -> bool:
+        """Whether `take_output` is worth its cost after a `decrypt`.
+
+        pyOpenSSL tells that there is none by an exception, which costs more than a small record. What a peer can cause
+        here (refused renegotiations) goes out with our next data, or after this many bytes of the peer.
+        """
+        return self._unlooked > RECORD_BYTES
+
     def take_output(self) -> bytes:
         """Records to send that carry no data of ours: handshake, alerts, close_notify."""
+        self._unlooked = 0
         pieces: list[bytes] = []
         try:
             while True:
-                pieces.append(self._tls.bio_read(2 * RECORD_BYTES))
+                pieces.append(self._tls.bio_read(OUTPUT_BYTES))
+                if len(pieces[-1]) < OUTPUT_BYTES:
+                    break
         except SSL.WantReadError:
-            return b"".join(pieces)
+            pass
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _peer_certificates(self) -> tuple[bytes, ...]:
         """Leaf and chain; on the server's side OpenSSL's chain does not hold the leaf."""

@@ -114,6 +114,11 @@ class StandardEngine:
         ):  # it waits for the peer's close_notify, which nobody needs; ours is in the output.
             self._tls.unwrap()
 
+    @property
+    def may_have_output(self) -> bool:
+        """Whether `take_output` is worth its cost after a `decrypt`."""
+        return bool(self._to_peer.pending)
+
     def take_output(self) -> bytes:
         """Records to send that carry no data of ours: handshake, alerts, close_notify."""
         return self._to_peer.read() if self._to_peer.pending else b""
