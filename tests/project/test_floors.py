@@ -1,4 +1,4 @@
-"""Who may import whom (style §1): a room imports its own files and the rooms on its row, nothing else of ours."""
+"""Who may import whom (style §1): a room imports its own files and the rooms on its row, nothing else."""
 
 import ast
 from collections.abc import Iterator
@@ -71,9 +71,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from gateway import store` names a room, `from edgewire.message import Message` a member.
-            yield from (
-                f"{node.module}.{alias.name}" if node.module in OURS else node.module for alias in node.names
-            )
+            yield from (f"{node.module}.{alias.name}" if node.module in OURS else node.module for alias in node.names)
 
 
 @pytest.mark.parametrize(("module", "path"), list(source_files()), ids=lambda value: str(value)[-60:])
@@ -90,9 +88,7 @@ def test_a_room_imports_only_rooms_on_its_row(module: str, path: Path) -> None:
 
 def test_a_forbidden_import_is_noticed(tmp_path: Path) -> None:
     culprit = tmp_path / "culprit.py"
-    culprit.write_text(
-        "from gateway import store\nfrom gateway.head.mqtt import Head\nimport gateway.app.run\n"
-    )
+    culprit.write_text("from gateway import store\nfrom gateway.head.mqtt import Head\nimport gateway.app.run\n")
     assert [room_of(name) for name in imports(culprit)] == ["gateway.store", "gateway.head", "gateway.app"]
 
 

@@ -7,8 +7,8 @@ from edgewire.errors import ProtocolError
 from edgewire.iothub.bag import merge_user_properties, read_bag
 from edgewire.iothub.limits import MAX_MESSAGE_BYTES
 from edgewire.iothub.messages import DUPLICATE, RETAINED, WILL, envelope_for, envelope_size
-from edgewire.iothub.topics import parse_events_topic
-from edgewire.message import Envelope, Identity, Message, Properties, identity
+from edgewire.iothub.topics import EventsTopic, parse_events_topic
+from edgewire.message import Envelope, Identity, Message, Properties
 from edgewire.session.mqtt.events import PublishReceived, Will
 from gateway.observe.head import RefusedMessage
 
@@ -59,23 +59,26 @@ class Publications:
         return kept
 
     def _read(self, topic: str, marks: Properties, publish: PublishReceived | None) -> Envelope:
-        parsed = parse_events_topic(topic)
-        if parsed is None:
-            raise RefusedPublishError(
-                RefusedMessage.UNKNOWN_TOPIC, f"topic '{topic[:200]}' is not one a device publishes to"
-            )
-        if identity(parsed.device, parsed.module) != self._sender:
-            raise RefusedPublishError(
-                RefusedMessage.FOREIGN_DEVICE,
-                f"topic '{topic[:200]}' is another's; '{self._sender}' publishes only as itself",
-            )
         try:
+            parsed = parse_events_topic(topic)
+            self._check_sender(topic, parsed)
+            assert parsed is not None
             bag = read_bag(parsed.bag)
             if publish is not None and publish.properties is not None:
                 extra = publish.properties
                 bag = merge_user_properties(bag, extra.user_properties, extra.content_type)
         except ProtocolError as error:
-            raise RefusedPublishError(
-                RefusedMessage.MALFORMED_PROPERTIES, f"{error.what} (topic '{topic[:200]}')"
-            ) from error
+            detail = f"{error.what} (topic '{topic[:200]}')"
+            raise RefusedPublishError(RefusedMessage.MALFORMED_PROPERTIES, detail) from error
         return envelope_for(self._sender, bag, marks=marks)
+
+    def _check_sender(self, topic: str, parsed: EventsTopic | None) -> None:
+        if parsed is None:
+            raise RefusedPublishError(
+                RefusedMessage.UNKNOWN_TOPIC, f"topic '{topic[:200]}' is not one a device publishes to"
+            )
+        if parsed.identity != self._sender:
+            raise RefusedPublishError(
+                RefusedMessage.FOREIGN_DEVICE,
+                f"topic '{topic[:200]}' is another's; '{self._sender}' publishes only as itself",
+            )

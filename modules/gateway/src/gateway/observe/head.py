@@ -33,12 +33,29 @@ class RefusedMessage(Enum):
 
 
 class ClosedBeforeLogin(Enum):
-    """Why a connection ended before anybody had said who it is."""
+    """Why a connection ended before anybody had said who it is; most are the transport's own reasons."""
 
-    TLS = "tls"
-    NOT_OUR_PROTOCOL = "not_our_protocol"
     TOO_MANY = "too_many_connections"
-    CRASH = "crash"
+    NOT_TLS = "not_tls"
+    TLS_VERSION = "tls_version"
+    TLS_CIPHER = "tls_cipher"
+    CERTIFICATE_REFUSED = "certificate_refused"
+    TLS_MALFORMED = "tls_malformed"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    NOT_HTTP = "not_http"
+    NOT_AN_UPGRADE = "not_an_upgrade"
+    BAD_UPGRADE = "bad_upgrade"
+    NO_SUBPROTOCOL = "no_subprotocol"
+    HEAD_TOO_LARGE = "head_too_large"
+
+
+class Cut(Enum):
+    """Why the transport cut an established connection."""
+
+    NOT_READING = "not_reading"
+    TLS_BROKEN = "tls_broken"
+    WEBSOCKET_BROKEN = "websocket_broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +167,34 @@ class SessionsNotStored(Event):
             f"the subscriptions of {self.count} sessions could not be written ({self.error}): they hold until the "
             "gateway restarts and are written with the next change. Check the space in the data folder"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionWasCut(Event):
+    """An established connection was cut because of what the transport saw."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_cut_connections_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    reason: Cut
+    address: str
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"a connection from {self.address} was cut ({self.reason.value.replace('_', ' ')}): {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptingPaused(Event):
+    """The system could not take a connection, most often for want of file descriptors; tried again in a second."""
+
+    LEVEL: ClassVar[Level] = Level.ERROR
+    METRIC: ClassVar[str] = "gateway_paused_accepts_total"
+
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"new connections wait: {self.detail}. Raise the limit of open files (ulimit -n) for the container"

@@ -1,0 +1,145 @@
+"""The gateway's TLS identity and whom it believes: from files or from the workload API, renewed without a restart."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from edgewire.transport.certificates import SecurityError
+from edgewire.transport.tls import ClientCertificates, Security
+from gateway.app.settings import ConfigError, Environment
+from gateway.identity.certificates import CertificateError, TrustBundle
+from gateway.identity.workload import CertificateKeeper, ServerCertificate, Workload, WorkloadError
+from gateway.observe.app import CertificateReloaded, CertificateUnusable
+from gateway.observe.events import Event
+
+LOOK_EVERY_S: Final = 5.0
+"""How often certificate files are looked at, a stat each: a renewal must not need a restart."""
+
+Emit = Callable[[Event], None]
+
+
+class ServerIdentity(Protocol):
+    """What listeners and logins need, and the task that keeps it fresh."""
+
+    security: Security
+    trust_bundle: TrustBundle | None
+
+    async def keep(self) -> None:
+        """Renew until cancelled."""
+
+
+async def server_identity(environment: Environment, environ: Mapping[str, str], emit: Emit) -> ServerIdentity:
+    """The identity that the settings ask for. Raises ConfigError with what to do."""
+    asked = ClientCertificates.REQUESTED if environment.client_certificates else ClientCertificates.NONE
+    try:
+        workload = None if environment.certificate_file else Workload.from_environment(environ)
+        trust_bundle = await _trust_bundle(environment, workload)
+        if workload is None:
+            assert environment.certificate_file is not None
+            assert environment.key_file is not None
+            return FileIdentity(environment.certificate_file, environment.key_file, trust_bundle, asked, emit)
+        keeper = CertificateKeeper(workload=workload, common_name=_host_name(environment), emit=emit)
+        return WorkloadIdentity(keeper, await keeper.obtain(), trust_bundle, asked, emit)
+    except (WorkloadError, SecurityError, CertificateError) as error:
+        raise ConfigError(str(error)) from error
+
+
+class FileIdentity:
+    """Certificate and key in files, read again when they change."""
+
+    def __init__(
+        self, chain: Path, key: Path, trust_bundle: TrustBundle | None, asked: ClientCertificates, emit: Emit
+    ) -> None:
+        self._chain = chain
+        self._key = key
+        self._emit = emit
+        self._stamps = self._look()
+        self.trust_bundle = trust_bundle
+        what = f"server certificate {chain} with key {key}"
+        self.security = Security(_read(chain), _read(key), client_certificates=asked, what=what)
+
+    async def keep(self) -> None:
+        """Look at the files for ever."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Use the files' contents for new connections, if they have changed and can be used."""
+        stamps = self._look()
+        if stamps == self._stamps:
+            return
+        self._stamps = stamps
+        try:
+            self.security.reload(_read(self._chain), _read(self._key))
+        except (SecurityError, ConfigError) as error:
+            self._emit(CertificateUnusable(str(error)))
+        else:
+            self._emit(CertificateReloaded(self.security.expires_at - time.time()))
+
+    def _look(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(_stamp(path) for path in (self._chain, self._key))
+
+
+class WorkloadIdentity:
+    """A certificate that IoT Edge issues."""
+
+    def __init__(
+        self,
+        keeper: CertificateKeeper,
+        first: ServerCertificate,
+        trust_bundle: TrustBundle | None,
+        asked: ClientCertificates,
+        emit: Emit,
+    ) -> None:
+        self._keeper = keeper
+        self._emit = emit
+        self.trust_bundle = trust_bundle
+        self.security = Security(
+            first.chain, first.key, client_certificates=asked, what="the certificate that the workload API issued"
+        )
+
+    async def keep(self) -> None:
+        """Renew in time, for ever."""
+        await self._keeper.run(self._apply)
+
+    def _apply(self, certificate: ServerCertificate) -> None:
+        try:
+            self.security.reload(certificate.chain, certificate.key)
+        except SecurityError as error:
+            self._emit(CertificateUnusable(str(error)))
+
+
+async def _trust_bundle(environment: Environment, workload: Workload | None) -> TrustBundle | None:
+    """Whom devices' certificates must lead to; None where nobody said, so that only thumbprints count."""
+    if environment.trust_bundle_file is not None:
+        return TrustBundle(_read(environment.trust_bundle_file))
+    return None if workload is None else TrustBundle((await workload.trust_bundle()).encode())
+
+
+def _host_name(environment: Environment) -> str:
+    if not environment.host_name:
+        raise ConfigError(
+            "GATEWAY_HOST_NAME is not set, and neither is EdgeDeviceHostName: the server certificate needs the name "
+            "that devices dial. Set it to that name or address"
+        )
+    return environment.host_name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}. Check that the file is there and the gateway's user may read it"
+        ) from error
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

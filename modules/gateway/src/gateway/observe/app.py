@@ -1,0 +1,76 @@
+"""Events of the gateway's life: start, stop, what it reloaded, what ended it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gateway.observe.events import Event, Level
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStarted(Event):
+    """The gateway takes devices."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+
+    version: str
+    listeners: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"gateway {self.version} takes devices: {self.listeners}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStopped(Event):
+    """The gateway has stopped; what it acknowledged is on disk."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+
+    why: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"gateway stopped: {self.why}; everything acknowledged is on disk"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesInForce(Event):
+    """A table of routes is in force."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_applied_settings_total"
+
+    routes: int
+    source: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"{self.routes} routes in force, from {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateReloaded(Event):
+    """The certificate files were changed; new connections get the new certificate, others keep theirs."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_reloaded_certificates_total"
+
+    left_s: float
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"server certificate reloaded, valid for {self.left_s / 86_400:.1f} days; new connections get it"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateUnusable(Event):
+    """Certificate files or a trust bundle were changed into something that cannot be used; the old stay in force."""
+
+    LEVEL: ClassVar[Level] = Level.ERROR
+    METRIC: ClassVar[str] = "gateway_unusable_certificates_total"
+
+    error: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return self.error
