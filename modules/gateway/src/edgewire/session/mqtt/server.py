@@ -214,18 +214,21 @@ class ServerSession:
         assert connect is not None
         if session_present and connect.clean_start:
             raise UsageError("a client with a clean start has no session (MQTT311-3.2.2-1, MQTT5-3.2.2-2)")
-        self._state = CALLED[self._state, Call.ACCEPT]
-        self._connect = None
-        self._will = admission.kept_will(connect, self._limits)
-        self._frames.bounds = _bounds(self._state, connect.level, self._limits.max_packet_bytes)
-        self._early = self._frames.held > 0
         self._silence_s, keep_alive_s = admission.watch(connect.keep_alive_s, self._limits)
         if connect.level == 5:
             properties = admission.connack_properties(connect, self._limits, keep_alive_s, assigned_client_id)
-            self._answer(v5.write(Connack(session_present=session_present, code=0, properties=properties)))
+            connack = v5.write(Connack(session_present=session_present, code=0, properties=properties))
         else:
             # In MQTT 3.1 the byte of session present is reserved.
-            self._answer(v3.write(Connack(session_present=session_present and connect.level == 4, code=0)))
+            connack = v3.write(Connack(session_present=session_present and connect.level == 4, code=0))
+        self._connect = None
+        self._answer(connack)
+        if self._state is State.DISCONNECTED:
+            return
+        self._state = CALLED[self._state, Call.ACCEPT]
+        self._will = admission.kept_will(connect, self._limits)
+        self._frames.bounds = _bounds(self._state, connect.level, self._limits.max_packet_bytes)
+        self._early = self._frames.held > 0
 
     def refuse(self, refusal: Refusal) -> None:
         """Turn the client away; what it has sent behind its CONNECT is dropped (MQTT311-3.1.4-5, MQTT5-3.1.4-6)."""
