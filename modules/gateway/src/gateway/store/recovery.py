@@ -186,7 +186,7 @@ def _segment(file: File, link: _Link, next_base: int | None, found: Found) -> Se
     if not _header_fits(file, source, link, next_base, found):
         return None
     index = read_index(file, size)
-    if index is not None and (next_base is None or index.end_sequence == next_base):
+    if index is not None and (next_base is None or index.end_sequence <= next_base):
         return SegmentFound(name=link.name, base=link.base, index=index, size=size, sealed=True)
     result = scan(source, link.base, next_base)
     index = result.index

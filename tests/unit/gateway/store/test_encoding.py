@@ -1,0 +1,79 @@
+from edgewire.message import UPSTREAM, Delivery, Endpoint, module_input
+from faults.inline import message
+from gateway.store.encoding import PLANS, Batch, Encoder
+from gateway.store.record import NEVER, NO_LIMIT, Row
+
+INPUT = module_input("m", "i")
+
+
+def queue_for(endpoint: Endpoint, priority: int) -> int | None:
+    return {(UPSTREAM, 0): 0, (INPUT, 5): 1}.get((endpoint, priority))
+
+
+CLOUD = (Delivery(UPSTREAM, 0),)
+BOTH = (Delivery(UPSTREAM, 0, 10), Delivery(INPUT, 5))
+
+
+def encoded(encoder: Encoder, *deliveries: tuple[Delivery, ...] | list[Delivery], now_ms: int = 1000) -> Batch:
+    batch = encoder.encode([(message(b"hi"), each) for each in deliveries], now_ms)
+    assert batch is not None
+    return batch
+
+
+def test_records_are_tallied_by_queue() -> None:
+    batch = encoded(Encoder(queue_for), CLOUD, BOTH)
+    assert batch.records == 2
+    assert batch.size == sum(map(len, batch.parts))
+    small = batch.size // 2 - 3
+    assert batch.rows() == (
+        Row(queue=0, records=2, bytes=batch.size, expires_at_ms=NEVER),
+        Row(queue=1, records=1, bytes=batch.size - small, expires_at_ms=NEVER),
+    )
+
+
+def test_messages_without_deliveries_are_left_out() -> None:
+    assert encoded(Encoder(queue_for), (), []).records == 0
+
+
+def test_a_queue_too_many_is_no_batch() -> None:
+    assert Encoder(queue_for).encode([(message(b""), (Delivery(UPSTREAM, 9),))], 0) is None
+
+
+def test_a_delivery_list_is_prepared_once_if_it_cannot_change() -> None:
+    encoder = Encoder(queue_for)
+    batch = encoded(encoder, CLOUD, CLOUD, list(CLOUD), list(CLOUD))
+    assert len(batch.tallies) == 3
+    assert len(encoder._plans) == 1
+
+
+def test_prepared_lists_are_bounded() -> None:
+    encoder = Encoder(queue_for)
+    for seconds in range(PLANS + 10):
+        encoded(encoder, (Delivery(UPSTREAM, 0, seconds),))
+    assert len(encoder._plans) <= PLANS
+
+
+def test_the_latest_expiry_counts() -> None:
+    encoder = Encoder(queue_for)
+    batch = encoded(encoder, (Delivery(UPSTREAM, 0, 10),), (Delivery(UPSTREAM, 0, 3),))
+    later = encoded(encoder, (Delivery(UPSTREAM, 0, 3),), now_ms=2000)
+    batch.extend(later)
+    assert batch.rows()[0].expires_at_ms == 12_000
+    assert (batch.first_received_at_ms, batch.last_received_at_ms) == (1000, 2000)
+
+
+def test_a_time_to_live_beyond_what_fits_is_the_longest_that_does() -> None:
+    for seconds, stored in ((-5, 0), (1 << 40, NO_LIMIT - 1)):
+        batch = encoded(Encoder(queue_for), (Delivery(UPSTREAM, 0, seconds),), now_ms=0)
+        assert batch.rows()[0].expires_at_ms == stored * 1000
+
+
+def test_one_queue_named_twice_is_served_once() -> None:
+    batch = encoded(Encoder(queue_for), (Delivery(UPSTREAM, 0, 5), Delivery(UPSTREAM, 0)))
+    assert batch.rows()[0].records == 1
+
+
+def test_an_empty_batch_takes_over_what_is_added() -> None:
+    batch = Batch()
+    batch.extend(encoded(Encoder(queue_for), CLOUD))
+    assert (batch.records, batch.first_received_at_ms) == (1, 1000)
