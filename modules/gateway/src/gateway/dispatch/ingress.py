@@ -10,7 +10,10 @@ from gateway.routing.table import Table
 from gateway.store.store import Store
 from gateway.store.values import AppendResult
 
+__all__ = ["Answer", "AppendResult", "Ingress"]
+
 Answer = Callable[[AppendResult], None]
+"""Hears what became of a batch, in the store's own words: on disk, or nothing of it kept."""
 
 
 class Ingress:

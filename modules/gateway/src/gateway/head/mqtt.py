@@ -22,7 +22,7 @@ from edgewire.session.mqtt.events import (
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.session.mqtt.server import Refusal, ServerSession
 from edgewire.transport.pump import Peer, Pump
-from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.dispatch.presence import Ending, Presence
 from gateway.head.publications import Publications, RefusedPublishError
 from gateway.head.sessions import SessionStore
@@ -40,7 +40,6 @@ from gateway.observe.head import (
     RefusedMessage,
 )
 from gateway.observe.identity import LoginRefused
-from gateway.store.values import AppendResult
 
 MAX_UNANSWERED_BYTES: Final = 1_048_576
 """Bodies of one device that wait for the disk; above it we stop reading from that device. Four of the largest."""
