@@ -7,7 +7,7 @@ have. Spec: MQTT 5 §2.2.2, table 2-4, and the section of each property.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Final, Generic, TypeVar, assert_never, cast
+from typing import Final, Generic, TypeVar, cast
 
 from edgewire.codec.mqtt.reasons import ReasonCode
 from edgewire.codec.mqtt.topics import check_topic_name
@@ -230,6 +230,7 @@ class PropertyTable(Generic[P]):
         wanted = set(names)
         self._make: Callable[..., P] = make
         self._rules: Mapping[int, _Rule] = {rule.identifier: rule for rule in _RULES if rule.name in wanted}
+        self._readers = {rule.identifier: _READERS[rule.kind] for rule in self._rules.values()}
         self.empty: P = make()
 
     def read(self, reader: Reader, limits: PropertyLimits) -> P:
@@ -244,7 +245,7 @@ class PropertyTable(Generic[P]):
         repeated: dict[str, list[PropertyValue]] = {}
         while section.left:
             rule = self._rule(section.varint())
-            value = _read_value(rule, section)
+            value = self._readers[rule.identifier](rule, section)
             if rule.repeats:
                 values = repeated.setdefault(rule.name, [])
                 values.append(value)
@@ -288,27 +289,44 @@ def _too_much(what: str) -> ProtocolError:
     return ProtocolError(what, reply=ReasonCode.QUOTA_EXCEEDED, spec="MQTT5 §4.13")
 
 
-def _read_value(rule: _Rule, section: Reader) -> PropertyValue:
-    match rule.kind:
-        case _Kind.BYTE | _Kind.TWO_BYTES | _Kind.FOUR_BYTES:
-            return _in_range(rule, section.number(rule.kind.value))
-        case _Kind.VARINT:
-            return _in_range(rule, section.varint())
-        case _Kind.TEXT:
-            text = section.text()
-            return text if rule.name != "response_topic" else check_topic_name(text)
-        case _Kind.BINARY:
-            return section.binary()
-        case _Kind.PAIR:
-            return section.text(), section.text()
-    assert_never(rule.kind)
-
-
 def _in_range(rule: _Rule, number: int) -> int | bool:
     if not rule.low <= number <= rule.high:
         what = f"{rule.name} may not be {number}"
         raise ProtocolError(what, reply=rule.refusal, spec=f"MQTT5 §2.2.2.2, property 0x{rule.identifier:02X}")
     return number == 1 if rule.flag else number
+
+
+def _read_number(rule: _Rule, section: Reader) -> PropertyValue:
+    assert isinstance(rule.kind.value, int)
+    return _in_range(rule, section.number(rule.kind.value))
+
+
+def _read_varint(rule: _Rule, section: Reader) -> PropertyValue:
+    return _in_range(rule, section.varint())
+
+
+def _read_text(rule: _Rule, section: Reader) -> PropertyValue:
+    text = section.text()
+    return text if rule.name != "response_topic" else check_topic_name(text)
+
+
+def _read_binary(_rule: _Rule, section: Reader) -> PropertyValue:
+    return section.binary()
+
+
+def _read_pair(_rule: _Rule, section: Reader) -> PropertyValue:
+    return section.text(), section.text()
+
+
+_READERS: Final[Mapping[_Kind, Callable[[_Rule, Reader], PropertyValue]]] = {
+    _Kind.BYTE: _read_number,
+    _Kind.TWO_BYTES: _read_number,
+    _Kind.FOUR_BYTES: _read_number,
+    _Kind.VARINT: _read_varint,
+    _Kind.TEXT: _read_text,
+    _Kind.BINARY: _read_binary,
+    _Kind.PAIR: _read_pair,
+}
 
 
 def _write_value(rule: _Rule, value: PropertyValue) -> bytes:

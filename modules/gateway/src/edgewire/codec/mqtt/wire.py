@@ -123,6 +123,10 @@ class Reader:
 
     def varint(self) -> int:
         """A variable byte integer, in as few bytes as it needs."""
+        at = self._at
+        if at < self._end and self._data[at] < 0x80:  # one byte, as nearly all are
+            self._at = at + 1
+            return self._data[at]
         found = read_varint(self._data, self._at)
         if found is None or found[1] > self._end:
             raise malformed("the packet ends inside a length", "MQTT5 §1.5.5")
