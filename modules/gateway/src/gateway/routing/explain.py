@@ -103,7 +103,7 @@ def shown(value: Value) -> str:
 def _because(text: str, condition: Expression, interpreter: Interpreter, message: Message) -> Because:
     part = _decider(condition, interpreter)
     value = interpreter.value(part)
-    names = list(dict.fromkeys(_names(part)))
+    names = list({_text(text, name.span): name for name in _names(part)}.values())
     operands = tuple(Operand(_text(text, name.span), shown(interpreter.value(name))) for name in names)
     line_start = text.rfind("\n", 0, part.span.start) + 1
     return Because(
@@ -169,15 +169,17 @@ def _note(
             return _why_undefined(name, message)
     for name, seen in found:
         if seen is MISSING and isinstance(part, Compare):
-            return (
-                "the body does not have this path; a missing path counts as null, "
-                "which is above every number and text and unequal to them"
-            )
+            return _missing_note(value)
         if seen is NO_TEXT:
             return "the property came without a value"
         if isinstance(name, BodyValue) and isinstance(part, Apply) and seen is UNDEFINED:
             return _why_undefined(name, message)
     return ""
+
+
+def _missing_note(value: Value) -> str:
+    note = "the body does not have this path, which counts as null"
+    return f"{note}: unequal to every number and text, and above them" if value is True else note
 
 
 def _why_undefined(name: AppProperty | SystemProperty | BodyValue, message: Message) -> str:

@@ -1,0 +1,72 @@
+"""`gateway check FILE`: says whether settings are good, and what in them may surprise."""
+
+import argparse
+
+from gateway.app.document import Reading
+from gateway.cli.routes_input import (
+    EXIT_CODES,
+    EXIT_NO,
+    EXIT_YES,
+    InputError,
+    Subparsers,
+    add_document_options,
+    complain,
+    plural,
+    print_json,
+    problem_json,
+    read_document,
+)
+
+
+def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """`gateway check …`."""
+    parser = commands.add_parser(
+        "check",
+        help="check settings and routes before they are deployed",
+        description="Check a settings document and every route in it. Errors point at the place and say what to write; "
+        "warnings name routes that may do something else than they seem to.",
+        epilog=EXIT_CODES.format(yes="no errors (there may be warnings)", no="errors found, or warnings with --strict"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_document_options(parser)
+    parser.add_argument("--json", action="store_true", help="one line of JSON with all problems and warnings")
+    parser.add_argument("--strict", action="store_true", help="take warnings for errors")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Checks, and prints what was found."""
+    try:
+        reading = read_document(arguments)
+    except InputError as error:
+        return complain(error)
+    good = not reading.problems and not (arguments.strict and reading.warnings)
+    if arguments.json:
+        print_json(_answer(reading, good=good))
+    else:
+        _show(reading, "the route" if arguments.route is not None else arguments.file)
+    return EXIT_YES if good else EXIT_NO
+
+
+def _answer(reading: Reading, *, good: bool) -> dict[str, object]:
+    routes = reading.settings.routes if reading.settings is not None else {}
+    return {
+        "ok": good,
+        "module": reading.module,
+        "routes": list(routes),
+        "tests": len(reading.settings.tests) if reading.settings is not None else 0,
+        "problems": [problem_json(problem) for problem in reading.problems],
+        "warnings": [problem_json(warning) for warning in reading.warnings],
+    }
+
+
+def _show(reading: Reading, name: str) -> None:
+    for problem in reading.problems:
+        print(f"error: {problem.rendered()}\n")
+    for warning in reading.warnings:
+        print(f"warning: {warning.rendered()}\n")
+    found = [plural(len(reading.problems), "error"), plural(len(reading.warnings), "warning")]
+    if reading.settings is None:
+        print(f"{name}: {', '.join(found)}. The gateway would refuse this and keep its last good settings.")
+        return
+    of_module = f" of module '{reading.module}'" if reading.module else ""
+    print(f"{name}: {plural(len(reading.settings.routes), 'route')}{of_module}, {', '.join(found)}")

@@ -1,0 +1,122 @@
+"""`gateway explain FILE --message M.json`: which routes match a message, and which part of each condition decided."""
+
+import argparse
+import json
+from typing import Any
+
+from edgewire.message import Message
+from gateway.cli.routes_input import (
+    EXIT_CODES,
+    EXIT_YES,
+    InputError,
+    Subparsers,
+    add_document_options,
+    complain,
+    delivery_json,
+    print_json,
+    read_document,
+    read_messages,
+    refuse_document,
+)
+from gateway.routing.explain import Because, RouteExplanation
+from gateway.routing.table import Table
+from gateway.routing.view import source_of
+
+_MESSAGE = """a message is JSON:
+  {"body": {"temperature": 31}, "properties": {"kind": "climate"}, "device": "board-1"}
+  body             text, or any JSON value (marked as JSON then); bodyBase64 for bytes
+  properties       application properties, text
+  systemProperties contentType, contentEncoding, messageId, …; nothing is assumed for a body given as text
+  device, module, output   who sent it; an array, or one message in each line, is many
+
+"""
+
+
+def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """`gateway explain …`."""
+    parser = commands.add_parser(
+        "explain",
+        help="which routes match a message, and why",
+        description="For every route: did its source match, is its condition true, false or undefined, and which "
+        "part of it decided.",
+        epilog=_MESSAGE + EXIT_CODES.format(yes="explained (matched or not)", no="the routes have errors"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_document_options(parser)
+    parser.add_argument("--message", required=True, metavar="FILE", help="messages as JSON; '-' reads standard input")
+    parser.add_argument("--json", action="store_true", help="one line of JSON for each message")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Explains each message."""
+    if arguments.message == "-" and arguments.file == "-":
+        return complain(InputError("the settings and the messages cannot both come from standard input"))
+    try:
+        reading = read_document(arguments)
+        if reading.table is None:
+            return refuse_document(reading, as_json=arguments.json)
+        messages = read_messages(arguments.message)
+    except InputError as error:
+        return complain(error)
+    for number, message in enumerate(messages, 1):
+        if arguments.json:
+            print_json(_answer(number, message, reading.table))
+        else:
+            _show(number, message, reading.table)
+    return EXIT_YES
+
+
+def _answer(number: int, message: Message, table: Table) -> dict[str, Any]:
+    return {
+        "message": number,
+        "source": source_of(message.envelope),
+        "routes": {found.route: _route_json(found) for found in table.explain(message)},
+        "deliveries": [delivery_json(delivery) for delivery in table.match(message).deliveries],
+    }
+
+
+def _route_json(found: RouteExplanation) -> dict[str, Any]:
+    return {
+        "matched": found.matched,
+        "source": found.source_matched,
+        "result": found.result,
+        "because": None if found.because is None else _because_json(found.because),
+    }
+
+
+def _because_json(because: Because) -> dict[str, Any]:
+    return {
+        "text": because.text,
+        "line": because.line,
+        "column": because.column,
+        "length": because.length,
+        "value": because.value,
+        "operands": [{"text": operand.text, "value": operand.value} for operand in because.operands],
+        "note": because.note,
+    }
+
+
+def _show(number: int, message: Message, table: Table) -> None:
+    decision = table.match(message)
+    to = ", ".join(str(delivery.endpoint) for delivery in decision.deliveries)
+    properties = json.dumps(dict(message.envelope.properties), ensure_ascii=False)
+    print(f"message {number} from {message.envelope.sender}: {to or 'no route matches, it would be dropped'}")
+    print(f"  source {source_of(message.envelope)}, {len(message.body)} bytes, properties {properties}")
+    for found in table.explain(message):
+        for line in _route_lines(found):
+            print(f"  {line}")
+    print()
+
+
+def _route_lines(found: RouteExplanation) -> list[str]:
+    if not found.source_matched:
+        return [f"- {found.route}: FROM does not match"]
+    if found.because is None:
+        return [f"+ {found.route}: matched, there is no condition"]
+    state = "matched" if found.matched else f"not matched, the condition is {found.result}"
+    lines = [f"{'+' if found.matched else '-'} {found.route}: {state}"]
+    because = found.because
+    values = ", ".join(f"{operand.text} is {operand.value}" for operand in because.operands)
+    seen = f"  ({values})" if values and values != f"{because.text} is {because.value}" else ""
+    lines.append(f"    {because.text}  is {because.value}{seen}")
+    return lines + ([f"    {because.note}"] if because.note else [])

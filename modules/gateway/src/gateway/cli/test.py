@@ -1,0 +1,128 @@
+"""`gateway test FILE`: runs the cases that stand beside the routes."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.app.document import GatewaySettings, RouteTest
+from gateway.cli.routes_input import (
+    EXIT_CODES,
+    EXIT_NO,
+    EXIT_YES,
+    InputError,
+    Subparsers,
+    add_document_options,
+    complain,
+    plural,
+    print_json,
+    read_document,
+    refuse_document,
+)
+from gateway.routing.table import Decision, Table
+
+_CASES = """cases stand in the document under "tests":
+  {"name": "an alert goes up", "message": {"body": {"kind": "alert"}}, "expect": ["$upstream"], "routes": ["alerts"]}
+  expect   the endpoints, [] for none: "$upstream", "/modules/<module>/inputs/<input>"
+  routes   which routes match, if that matters
+  message  as for `gateway explain`
+
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one case went."""
+
+    name: str
+    endpoints: tuple[str, ...]
+    routes: tuple[str, ...]
+    faults: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if all came as expected."""
+        return not self.faults
+
+
+def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """`gateway test …`."""
+    parser = commands.add_parser(
+        "test",
+        help="run the test cases written beside the routes",
+        description="Runs the test cases of a settings document against its routes.",
+        epilog=_CASES + EXIT_CODES.format(yes="all cases passed", no="a case failed, none is there, or errors"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_document_options(parser)
+    parser.add_argument("--json", action="store_true", help="one line of JSON for each case")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the cases, and prints how they went."""
+    try:
+        reading = read_document(arguments)
+    except InputError as error:
+        return complain(error)
+    if reading.table is None or reading.settings is None:
+        return refuse_document(reading, as_json=arguments.json)
+    outcomes = [run_case(case, reading.table) for case in reading.settings.tests]
+    for outcome in outcomes:
+        if arguments.json:
+            print_json(_answer(outcome))
+        else:
+            _show(outcome)
+    if not arguments.json:
+        print(_summary(outcomes, reading.settings))
+    return EXIT_YES if outcomes and all(outcome.passed for outcome in outcomes) else EXIT_NO
+
+
+def run_case(case: RouteTest, table: Table) -> Outcome:
+    """Matches the message of a case and compares."""
+    decision = table.match(case.message)
+    return Outcome(
+        name=case.name,
+        endpoints=tuple(str(delivery.endpoint) for delivery in decision.deliveries),
+        routes=decision.routes,
+        faults=tuple(_faults(case, decision)),
+    )
+
+
+def _faults(case: RouteTest, decision: Decision) -> list[str]:
+    endpoints = {str(delivery.endpoint) for delivery in decision.deliveries}
+    faults = [f"it does not go to {endpoint}" for endpoint in sorted(case.endpoints - endpoints)]
+    faults += (f"it goes to {endpoint}, which is not expected" for endpoint in sorted(endpoints - case.endpoints))
+    if case.routes is not None:
+        matched = frozenset(decision.routes)
+        faults += (f"route '{name}' does not match" for name in sorted(case.routes - matched))
+        faults += (f"route '{name}' matches, which is not expected" for name in sorted(matched - case.routes))
+    return faults
+
+
+def _answer(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "name": outcome.name,
+        "passed": outcome.passed,
+        "endpoints": list(outcome.endpoints),
+        "routes": list(outcome.routes),
+        "faults": list(outcome.faults),
+    }
+
+
+def _show(outcome: Outcome) -> None:
+    if outcome.passed:
+        print(f"ok    {outcome.name}")
+        return
+    print(f"FAIL  {outcome.name}")
+    for fault in outcome.faults:
+        print(f"      {fault}")
+    by = ", ".join(outcome.routes) or "none"
+    print(f"      routes that match: {by}")
+
+
+def _summary(outcomes: list[Outcome], settings: GatewaySettings) -> str:
+    if not outcomes:
+        routes = plural(len(settings.routes), "route")
+        return f'no test cases for {routes}: write them beside the routes under "tests" (gateway test --help)'
+    failed = sum(not outcome.passed for outcome in outcomes)
+    result = f"{failed} failed; try gateway explain" if failed else "all passed"
+    return f"{plural(len(outcomes), 'case')}, {result}"
