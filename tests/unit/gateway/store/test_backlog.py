@@ -18,9 +18,9 @@ def three_segments() -> Backlog:
     return backlog
 
 
-def settle(segment: Segment, queue: int) -> None:
+def settle(backlog: Backlog, segment: Segment, queue: int) -> None:
     segment.shares[queue].unread = 0
-    segment.pending = 0
+    backlog.settle(segment, segment.pending)
 
 
 def test_batches_are_counted_by_segment_and_queue() -> None:
@@ -49,11 +49,11 @@ def test_the_next_unread_of_a_queue_is_found() -> None:
 
 def test_the_front_is_unlinked_and_the_middle_retired() -> None:
     backlog = three_segments()
-    settle(backlog.segments[1], 0)
+    settle(backlog, backlog.segments[1], 0)
     assert backlog.has_free()
     assert backlog.free() == ([], [Retired(base=2, end=3)])
     assert backlog.first_sequence == 1
-    settle(backlog.segments[0], 1)
+    settle(backlog, backlog.segments[0], 1)
     assert backlog.free() == ([segment_name(1), freed_name(2, 3)], [])
     assert backlog.first_sequence == 3
     assert backlog.used_bytes == SEGMENT.size + 100
@@ -62,7 +62,7 @@ def test_the_front_is_unlinked_and_the_middle_retired() -> None:
 def test_the_segment_being_written_is_never_given_back() -> None:
     backlog = three_segments()
     for segment, queue in zip(backlog.segments, (1, 0, 1), strict=True):
-        settle(segment, queue)
+        settle(backlog, segment, queue)
     assert len(backlog.free()[0]) == 2
     assert not backlog.has_free()
     assert backlog.droppable() is None

@@ -158,11 +158,10 @@ def test_fewer_records_than_counted_is_damage() -> None:
 def test_a_record_that_is_not_one_is_damage() -> None:
     disk = ModelDisk()
     bench = Bench(disk)
-    batch = [(message(b"x"), (Delivery(UPSTREAM),))]
-    encoded = bench.store._encoder.encode(batch, 0)
-    assert encoded is not None
-    encoded.parts[2] = b"\x09" * len(encoded.parts[2])
-    bench.store._collect(encoded, lambda result: None)
+    group = bench.store._group
+    bench.store._encoder.add(group.batch, [(message(b"x"), (Delivery(UPSTREAM),))], 0)
+    group.batch.parts[2] = b"\x09" * len(group.batch.parts[2])
+    group.waiting.append((lambda result: None, None))
     bench.store._start()
     assert bench.take() == []
     assert "cannot be read" in str(bench.damage[0])

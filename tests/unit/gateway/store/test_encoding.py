@@ -15,8 +15,8 @@ BOTH = (Delivery(UPSTREAM, 0, 10), Delivery(INPUT, 5))
 
 
 def encoded(encoder: Encoder, *deliveries: tuple[Delivery, ...] | list[Delivery], now_ms: int = 1000) -> Batch:
-    batch = encoder.encode([(message(b"hi"), each) for each in deliveries], now_ms)
-    assert batch is not None
+    batch = Batch()
+    assert encoder.add(batch, [(message(b"hi"), each) for each in deliveries], now_ms)
     return batch
 
 
@@ -35,14 +35,18 @@ def test_messages_without_deliveries_are_left_out() -> None:
     assert encoded(Encoder(queue_for), (), []).records == 0
 
 
-def test_a_queue_too_many_is_no_batch() -> None:
-    assert Encoder(queue_for).encode([(message(b""), (Delivery(UPSTREAM, 9),))], 0) is None
+def test_a_queue_too_many_adds_nothing() -> None:
+    encoder = Encoder(queue_for)
+    batch = encoded(encoder, CLOUD)
+    before = (list(batch.parts), batch.records, batch.size)
+    assert not encoder.add(batch, [(message(b"x"), CLOUD), (message(b""), (Delivery(UPSTREAM, 9),))], 0)
+    assert (batch.parts, batch.records, batch.size) == before
 
 
 def test_a_delivery_list_is_prepared_once_if_it_cannot_change() -> None:
     encoder = Encoder(queue_for)
     batch = encoded(encoder, CLOUD, CLOUD, list(CLOUD), list(CLOUD))
-    assert len(batch.tallies) == 3
+    assert len(set(batch.plans)) == 3
     assert len(encoder._plans) == 1
 
 
@@ -56,8 +60,8 @@ def test_prepared_lists_are_bounded() -> None:
 def test_the_latest_expiry_counts() -> None:
     encoder = Encoder(queue_for)
     batch = encoded(encoder, (Delivery(UPSTREAM, 0, 10),), (Delivery(UPSTREAM, 0, 3),))
-    later = encoded(encoder, (Delivery(UPSTREAM, 0, 3),), now_ms=2000)
-    batch.extend(later)
+    encoder.add(batch, [(message(b"hi"), (Delivery(UPSTREAM, 0, 3),))], 2000)
+    encoder.add(batch, [(message(b"hi"), (Delivery(UPSTREAM, 0, 3),))], 500)
     assert batch.rows()[0].expires_at_ms == 12_000
     assert (batch.first_received_at_ms, batch.last_received_at_ms) == (1000, 2000)
 
@@ -71,9 +75,3 @@ def test_a_time_to_live_beyond_what_fits_is_the_longest_that_does() -> None:
 def test_one_queue_named_twice_is_served_once() -> None:
     batch = encoded(Encoder(queue_for), (Delivery(UPSTREAM, 0, 5), Delivery(UPSTREAM, 0)))
     assert batch.rows()[0].records == 1
-
-
-def test_an_empty_batch_takes_over_what_is_added() -> None:
-    batch = Batch()
-    batch.extend(encoded(Encoder(queue_for), CLOUD))
-    assert (batch.records, batch.first_received_at_ms) == (1, 1000)

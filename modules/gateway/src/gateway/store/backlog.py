@@ -36,6 +36,7 @@ class Backlog:
         self.next_sequence = next_sequence
         self.used_bytes = 0
         self._freed = list(freed)
+        self._free = 0  # sealed segments where nothing is pending
 
     @property
     def first_sequence(self) -> int:
@@ -47,6 +48,13 @@ class Backlog:
         segment.pending = sum(share.unread for share in segment.shares.values())
         self.segments.append(segment)
         self.used_bytes += segment.size
+        self._free += not segment.pending
+
+    def settle(self, segment: Segment, count: int) -> None:
+        """So many deliveries of a segment are not pending any more."""
+        segment.pending -= count
+        if count and not segment.pending and segment.sealed:
+            self._free += 1
 
     def add(self, committed: Committed) -> Segment:
         """Count a batch that is on the disk; its segment."""
@@ -84,6 +92,7 @@ class Backlog:
         ]
         for segment in [segment for segment in self.segments if segment.sealed and not segment.pending]:
             self._take_out(segment)
+        self._free = 0
         self._freed += [(retired.base, retired.end) for retired in middle]
         first = self.first_sequence
         front += [freed_name(base, end) for base, end in self._freed if end <= first]
@@ -92,7 +101,7 @@ class Backlog:
 
     def has_free(self) -> bool:
         """Whether `free` would give something back."""
-        return any(segment.sealed and not segment.pending for segment in self.segments)
+        return self._free > 0
 
     def shares_of(self, queue: int) -> Iterator[tuple[Segment, Share]]:
         """What `queue` has, oldest first."""
@@ -103,8 +112,9 @@ class Backlog:
 
     def seal_last(self) -> None:
         """The last segment will not be written again."""
-        if self.segments:
+        if self.segments and not self.segments[-1].sealed:
             self.segments[-1].sealed = True
+            self._free += not self.segments[-1].pending
 
     def _segment_of(self, committed: Committed) -> Segment:
         if self.segments and not self.segments[-1].sealed and self.segments[-1].base == committed.base:

@@ -141,7 +141,7 @@ class Cursor:
         segment, mine = held
         self.taken_bytes -= mine.size
         segment.shares[self.queue.queue_id].taken -= 1
-        segment.pending -= 1
+        self._reading.backlog.settle(segment, 1)
 
     def release(self) -> None:
         """What is taken and not settled will be taken again, in order, before anything else of this queue."""
@@ -153,7 +153,7 @@ class Cursor:
         count = share.unread
         self.unread -= count
         self.unread_bytes -= share.unread_bytes
-        segment.pending -= count
+        self._reading.backlog.settle(segment, count)
         share.unread = share.unread_bytes = 0
         self._leave(segment)
         return count
@@ -221,7 +221,7 @@ class Cursor:
                 expires_at_ms = expiry(received_at_ms, time_to_live_s)
                 size = end - at
                 if expires_at_ms <= now_ms:
-                    segment.pending -= 1
+                    self._reading.backlog.settle(segment, 1)
                 elif not room.admits(size) or not self._in_bounds():
                     return False
                 else:

@@ -19,22 +19,38 @@ class Plan:
     times_to_live_s: dict[int, int]
 
 
+PARTS = 4
+"""Pieces of a record: head, deliveries, envelope, body."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Records on their way to the disk."""
 
     parts: list[bytes] = field(default_factory=list)
-    records: int = 0
+    plans: list[Plan] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     size: int = 0
     first_received_at_ms: int = 0
     last_received_at_ms: int = 0
-    tallies: dict[Plan, list[int]] = field(default_factory=dict)
-    """Records and bytes per plan."""
+
+    @property
+    def records(self) -> int:
+        """How many."""
+        return len(self.plans)
 
     def rows(self) -> tuple[Row, ...]:
         """What the batch holds, by queue."""
+        tallies: dict[Plan, list[int]] = {}
+        for plan, size in zip(self.plans, self.sizes, strict=True):
+            tally = tallies.get(plan)
+            if tally is None:
+                tallies[plan] = [1, size]
+            else:
+                tally[0] += 1
+                tally[1] += size
         rows: dict[int, Row] = {}
-        for plan, (records, size) in self.tallies.items():
+        for plan, (records, size) in tallies.items():
             for queue, time_to_live_s in plan.times_to_live_s.items():
                 known = rows.get(queue)
                 expires_at_ms = expiry(self.last_received_at_ms, time_to_live_s)
@@ -46,22 +62,16 @@ class Batch:
                 )
         return tuple(rows[queue] for queue in sorted(rows))
 
-    def extend(self, other: "Batch") -> None:
-        """Add what another batch holds, after what this one holds."""
-        if not self.records:
-            self.first_received_at_ms = other.first_received_at_ms
-        self.parts += other.parts
-        self.records += other.records
-        self.size += other.size
-        self.last_received_at_ms = max(self.last_received_at_ms, other.last_received_at_ms)
-        for plan, (records, size) in other.tallies.items():
-            tally = self.tallies.setdefault(plan, [0, 0])
-            tally[0] += records
-            tally[1] += size
+    def cut(self, records: int, size: int) -> None:
+        """Take back what was added since the batch had so many records and bytes."""
+        del self.parts[records * PARTS :]
+        del self.plans[records:]
+        del self.sizes[records:]
+        self.size = size
 
 
 class Encoder:
-    """Turns messages into batches."""
+    """Turns messages into records of a batch."""
 
     def __init__(self, queue_for: Callable[[Endpoint, int], int | None]) -> None:
         """`queue_for` gives the number of an endpoint's queue, None if there are too many already."""
@@ -69,32 +79,31 @@ class Encoder:
         self._envelopes = EnvelopeWriter()
         self._plans: dict[int, tuple[Sequence[Delivery], Plan]] = {}
 
-    def encode(self, messages: Sequence[tuple[Message, Sequence[Delivery]]], now_ms: int) -> Batch | None:
-        """The batch of all messages that go anywhere; None if there is no queue left for one of them."""
-        batch = Batch(first_received_at_ms=now_ms, last_received_at_ms=now_ms)
-        parts, tallies, plans, pack = batch.parts, batch.tallies, self._plans, RECORD.pack
-        write = self._envelopes.write
+    def add(self, batch: Batch, messages: Sequence[tuple[Message, Sequence[Delivery]]], now_ms: int) -> bool:
+        """Add all messages that go anywhere; False, and nothing added, if there is no queue left for one of them."""
+        before, size_before = len(batch.plans), batch.size
+        parts, plans, sizes, known_plans = batch.parts, batch.plans, batch.sizes, self._plans
+        write, pack, head_size = self._envelopes.write, RECORD.pack, RECORD.size
         for message, deliveries in messages:
             if not deliveries:
                 continue
-            known = plans.get(id(deliveries))
+            known = known_plans.get(id(deliveries))
             plan = known[1] if known is not None else self._plan(deliveries)
             if plan is None:
-                return None
+                batch.cut(before, size_before)
+                return False
             envelope = write(message.envelope)
             body, data = message.body, plan.data
-            head = pack(len(body), now_ms, len(plan.times_to_live_s), len(envelope))
-            parts += (head, data, envelope, body)
-            size = RECORD.size + len(data) + len(envelope) + len(body)
+            parts += (pack(len(body), now_ms, len(plan.times_to_live_s), len(envelope)), data, envelope, body)
+            size = head_size + len(data) + len(envelope) + len(body)
+            sizes.append(size)
+            plans.append(plan)
             batch.size += size
-            batch.records += 1
-            tally = tallies.get(plan)
-            if tally is None:
-                tallies[plan] = [1, size]
-            else:
-                tally[0] += 1
-                tally[1] += size
-        return batch
+        if not before:
+            batch.first_received_at_ms = batch.last_received_at_ms = now_ms
+        elif now_ms > batch.last_received_at_ms:
+            batch.last_received_at_ms = now_ms
+        return True
 
     def _plan(self, deliveries: Sequence[Delivery]) -> Plan | None:
         times_to_live_s: dict[int, int] = {}

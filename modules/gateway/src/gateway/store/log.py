@@ -73,7 +73,8 @@ class Log:
         self._positions = positions
         self._store_id = store_id
         self._next = next_sequence
-        self._segment_bytes = segment_bytes
+        self.segment_bytes = segment_bytes
+        """Of the next segment; may be set while a batch is written."""
         self._file: File | None = None
         self._base = next_sequence
         self._index = Index(next_sequence, SEGMENT.size)
@@ -144,7 +145,7 @@ class Log:
         if self._file is not None:
             file, self._file = self._file, None
             self._seal(file)
-        self._file = self._create(max(self._segment_bytes, SEGMENT.size + length))
+        self._file = self._create(max(self.segment_bytes, SEGMENT.size + length))
         return self._file
 
     def _create(self, capacity: int) -> File:

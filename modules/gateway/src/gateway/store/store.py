@@ -5,7 +5,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -143,6 +143,11 @@ class Store:
         if not self._verifier.done:
             self._runner.background(self._verify_step)
 
+    def use(self, *, max_bytes: int, when_full: WhenFull) -> None:
+        """Keep to this cap and policy from now on. What is above a lowered cap stays until it is sent or dropped."""
+        self._limits = replace(self._limits, max_bytes=max_bytes, when_full=when_full)
+        self._log.segment_bytes = self._limits.effective_segment_bytes()
+
     # Taking messages in
 
     def append(self, batch: Sequence[tuple[Message, Sequence[Delivery]]], done: Done) -> None:
@@ -154,36 +159,31 @@ class Store:
         """
         if self._closed:
             raise UsageError("append to a store that is closed")
-        encoded = self._encoder.encode(batch, int(self._clock() * 1000))
-        if encoded is None:
+        records, size = self._group.batch.records, self._group.batch.size
+        if not self._encoder.add(self._group.batch, batch, int(self._clock() * 1000)):
             self._refuse(done, RefusalReason.TOO_MANY_QUEUES, len(batch))
-        elif not encoded.records:
+        elif (added := self._group.batch.size - size) == 0:
             self._group.waiting.append((done, AppendResult.STORED))
-        elif (reason := self._reason_to_refuse(encoded.size)) is not None:
-            self._refuse(done, reason, encoded.records)
+        elif (reason := self._reason_to_refuse(added)) is not None:
+            refused = self._group.batch.records - records
+            self._group.batch.cut(records, size)
+            self._refuse(done, reason, refused)
         else:
-            self._collect(encoded, done)
+            self._group.waiting.append((done, None))
+            self._uncommitted_bytes += added
+            if self._group.batch.size >= self._limits.max_batch_bytes:
+                self._groups.append(self._group)
+                self._group = _Group()
         if not self._start_wanted:
             self._start_wanted = True
             self._runner.soon(self._start)
 
-    def _collect(self, encoded: Batch, done: Done) -> None:
-        group = self._group
-        if group.batch.records and group.batch.size + encoded.size > self._limits.max_batch_bytes:
-            self._groups.append(group)
-            group = self._group = _Group()
-        if group.batch.records:
-            group.batch.extend(encoded)
-        else:
-            group.batch = encoded
-        group.waiting.append((done, None))
-        self._uncommitted_bytes += encoded.size
-
     def _reason_to_refuse(self, size: int) -> RefusalReason | None:
         if self._uncommitted_bytes and self._uncommitted_bytes + size > self._limits.max_uncommitted_bytes:
             return RefusalReason.WAITING_FOR_DISK
-        if not self._fits(size):
-            self._make_room(size)
+        if self._fits(size):
+            return None
+        self._make_room(size)
         return None if self._fits(size) else RefusalReason.BYTE_CAP
 
     def _fits(self, size: int) -> bool:

@@ -34,7 +34,7 @@ class StoreLimits:
     when_full: WhenFull = WhenFull.REFUSE
     segment_bytes: int = 16 << 20
     max_batch_bytes: int = 1 << 20
-    """One commit holds no more, unless one `append` alone brings more; a reader holds one batch in memory."""
+    """A commit that has so much takes no more appends. A reader's queue holds one batch in memory."""
     max_uncommitted_bytes: int = 32 << 20
     """What may wait for the disk in memory; beyond it appends are refused as FULL."""
     max_taken_messages: int = 65_536
