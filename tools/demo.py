@@ -112,7 +112,7 @@ def gateway_command(*arguments: str) -> Any:
 
 def board_keys(data: Path) -> dict[str, str]:
     """The primary key of each board, in the gateway's registry; made at the first run."""
-    known = {entry["device"] for entry in gateway_command("devices", "list", "--data", str(data))["devices"]}
+    known = {entry["deviceId"] for entry in gateway_command("devices", "list", "--data", str(data))["devices"]}
     for device in KINDS:
         if device not in known:
             gateway_command("devices", "add", device, "--data", str(data))

@@ -127,12 +127,12 @@ def read_settings(document: Any, *, module: str | None = None) -> Reading:
 
 def _sections(document: Any, module: str | None) -> list[_Section] | SettingsProblem:
     """The section that is meant first, then $edgeHub's if the document has one."""
-    if not isinstance(document, dict):
+    if not isinstance(document, Mapping):
         return SettingsProblem(path="", message="the document must be a JSON object", fix='write {"routes": {…}}')
     for keys in (("modulesContent",), ("content", "modulesContent")):
         content: Any = document
         for key in keys:
-            content = content.get(key) if isinstance(content, dict) else None
+            content = content.get(key) if isinstance(content, Mapping) else None
         if content is not None:
             return _in_deployment(content, ".".join(keys), module)
     return [_unwrapped(document, "", None)]

@@ -2,19 +2,20 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from gateway import __version__
 from gateway.cli import check, devices, explain, run, sas, store, test
 
-COMMANDS = {
-    "run": run,
-    "check": check,
-    "explain": explain,
-    "test": test,
-    "sas": sas,
-    "devices": devices,
-    "store": store,
+RUN: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "run": run.run,
+    "check": check.run,
+    "explain": explain.run,
+    "test": test.run,
+    "sas": sas.run,
+    "devices": devices.run,
+    "store": store.run,
 }
 
 EPILOG = """exit codes:
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"gateway {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS.values():
+    for command in (run, check, explain, test, sas, devices, store):
         command.add_parser(commands)
     return top
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name. Returns its exit code."""
     parsed = parser().parse_args(arguments)
     try:
-        return COMMANDS[parsed.command].run(parsed)
+        return RUN[parsed.command](parsed)
     except BrokenPipeError:  # somebody reads only the first lines, as `| head` does
         sys.stderr.close()
         return 0

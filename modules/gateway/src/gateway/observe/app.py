@@ -34,21 +34,6 @@ class GatewayStopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RoutesInForce(Event):
-    """A table of routes is in force."""
-
-    LEVEL: ClassVar[Level] = Level.INFO
-    METRIC: ClassVar[str] = "gateway_applied_settings_total"
-
-    routes: int
-    source: str
-
-    def sentence(self) -> str:
-        """What a person reads in the log."""
-        return f"{self.routes} routes in force, from {self.source}"
-
-
-@dataclass(frozen=True, slots=True)
 class CertificateReloaded(Event):
     """The certificate files were changed; new connections get the new certificate, others keep theirs."""
 

@@ -1,0 +1,254 @@
+"""The running gateway: opens the rooms in order, keeps house, and stops without losing what it acknowledged."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from edgewire.message import Endpoint
+from edgewire.session.mqtt.limits import ServerLimits
+from edgewire.transport.limits import TransportLimits
+from edgewire.transport.listener import ListenError
+from gateway import __version__
+from gateway.app.configuration import Configuration
+from gateway.app.doors import Doors
+from gateway.app.in_force import InForce
+from gateway.app.server_identity import ServerIdentity, server_identity
+from gateway.app.settings import ConfigError, Environment
+from gateway.app.settings_file import SettingsFile
+from gateway.app.status import gateway_status
+from gateway.app.upstream import Upstream, has_upstream
+from gateway.dashboard.server import DashboardServer
+from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.presence import Ending, Presence
+from gateway.head.mqtt import MqttHead
+from gateway.head.sessions import SessionStore
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.registry import FILE_NAME, Registry, RegistryError
+from gateway.observe.app import GatewayStarted, GatewayStopped
+from gateway.observe.metrics import Metrics
+from gateway.observe.observer import Observer
+from gateway.observe.tap import Tap
+from gateway.routing.table import Table
+from gateway.store.errors import StoreDamaged, StoreError
+from gateway.store.store import Store
+from gateway.store.values import StoreLimits
+
+HOUSEKEEPING_S: Final = 1.0
+"""How soon a command that changes the registry takes effect on those who are connected."""
+GOODBYE_S: Final = 1.0
+"""For devices to take their goodbye at shutdown."""
+
+BUILT_AT: Final = 1_795_000_000.0
+"""November 2026, when this was written: no token is judged at an earlier time, should a clock have been set back."""
+
+
+class GatewayFaultError(Exception):
+    """The gateway cannot go on; the text is its last word."""
+
+
+class Gateway:
+    """One gateway. `run` it once.
+
+    `observer`, `tap` and `metrics` are there from the start, so that a caller can listen to the start itself.
+    """
+
+    def __init__(self, environment: Environment, environ: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._environ = environ
+        self._data = environment.data_dir
+        self._started_at = time.time()
+        self.observer = Observer()
+        self.metrics = Metrics()
+        self.tap = Tap()
+        self.observer.listen(self.metrics.count)
+        self._emit = self.observer.emit
+        self._fault: asyncio.Future[None]
+        self._upstream: Upstream | None = None
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
+        """Run until `stop` is set; `on_ready` hears where it listens.
+
+        Raises ConfigError if it cannot start, GatewayFaultError if it had to stop by itself.
+        """
+        self._fault = asyncio.get_running_loop().create_future()
+        told = asyncio.ensure_future(stop.wait())
+        try:
+            async with AsyncExitStack() as rooms:
+                opening = asyncio.ensure_future(self._open(rooms))
+                # The workload API may be waited for, and an operator may not want to.
+                await asyncio.wait([opening, told], return_when=asyncio.FIRST_COMPLETED)
+                if await _finished(opening):
+                    await self._live(told, on_ready)
+        except (StoreError, RegistryError, ListenError) as error:
+            raise ConfigError(str(error)) from error
+        finally:
+            told.cancel()
+        self._emit(GatewayStopped("told to"))
+
+    # Opening, in the order in which rooms need each other; `rooms` closes them the other way round.
+
+    async def _open(self, rooms: AsyncExitStack) -> None:
+        _make_private(self._data)
+        self._store = Store.open(self._data / "store", StoreLimits(), self._emit, on_damage=self._on_damage)
+        rooms.push_async_callback(self._store.close)
+        self._sessions = SessionStore(self._data / "sessions.db", self._emit)
+        rooms.callback(self._sessions.close)
+        self._registry = Registry(self._data / FILE_NAME, self._emit)
+        self._presence = Presence()
+        self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
+        await self._open_settings()
+        self._identity = await server_identity(self._environment, self._environ, self._emit)
+        self._head = self._make_head(self._identity)
+        await self._open_doors(rooms)
+        await self._open_dashboard(rooms)
+
+    async def _open_settings(self) -> None:
+        in_force = InForce(self._ingress, self._store, self._serve)
+        self._in_force = in_force
+        self._configuration = Configuration(path=self._data / "settings.json", apply=in_force.apply, emit=self._emit)
+        await self._configuration.start()
+        if has_upstream(self._environment, self._environ):
+            self._upstream = Upstream(
+                self._environment,
+                store=self._store,
+                configuration=self._configuration,
+                status=self.status,
+                emit=self._emit,
+            )
+        if self._environment.settings_file is not None:
+            self._settings_file = SettingsFile(
+                path=self._environment.settings_file,
+                configuration=self._configuration,
+                emit=self._emit,
+                told=self._tell_twin,
+            )
+            await self._settings_file.look()
+
+    def _make_head(self, ours: ServerIdentity) -> MqttHead:
+        environment = self._environment
+        names = [name for name in (environment.hub_name, environment.host_name) if name]
+        if not names:
+            raise ConfigError(
+                "GATEWAY_HUB_NAME is not set, and neither is IOTEDGE_IOTHUBHOSTNAME: tokens of devices name their hub. "
+                "Set it to the hub's host name"
+            )
+        authenticator = Authenticator(
+            self._registry, names, ours.trust_bundle, skew_s=environment.token_skew_s, clock_floor=BUILT_AT
+        )
+        return MqttHead(
+            authenticator=authenticator,
+            ingress=self._ingress,
+            presence=self._presence,
+            sessions=self._sessions,
+            emit=self._emit,
+            clock=time.time,
+            limits=ServerLimits(),
+        )
+
+    async def _open_doors(self, rooms: AsyncExitStack) -> None:
+        limits = TransportLimits(max_connections=self._environment.max_connections)
+        self._doors = Doors(self._identity.security, self._head.accept, self._emit, limits)
+        await self._doors.open(self._environment)
+        rooms.push_async_callback(self._doors.close, 0)
+
+    async def _open_dashboard(self, rooms: AsyncExitStack) -> None:
+        address, port = self._environment.metrics_address, self._environment.metrics_port
+        if not port:
+            return
+        server = DashboardServer(self.metrics)
+        try:
+            await server.start(address, port)
+        except OSError as error:
+            raise ConfigError(
+                f"the counters cannot be served on {address} port {port}: {error.strerror or error}. Set "
+                "GATEWAY_METRICS_ADDRESS or GATEWAY_METRICS_PORT to a free one, or the port to 0 to do without"
+            ) from error
+        rooms.push_async_callback(server.stop)
+
+    # Living and stopping.
+
+    async def _live(self, told: "asyncio.Future[Any]", on_ready: Callable[[str], None]) -> None:
+        """Serve until told to stop, or until a fault."""
+        async with asyncio.TaskGroup() as tasks:
+            keeping = [
+                tasks.create_task(self._keep_house(), name="housekeeping"),
+                tasks.create_task(self._identity.keep(), name="server certificate"),
+            ]
+            if self._environment.settings_file is not None:
+                keeping.append(tasks.create_task(self._settings_file.run(), name="settings file"))
+            if self._upstream is not None:
+                self._upstream.start(tasks, self._in_force.endpoints)
+            self._emit(GatewayStarted(__version__, str(self._doors)))
+            on_ready(str(self._doors))
+            await asyncio.wait([told, self._fault], return_when=asyncio.FIRST_COMPLETED)
+            await self._shut_down()
+            for task in keeping:
+                task.cancel()
+        if self._fault.done():
+            raise GatewayFaultError(str(self._fault.exception()))
+
+    async def _shut_down(self) -> None:
+        """Let nobody in, finish what was begun, keep the rest on disk; under five seconds in all."""
+        await self._doors.close(GOODBYE_S)
+        self._head.wills.publish_all()
+        self._ingress.report()
+        await self._store.flush()
+        if self._upstream is not None:
+            await self._upstream.stop()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            self._ingress.report()
+            self._presence.end(self._registry.refresh(), Ending.CREDENTIALS_CHANGED)
+
+    def _on_damage(self, damage: StoreDamaged) -> None:
+        if not self._fault.done():
+            self._fault.set_exception(damage)
+
+    def _serve(self, endpoints: Iterable[Endpoint]) -> None:
+        if self._upstream is not None:
+            self._upstream.serve(endpoints)
+
+    def _tell_twin(self) -> None:
+        if self._upstream is not None:
+            self._upstream.twin.changed()
+
+    def status(self) -> Mapping[str, Any]:
+        """The gateway now, as `getStatus` tells it."""
+        return gateway_status(
+            started_at=self._started_at,
+            now=time.time(),
+            presence=self._presence,
+            connections=self._doors.connections,
+            store=self._store.status(),
+            configuration=self._configuration,
+            link=None if self._upstream is None else self._upstream.proxy.status(),
+            link_now=asyncio.get_running_loop().time(),
+            totals=self.metrics.totals(),
+        )
+
+
+async def _finished(opening: "asyncio.Future[None]") -> bool:
+    """Whether all is open; False if the start was given up. Raises what the start raised."""
+    if not opening.done():
+        opening.cancel()
+    try:
+        await opening
+    except asyncio.CancelledError:
+        return False
+    return True
+
+
+def _make_private(folder: Path) -> None:
+    """The data folder, for the gateway's user only: it holds keys."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"the data folder {folder} cannot be made: {error.strerror}. Set GATEWAY_DATA_DIR to a folder that the "
+            "gateway's user may write, or bind one there"
+        ) from error

@@ -1,0 +1,74 @@
+"""`gateway run`: the gateway itself."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from gateway.app.gateway import Gateway, GatewayFaultError
+from gateway.app.settings import SETTINGS, ConfigError, read_environment
+from gateway.app.show import shown
+from gateway.observe.events import Level
+from gateway.observe.log import Log
+from gateway.observe.tap import Routed
+
+DONE = 0
+FAULT = 1
+UNUSABLE = 2
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    rows = "\n".join(f"  {row.name} ({row.default or 'unset'}): {row.help}" for row in SETTINGS)
+    parser = commands.add_parser(
+        "run",
+        help="run the gateway until SIGTERM",
+        description="Run the gateway until SIGTERM or Ctrl-C; it flushes and ends within five seconds.",
+        epilog=f"settings, from the environment:\n{rows}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--show", action="store_true", help="print every message and the routes it matched")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop. Returns 0 after a clean stop, 1 after a fault, 2 if it cannot start."""
+    try:
+        import uvloop  # noqa: PLC0415 — there is no wheel for armv7; asyncio's own loop serves there
+    except ImportError:
+        return asyncio.run(_serve(show=arguments.show))
+    return uvloop.run(_serve(show=arguments.show))
+
+
+async def _serve(*, show: bool) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        environment = read_environment(os.environ)
+        gateway = Gateway(environment, os.environ)
+        log = Log(_say, time.time, level=Level(environment.log_level), as_json=environment.log_format == "json")
+        gateway.observer.listen(log.write_event)
+        if show:
+            gateway.tap.watch(_show)
+        await gateway.run(stop, lambda places: _say(f"READY {places}"))
+    except ConfigError as error:
+        return _complain(str(error), UNUSABLE)
+    except GatewayFaultError as fault:
+        return _complain(str(fault), FAULT)
+    return DONE
+
+
+def _show(routed: Routed) -> None:
+    _say(shown(routed))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _complain(text: str, code: int) -> int:
+    for line in text.splitlines():
+        print(f"gateway: {line}", file=sys.stderr, flush=True)
+    return code
