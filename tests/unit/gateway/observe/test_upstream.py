@@ -1,0 +1,46 @@
+import pytest
+
+from gateway.observe import upstream
+from gateway.observe.events import Event, Level
+from gateway.observe.upstream import (
+    EndpointKind,
+    ForwardingPaused,
+    LinkAbandoned,
+    LinkFault,
+    LinkLost,
+    LinkRenewed,
+    LinkTryFailed,
+    LinkUp,
+    MessageRejected,
+    MessagesForwarded,
+    MethodCalled,
+    MethodResult,
+)
+
+UP = EndpointKind.UPSTREAM
+EVENTS = [
+    (LinkUp(1.25), Level.INFO, "connected upstream after 1.2 s"),
+    (LinkLost(LinkFault.DROPPED, "cable cut", 3), Level.WARNING, "cable cut. 3 messages in flight will be sent again"),
+    (LinkTryFailed(LinkFault.TIMED_OUT, "silence", 2, 4.0), Level.WARNING, "(try 2): silence. Next try in 4.0 s"),
+    (LinkRenewed(0), Level.DEBUG, "before its token expires, with 0 messages in flight"),
+    (LinkAbandoned(5.0), Level.WARNING, "within 5 s"),
+    (MessagesForwarded(UP, "$upstream", 7), Level.DEBUG, "7 messages forwarded to $upstream"),
+    (
+        MessageRejected(UP, "$upstream", "s-1", "d1", "too large"),
+        Level.ERROR,
+        "message s-1 of 'd1' to $upstream is lost",
+    ),
+    (ForwardingPaused(UP, "$upstream", "no link", 4, 0.5), Level.WARNING, "did not take 4 messages: no link"),
+    (MethodCalled(MethodResult.DONE, "ping", 200), Level.INFO, "'ping' called: done, status 200"),
+]
+
+
+@pytest.mark.parametrize(("event", "level", "text"), EVENTS)
+def test_each_event_says_what_happened_at_its_level(event: Event, level: Level, text: str) -> None:
+    assert text in event.sentence()
+    assert event.LEVEL is level
+
+
+def test_every_event_of_the_room_is_in_the_table() -> None:
+    mine = {each for each in vars(upstream).values() if isinstance(each, type) and issubclass(each, Event)}
+    assert mine - {Event} == {type(event) for event, _, _ in EVENTS}
