@@ -46,7 +46,7 @@ class Control:
             connection.request(method, f"{path}?{urlencode(query)}" if query else path, body=payload)
             response = connection.getresponse()
             answer = orjson.loads(response.read())
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
             what = f"nobody answers at {self._path} ({error}); start it: `standin run --dir {self._path.parent}`."
             raise ControlError(0, what) from error
         finally:

@@ -177,10 +177,13 @@ class Hub:
         return self.registry.add(entry)
 
     def set_enabled(self, who: Identity, *, enabled: bool) -> None:
-        """Enable or disable; a disabled identity is disconnected."""
+        """Enable or disable; who is disabled is disconnected, a device with its modules."""
         self.registry.set_enabled(who, enabled=enabled)
-        if not enabled:
-            self._close(who, Closing.NO_LONGER_ALLOWED)
+        if enabled:
+            return
+        modules = () if who.module is not None else self.registry.modules(who.device)
+        for each in (who, *(entry.identity for entry in modules)):
+            self._close(each, Closing.NO_LONGER_ALLOWED)
 
     def remove(self, who: Identity) -> None:
         """Remove a device with its modules, or a module: entry, twin, session, connection."""
@@ -188,6 +191,8 @@ class Hub:
             self.twins.remove(gone)
             self.forget_session(gone)
             self._close(gone, Closing.NO_LONGER_ALLOWED)
+            if gone.module is not None:
+                self._journal.write([self.inputs.drop(gone)], lambda _: None)
 
     def resolve(self, text: str) -> Identity:
         """The identity a person means: `device/module`, a module of the edge device, or a device.

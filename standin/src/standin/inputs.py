@@ -110,6 +110,11 @@ class Inputs:
         self._forget(delivery)
         return ("DELETE FROM deliveries WHERE delivery = ?", (delivery.number,))
 
+    def drop(self, target: Identity) -> Statement:
+        """The module is no more. Returns the statement that forgets all that waited for it."""
+        self._queues.pop(target, None)
+        return ("DELETE FROM deliveries WHERE device = ? AND module = ?", (target.device, target.module))
+
     def release(self, target: Identity) -> None:
         """The module's connection is gone: what it had taken waits again, in its old order."""
         queue = self._queue(target)

@@ -57,7 +57,7 @@ class MqttConnection:
     def on_events(self, events: list[ServerEvent]) -> None:
         """What the peer said, in its order; nothing counts any more once we have decided to close."""
         for event in events:
-            if self._closing:
+            if self._closing or (self._client is not None and self._client.ended):
                 return
             self._on_event(event)
 

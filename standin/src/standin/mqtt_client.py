@@ -102,6 +102,8 @@ class MqttClient:
         self._sending_paused = False
         self._flushing = False
         self._sent: dict[int, Delivery] = {}
+        self.ended = False
+        """We have closed: what the peer sent behind that does not count, or its messages would change their order."""
         if not clean:
             self._restore(hub.session(who) or {})
 
@@ -114,11 +116,13 @@ class MqttClient:
 
     def close(self, reason: Closing) -> None:
         """End the connection; MQTT 3.1.1 has no word for the reason (iothub_wire.md §1.1)."""
+        self.ended = True
         self._hub.note(f"closing {self._who}: {reason.value}")
         self._pump.close()
 
     def abort(self) -> None:
         """End the connection as a cut cable does."""
+        self.ended = True
         self._pump.abort()
 
     def send_desired(self, patch: JsonObject) -> None:

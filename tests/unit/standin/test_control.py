@@ -101,6 +101,8 @@ async def test_a_modules_environment_is_given(client: Client) -> None:
     [
         (("POST", "/method?identity=m1", {"methodName": "n"}), 404, "404103"),
         (("POST", "/method?identity=m1", {"methodName": ""}), 400, "400004"),
+        (("POST", "/method?identity=m1", {"methodName": "n", "responseTimeoutInSeconds": 301}), 400, "at most 300"),
+        (("POST", "/method?identity=m1", {"methodName": "n", "connectTimeoutInSeconds": "x"}), 400, "seconds"),
         (("PATCH", "/twin?identity=m1", {"a b": 1}), 400, "space"),
         (("PATCH", "/twin?identity=m1", []), 400, "object"),
         (("GET", "/twin?identity=nobody", None), 400, "devices list"),

@@ -140,11 +140,15 @@ async def test_the_newer_connection_of_an_identity_displaces_the_older(hub: Hub)
 
 
 async def test_disabling_and_removing_end_connections(hub: Hub) -> None:
-    leaf, m1 = connected(hub, LEAF), connected(hub, M1)
+    leaf, m1, m2 = connected(hub, LEAF), connected(hub, M1), connected(hub, M2)
     hub.set_enabled(LEAF, enabled=False)
-    hub.remove(EDGE)
+    hub.set_enabled(M1, enabled=False)
+    hub.set_enabled(EDGE, enabled=False)
     assert leaf.closed == [Closing.NO_LONGER_ALLOWED]
-    assert m1.closed == [Closing.NO_LONGER_ALLOWED]
+    assert m2.closed == [Closing.NO_LONGER_ALLOWED]
+    hub.set_enabled(EDGE, enabled=True)
+    hub.remove(EDGE)
+    assert m1.closed[0] is Closing.NO_LONGER_ALLOWED
     assert hub.registry.get(M1) is None
 
 

@@ -105,3 +105,11 @@ def test_an_abandoned_message_leaves_its_place(path: Path, monkeypatch: pytest.M
     assert numbered is not None
     queue.abandoned(numbered[0])
     assert queue.number("edge", INPUT, message(b"2")) is not None
+
+
+def test_what_waited_for_a_removed_module_is_gone(path: Path) -> None:
+    queue = Inputs(path)
+    queued(queue, path, b"1", b"2")
+    write(path, queue.drop(TARGET))
+    assert queue.take(TARGET) is None
+    assert Inputs(path).waiting(TARGET) == 0

@@ -368,6 +368,9 @@ async def test_what_cannot_be_kept_closes_its_sender_unacknowledged(
     hall: House, m1: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("standin.inputs.MAX_WAITING", 0)
-    m1.publish(M1_EVENTS + "%24.on=local", packet_id=1)
+    refused = Publish(M1_EVENTS + "%24.on=local", b"1", 1, False, False, 1)
+    behind_it = Publish(M1_EVENTS + "%24.on=up", b"2", 1, False, False, 2)
+    m1.send(refused, behind_it)
     await m1.until_closed()
     assert m1.received() == []
+    assert hall.hub.events.count() == 0
