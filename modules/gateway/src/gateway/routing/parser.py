@@ -101,7 +101,7 @@ def parse_route(text: str) -> RouteSyntax:
     reader = _Reader(text)
     _read_select(reader)
     source, source_span = _read_source(reader)
-    _refuse_comment_trap(reader, source_span.end)
+    _refuse_comment_trap(reader, source_span)
     condition = _read_where(reader)
     endpoint, sink_span = _read_sink(reader)
     rest = _span(reader.peek()).to(Span(0, len(text.rstrip()))) if reader.peek().kind is not Kind.END else None
@@ -128,7 +128,7 @@ def _read_select(reader: _Reader) -> None:
 
 def _read_source(reader: _Reader) -> tuple[str, Span]:
     """`( '/' ( '*' | name ) )+`; blanks between the tokens do not count."""
-    first = reader.peek()
+    first, after_from = reader.peek(), reader.last.end
     parts: list[str] = []
     while reader.take_symbol("/") is not None:
         item = reader.take_if(Kind.NAME) or reader.take_symbol("*")
@@ -136,7 +136,7 @@ def _read_source(reader: _Reader) -> tuple[str, Span]:
             raise _bad_source_item(reader)
         parts.append("/" + item.text)
     if not parts:
-        _refuse_comment_trap(reader, first.start)
+        _refuse_comment_trap(reader, Span(after_from, first.start))
         fix = f"write /{first.text}/*" if first.kind is Kind.NAME else "write FROM /messages/* for all telemetry"
         raise _refuse(first, f"FROM needs a path that begins with '/', not {_shown(first)}", fix)
     return "".join(parts), Span(first.start, reader.last.end)
@@ -152,16 +152,16 @@ def _bad_source_item(reader: _Reader) -> SyntaxRefused:
     return _refuse(token, f"{_shown(token)} is {token.kind.value}, which cannot stand in the path after FROM", fix)
 
 
-def _refuse_comment_trap(reader: _Reader, path_end: int) -> None:
+def _refuse_comment_trap(reader: _Reader, path: Span) -> None:
     """Refuse the comment that begins where the path ends, as `/*` of `/messages/*` does when a `*/` follows later.
 
     A comment that stands apart from the path is one, unless it holds a keyword of the route itself.
     """
     for comment in reader.comments:
-        if comment.start >= reader.peek().start:
-            break
+        if not path.start <= comment.start < reader.peek().start:
+            continue
         inside = {token.kind for token in lex(comment.text[2:-2]).tokens}
-        if comment.start <= path_end or inside & {Kind.WHERE, Kind.INTO}:
+        if comment.start <= path.end or inside & {Kind.WHERE, Kind.INTO}:
             raise _refuse(
                 comment,
                 "a comment begins at this '/*' and swallows what follows, the condition too",

@@ -1,0 +1,182 @@
+"""The generated code and the interpreter are two readings of one tree: they must agree on everything."""
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgewire.message import Envelope, Message, identity
+from gateway.routing.compile import Compiled, RouteSpec, compile_routes
+from gateway.routing.generate import can_be_true, generate, reads_body
+from gateway.routing.parser import parse_route
+from gateway.routing.typecheck import check_condition
+from gateway.routing.values import BODY_NAN
+from gateway.routing.view import view_of
+
+SYSTEM = {
+    "contentType": "application/json",
+    "contentEncoding": "utf-8",
+    "connectionDeviceId": "d",
+    "messageId": "m",
+}
+BODY = {
+    "n": 5,
+    "zero": 0,
+    "one": 1,
+    "f": 2.5,
+    "t": True,
+    "o": False,
+    "s": "abc",
+    "five": "5",
+    "nul": None,
+    "obj": {"in": 1, "s": "abc"},
+    "list": [1, "a", None],
+    "when": "2024-05-06T07:08:09Z",
+}
+
+names = st.sampled_from(
+    ["level", "LEVEL", "missing", "novalue", "num", "$messageId", "$nothing", "{$messageId}"]
+    + [f"$body.{name}" for name in (*BODY, "gone", "obj.in", "list[0]", "list[9]", "obj.*", "*", "$.n")]
+)
+literals = st.sampled_from(
+    [
+        "'abc'",
+        "'5'",
+        "''",
+        "'\\ue000'",
+        "'a\\ud83d\\ude00'",
+        "5",
+        "0",
+        "1",
+        "2.5",
+        "-1",
+        "0xff",
+        "true",
+        "false",
+        "null",
+    ]
+)
+atoms = names | literals
+
+
+def _binary(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    operators = ["=", "!=", "<>", "<", "<=", ">", ">=", "AND", "OR", "+", "-", "*", "/", "%", "||", "??"]
+    return st.builds("({} {} {})".format, inner, st.sampled_from(operators), inner)
+
+
+def _unary(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    functions = ["is_defined", "is_null", "is_bool", "is_number", "is_string", "as_number", "length", "upper", "abs"]
+    return st.builds("{}({})".format, st.sampled_from(["NOT ", "- ", *functions]), inner)
+
+
+conditions = st.recursive(atoms, lambda inner: _binary(inner) | _unary(inner), max_leaves=6)
+comparisons = st.builds("{} {} {}".format, names, st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), atoms)
+logic = st.recursive(
+    comparisons,
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, st.sampled_from(["AND", "OR"]), inner)
+        | st.builds("NOT ({})".format, inner)
+    ),
+    max_leaves=6,
+)
+
+
+def compiled(*wheres: str) -> Compiled:
+    return compile_routes(
+        {f"r{n}": RouteSpec(text=f"FROM /messages/* WHERE {where} INTO $upstream") for n, where in enumerate(wheres)}
+    )
+
+
+def message(body: bytes, properties: dict[str, str | None] | None = None) -> Message:
+    standard = {"Level": "abc", "num": "5", "novalue": None}
+    return Message(Envelope(sender=identity("d"), properties=properties or standard, system=SYSTEM), body)
+
+
+BODIES = [json.dumps(BODY).encode(), b"{}", b"not json", b"{n: NaN, s: 'abc', 'n': NaN, f: 1, zero: -0.0}"]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(conditions | logic, min_size=1, max_size=4))
+def test_the_generated_code_matches_exactly_what_the_interpreter_calls_true(wheres: list[str]) -> None:
+    good = [where for where in wheres if compiled(where).table is not None]
+    table = compiled(*good).table
+    assert table is not None
+    for body in BODIES:
+        matched = set(table.match(message(body)).routes)
+        for explanation in table.explain(message(body)):
+            assert (explanation.route in matched) == (explanation.result == "true"), (good, body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(conditions)
+def test_a_condition_alone_and_among_others_gives_the_same(where: str) -> None:
+    alone, among = compiled(where).table, compiled("$body.s = 'abc'", where, "$body.n > 1").table
+    if alone is None or among is None:
+        return
+    for body in BODIES:
+        assert ("r0" in alone.match(message(body)).routes) == ("r1" in among.match(message(body)).routes)
+
+
+def test_a_body_is_parsed_only_if_a_condition_that_needs_it_is_reached() -> None:
+    table = compiled("level = 'no' AND $body.n > 1").table
+    assert table is not None
+    assert table.match(message(b"\xff" * 3)).routes == ()  # what the body holds is never looked at
+    (explanation,) = table.explain(message(b"{}"))
+    assert explanation.because is not None
+    assert explanation.because.text == "level = 'no'"
+
+
+def test_a_route_that_can_never_be_true_takes_no_part() -> None:
+    for where, possible in (("'text'", False), ("5", False), ("null", False), ("true", True), ("$body.n", True)):
+        text = f"FROM /* WHERE {where} INTO $upstream"
+        syntax = parse_route(text)
+        assert syntax.condition is not None
+        condition, _ = check_condition(text, syntax.condition)
+        assert condition is not None
+        assert can_be_true(condition) is possible
+        assert reads_body(condition) is (where == "$body.n")
+
+
+def test_a_table_without_conditions_still_generates_a_function() -> None:
+    assert generate([[], []])(3, view_of(message(b"").envelope), b"") == 0
+
+
+def test_the_deepest_allowed_nesting_compiles() -> None:
+    deep = "1"
+    for _ in range(24):
+        deep = f"abs({deep} + 1)"
+    table = compiled(f"{deep} > 0", "NOT " * 40 + "(level = 'x')", "(" * 40 + "true" + ")" * 40).table
+    assert table is not None
+    assert table.match(message(b"{}")).routes == ("r0", "r2")
+
+
+def test_a_condition_nested_deeper_than_that_is_refused_with_its_place() -> None:
+    (problem,) = compiled("(" * 60 + "true" + ")" * 60).problems
+    assert "nests deeper than 50" in problem.message
+
+
+def test_a_chain_of_a_thousand_alternatives_compiles() -> None:
+    table = compiled(" OR ".join(f"$body.s = 'x{n}'" for n in range(1000)) + " OR $body.s = 'abc'").table
+    assert table is not None
+    assert table.match(message(b'{"s":"abc"}')).routes == ("r0",)
+
+
+def test_many_equal_tests_of_one_value_hit_the_right_routes() -> None:
+    table = compiled(*[f"$body.s = 't{n % 7}'" for n in range(20)]).table
+    assert table is not None
+    assert table.match(message(b'{"s":"t3"}')).routes == ("r3", "r10", "r17")
+    assert table.match(message(b'{"s":3}')).routes == ()
+
+
+def test_not_a_number_in_a_body_is_a_value_below_all_numbers() -> None:
+    assert repr(BODY_NAN) == "NaN"
+    table = compiled("$body.n < 0", "$body.n > 0", "$body.n != 0", "$body.n = $body.n", "is_number($body.n)").table
+    assert table is not None
+    assert table.match(message(b"{n:NaN}")).routes == ("r0", "r2", "r3")
+
+
+def test_no_text_of_a_route_reaches_the_generated_code() -> None:
+    hostile = "'); import os; ('"
+    table = compiled(f'$body.s = "{hostile}" OR $body.__import__ = "x"').table
+    assert table is not None
+    assert table.match(message(json.dumps({"s": hostile}).encode())).routes == ("r0",)
