@@ -6,6 +6,7 @@ Everything lives in run/: delete it to start from nothing.
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -35,9 +36,18 @@ class DemoError(Exception):
     """The demo cannot go on; the text says why."""
 
 
+ARRIVED = re.compile(r"\S+ (#\d+) (\S+) output=(\S+) \[.*leafDeviceId=(\S+)\] (.*)")
+"""The stand-in's line for a message of a device; the show leaves out what is the same on every line."""
+
+
 def say(who: str, text: str) -> None:
     """One line of the show."""
     print(f"{who:<8}│ {text}", flush=True)
+
+
+def shortened(line: str) -> str:
+    """A line of a program as the show has room for it."""
+    return ARRIVED.sub(r"\1 arrived from \4 by output \3 of \2: \5", line)
 
 
 class Program:
@@ -77,7 +87,7 @@ class Program:
     def _show_lines(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            say(self._name, line.rstrip())
+            say(self._name, shortened(line.rstrip()))
             if line.startswith("READY"):
                 self._ready.set()
         self._ready.set()

@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 
-from gateway.app.gateway import Gateway, GatewayFaultError
 from gateway.app.settings import SETTINGS, ConfigError, read_environment
 from gateway.app.show import shown
 from gateway.observe.events import Level
@@ -42,6 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(*, show: bool) -> int:
+    # Here, as the other commands would pay for it: it brings the SDK and aiohttp, four fifths of their start.
+    from gateway.app.gateway import Gateway, GatewayFaultError  # noqa: PLC0415
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
