@@ -137,12 +137,12 @@ async def test_opening_connects_and_then_subscribes() -> None:
         assert pipeline.calls == ["connect", "enable methods", "enable twin", "enable twin_patches"]
 
 
-async def test_all_calls_are_made_in_the_links_own_thread() -> None:
+async def test_nothing_that_may_block_is_called_on_the_loop() -> None:
     async with opened() as (link, pipeline, _listener):
         await send(link, "x")
         await link.twin()
 
-        assert pipeline.threads == {"upstream-link"}
+        assert pipeline.threads == {"upstream-link", "pipeline"}
 
 
 async def test_the_window_is_not_held_up_by_paho() -> None:

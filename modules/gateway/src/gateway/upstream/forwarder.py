@@ -14,7 +14,8 @@ from gateway.upstream.proxy import CloudProxy, Entry, Sent
 E = TypeVar("E", bound=Entry)
 
 DEFAULT_MESSAGES: Final = 64
-"""Measured against the stand-in: 64 reaches what azure-iot-device can do (docs/performance.md)."""
+"""Measured with azure-iot-device: on one machine 16 is as fast as 256; at 30 ms round trip 64 gives 1,200 messages a
+second, and more of them would be sent twice after a drop."""
 DEFAULT_BYTES: Final = 4 * 1024 * 1024
 """What a window may hold in memory: sixteen of the largest messages."""
 
