@@ -2,9 +2,10 @@
 
 import asyncio
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from paho.mqtt import client as paho
 from edgewire.iothub import sas
 from edgewire.message import identity
 from standin.app import Ports, StandIn
+from standin.client import Control
 from support.azure_device import Inbox, blocking
 
 ADDRESS = "127.0.71.3"
@@ -158,3 +160,47 @@ async def test_an_expired_token_ends_the_connection(standin: StandIn) -> None:
     async with asyncio.timeout(15):
         await with_device(device, 8883, story)
     assert standin.counters["closed: token expired"] == 1
+
+
+@asynccontextmanager
+async def other_process(directory: Path, address: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A stand-in of its own process, ready; killed at the end, whatever happened."""
+    command = [sys.executable, "-m", "standin", "run", "--dir", str(directory), "--address", address]
+    process = await asyncio.create_subprocess_exec(
+        *command, "--websocket-port", "-1", "--device", "leaf-1", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            assert (await process.stdout.readline()).startswith(b"READY")
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
+    directory, address, acknowledged = tmp_path / "run", "127.0.71.4", Inbox()
+    async with other_process(directory, address) as process:
+        answer = await blocking(Control(directory).ask, "GET", "/devices")
+        (key,) = [each["primaryKey"] for each in answer["devices"] if each["identity"] == "leaf-1"]
+        client = paho.Client("leaf-1")
+        client.tls_set_context(ssl.create_default_context(cafile=str(directory / "trust-bundle.pem")))
+        token = sas.make(f"{address}/devices/leaf-1", sas.decode_key(key), int(time.time()) + 3600)
+        client.username_pw_set(f"{address}/leaf-1/?api-version=2021-04-12", token)
+        client.on_publish = lambda *args: acknowledged(args[2])
+        await blocking(client.connect, address, 8883)
+        client.loop_start()
+        try:
+            for number in range(20):
+                client.publish(EVENTS, str(number).encode(), qos=1)
+            for _ in range(20):
+                await acknowledged.next()
+            process.kill()
+            await process.wait()
+        finally:
+            client.disconnect()
+            await blocking(client.loop_stop)
+    async with StandIn(directory, address=address, ports=Ports(mqtt=0, websocket=None)) as standin:
+        assert [event.body for event in standin.events.read()] == [str(number).encode() for number in range(20)]

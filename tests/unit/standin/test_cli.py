@@ -145,17 +145,20 @@ def test_a_stand_in_of_its_own_process_says_ready_and_ends_with_0_on_sigterm(tmp
     command = [sys.executable, "-m", "standin", "run", "--dir", str(tmp_path / "run"), "--address", "127.0.70.21"]
     command += ["--mqtt-port", "0", "--websocket-port", "-1", "--module", "m1", "--device", "leaf", "--show"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        ready = process.stdout.readline()
-        listed = subprocess.run(
-            [sys.executable, "-m", "standin", "devices", "list", "--dir", str(tmp_path / "run")],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        ).stdout
-        os.kill(process.pid, signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        try:
+            assert process.stdout is not None
+            ready = process.stdout.readline()
+            listed = subprocess.run(
+                [sys.executable, "-m", "standin", "devices", "list", "--dir", str(tmp_path / "run")],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=True,
+            ).stdout
+            os.kill(process.pid, signal.SIGTERM)
+            _, errors = process.communicate(timeout=10)
+        finally:
+            process.kill()  # does nothing to one that has ended
     assert ready.startswith("READY hub=standin-hub.test address=127.0.70.21 mqtt=")
     assert listed.splitlines() == ["edge-1  sas, enabled", "edge-1/m1  sas, enabled", "leaf  sas, enabled"]
     assert (process.returncode, errors) == (0, "")
