@@ -6,7 +6,7 @@ from typing import Final
 from gateway.routing.expression import Type
 from gateway.routing.functions import FUNCTIONS
 from gateway.routing.problems import near_match
-from gateway.routing.tree import Call, Chain, DollarName, Literal, Name, Node, Prefix
+from gateway.routing.tree import DollarName, Literal, Name, Node
 
 _OTHER_FUNCTIONS: Final[Mapping[str, str]] = {
     "array_length": "the length of an array cannot be tested; let the device send it as a number",
@@ -98,7 +98,7 @@ def comparison_fix(symbol: str, left: tuple[Node, Type, str], right: tuple[Node,
             return f"write is_null({source}) for a property without a value, NOT is_defined({source}) for a missing one"
         if kind is Type.UNDEFINED and isinstance(node, Literal):
             return f"write NOT is_defined({other_source})"
-        if isinstance(other, Chain) and other_kind is Type.BOOL:
+        if other_kind is Type.BOOL and other_source not in ("true", "false"):
             return "put parentheses around each comparison, and join them with AND or OR"
     return "compare values of one type"
 
@@ -119,13 +119,3 @@ def not_fix(operand: Node, source: str, rest: str) -> str:
     if isinstance(operand, (Name, DollarName)):
         return f"write NOT ({source} = 'true'), or NOT is_defined({source})"
     return "NOT takes a condition"
-
-
-def is_not(node: Node) -> bool:
-    """True for `NOT x`."""
-    return isinstance(node, Prefix) and node.operator == "NOT"
-
-
-def is_call(node: Node, name: str) -> bool:
-    """True for a call of the function `name`."""
-    return isinstance(node, Call) and node.name.lower() == name

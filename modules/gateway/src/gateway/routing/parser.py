@@ -231,7 +231,7 @@ _RENAME: Final = "a property of that name cannot be tested; send it under anothe
 def _two_operands(before: Token, token: Token) -> SyntaxRefused:
     if before.text == "!":
         return _refuse(before, "'!' is no operator here", "write NOT")
-    message = f"an operator or INTO is expected after '{before.text}', not {_shown(token)}"
+    message = f"an operator or INTO is expected after {before.text}, not {_shown(token)}"
     return _refuse(token, message, "join conditions with AND or OR, and put blanks around + - * % || and !=")
 
 

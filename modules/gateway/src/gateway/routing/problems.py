@@ -75,5 +75,6 @@ def near_match(name: str, known: Iterable[str]) -> str | None:
     lowered = name.lower()
     if lowered.replace("_", "") in plain:
         return by_lower[plain[lowered.replace("_", "")]]
-    found = difflib.get_close_matches(lowered, by_lower, n=1, cutoff=0.7)
+    swapped = [candidate for candidate in by_lower if sorted(candidate) == sorted(lowered)]
+    found = swapped or difflib.get_close_matches(lowered, by_lower, n=1, cutoff=0.7)
     return by_lower[found[0]] if found else None
