@@ -48,8 +48,13 @@ def test_the_answer_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is False
     assert answer["problems"][1] == {
-        **{"route": "hot", "line": 1, "column": 24, "length": 6, "path": "routes.hot"},
-        **{"message": "unknown function 'lenght'; did you mean 'length'?", "fix": "write length(…)"},
+        "route": "hot",
+        "line": 1,
+        "column": 24,
+        "length": 6,
+        "path": "routes.hot",
+        "message": "unknown function 'lenght'; did you mean 'length'?",
+        "fix": "write length(…)",
     }
     assert main(["check", "--json", written(tmp_path, TRAP)]) == 0
     answer = json.loads(capsys.readouterr().out)

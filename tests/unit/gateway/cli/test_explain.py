@@ -52,9 +52,16 @@ def test_one_line_of_json_for_each_message(tmp_path: Path, capsys: pytest.Captur
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["message"] == 1
     assert first["routes"]["alerts"] == {
-        **{"matched": True, "source": True, "result": "true"},
+        "matched": True,
+        "source": True,
+        "result": "true",
         "because": {
-            **{"text": "$body.kind = 'alert'", "line": 1, "column": 24, "length": 20, "value": "true", "note": ""},
+            "text": "$body.kind = 'alert'",
+            "line": 1,
+            "column": 24,
+            "length": 20,
+            "value": "true",
+            "note": "",
             "operands": [{"text": "$body.kind", "value": "'alert'"}],
         },
     }

@@ -51,7 +51,10 @@ def test_a_failed_case_says_what_came_instead(tmp_path: Path, capsys: pytest.Cap
 def test_one_line_of_json_for_each_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", "--json", written(tmp_path, case("alert", []))]) == 1
     assert json.loads(capsys.readouterr().out) == {
-        **{"name": "alert", "passed": False, "endpoints": ["$upstream"], "routes": ["alerts"]},
+        "name": "alert",
+        "passed": False,
+        "endpoints": ["$upstream"],
+        "routes": ["alerts"],
         "faults": ["it goes to $upstream, which is not expected"],
     }
 
