@@ -1,0 +1,95 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edgewire.message import identity
+from edgewire.session.mqtt.events import ConnectReceived, SubscribeFilter
+from gateway.head.sessions import SessionStore
+from gateway.head.subscriptions import NO_SUBSCRIPTION_EXISTED, NOT_AUTHORIZED, SUCCESS, Subscriptions
+from gateway.observe.events import Event
+
+DEVICE = identity("d1")
+C2D = "devices/d1/messages/devicebound/#"
+PATIENCE_S = 5
+
+
+def no_event(event: Event) -> None:
+    raise AssertionError(event)
+
+
+@pytest.fixture
+async def sessions(tmp_path: Path) -> AsyncIterator[SessionStore]:
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    yield store
+    store.close()
+
+
+def connect(*, level: int = 4, clean_start: bool = False, expiry_s: int | None = None) -> ConnectReceived:
+    return ConnectReceived(
+        client_id="d1",
+        username="",
+        password=None,
+        level=level,
+        bridge=False,
+        clean_start=clean_start,
+        keep_alive_s=60,
+        will=None,
+        session_expiry_s=expiry_s,
+    )
+
+
+async def subscribed(subscriptions: Subscriptions, *filters: str) -> list[int]:
+    answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+    subscriptions.subscribe([SubscribeFilter(filter=each, qos=2) for each in filters], 0, answer.set_result)
+    return await asyncio.wait_for(answer, PATIENCE_S)
+
+
+async def test_a_filter_of_ones_own_is_granted_with_qos_1_at_most_and_others_are_not(sessions: SessionStore) -> None:
+    subscriptions = Subscriptions(DEVICE, sessions, connect(), 0)
+    assert await subscribed(subscriptions, C2D, "#", "devices/d2/messages/devicebound/#") == [
+        1,
+        NOT_AUTHORIZED,
+        NOT_AUTHORIZED,
+    ]
+    assert sessions.find(DEVICE, 0) == {C2D: 1}
+
+
+async def test_unsubscribing_what_was_never_there_is_no_error(sessions: SessionStore) -> None:
+    subscriptions = Subscriptions(DEVICE, sessions, connect(), 0)
+    await subscribed(subscriptions, C2D)
+    answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+    subscriptions.unsubscribe([C2D, "never"], 0, answer.set_result)
+    assert await asyncio.wait_for(answer, PATIENCE_S) == [SUCCESS, NO_SUBSCRIPTION_EXISTED]
+    assert sessions.find(DEVICE, 0) == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "present"),
+    [
+        (connect(level=4, clean_start=False), True),
+        (connect(level=4, clean_start=True), False),
+        (connect(level=5, expiry_s=100), True),
+        (connect(level=5, expiry_s=0), False),
+        (connect(level=5, expiry_s=None), False),
+    ],
+)
+async def test_whether_a_session_outlives_its_connection(
+    sessions: SessionStore, first: ConnectReceived, present: bool
+) -> None:
+    Subscriptions(DEVICE, sessions, first, now=0).leave(now=50)
+    assert Subscriptions(DEVICE, sessions, connect(level=5, expiry_s=1), now=100).present is present
+
+
+async def test_a_goodbye_can_end_the_session(sessions: SessionStore) -> None:
+    subscriptions = Subscriptions(DEVICE, sessions, connect(level=5, expiry_s=100), now=0)
+    subscriptions.change_expiry(0)
+    subscriptions.leave(now=1)
+    assert sessions.find(DEVICE, 1) is None
+
+
+async def test_a_clean_start_drops_what_was_there(sessions: SessionStore) -> None:
+    await subscribed(Subscriptions(DEVICE, sessions, connect(), 0), C2D)
+    assert not Subscriptions(DEVICE, sessions, connect(clean_start=True), 0).present
+    assert sessions.find(DEVICE, 0) is None
