@@ -76,7 +76,7 @@ async def test_unsubscribing_what_was_never_there_is_no_error(sessions: SessionS
     ],
 )
 async def test_whether_a_session_outlives_its_connection(
-    sessions: SessionStore, first: ConnectReceived, present: bool
+    *, sessions: SessionStore, first: ConnectReceived, present: bool
 ) -> None:
     Subscriptions(DEVICE, sessions, first, now=0).leave(now=50)
     assert Subscriptions(DEVICE, sessions, connect(level=5, expiry_s=1), now=100).present is present
