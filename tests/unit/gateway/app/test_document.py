@@ -55,7 +55,7 @@ def test_a_whole_document() -> None:
     (case,) = found.tests
     assert case.name == "t"
     assert case.endpoints == {"$upstream"}
-    assert case.routes == {"alerts", "plain"}
+    assert case.routes == frozenset({"alerts", "plain"})
 
 
 def test_what_is_left_out_has_its_default() -> None:
