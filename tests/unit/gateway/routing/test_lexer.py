@@ -85,3 +85,7 @@ def test_any_text_lexes_without_gaps(text: str) -> None:
         assert token.text == text[token.start : token.end]
         at = token.end
     assert lexed.tokens[-1].kind is Kind.END
+
+
+def test_a_text_of_many_unclosed_comments_lexes_in_linear_time() -> None:
+    assert len(lex("/* " * 50_000).tokens) == 100_001

@@ -112,12 +112,13 @@ def lex(text: str) -> Lexed:
     tokens: list[Token] = []
     comments: list[Token] = []
     at = 0
+    last_closing = text.rfind("*/")  # beyond it no comment can end, so none is looked for
     while at < len(text):
         blanks = _BLANKS.match(text, at)
         if blanks is not None:
             at = blanks.end()
             continue
-        comment = _COMMENT.match(text, at)
+        comment = _COMMENT.match(text, at) if at < last_closing else None
         if comment is not None:
             comments.append(Token(kind=Kind.UNKNOWN, text=comment[0], start=at, end=comment.end()))
             at = comment.end()
