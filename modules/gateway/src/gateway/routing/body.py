@@ -60,18 +60,30 @@ def read_body(body: bytes, codec: str | None) -> Document:
     """The body as an object, or an `Unreadable`. Never raises, whatever a device sends.
 
     orjson takes only strict JSON, and of what it takes, the lenient reader reads the same, except for deep nesting.
-    Each level takes two bytes at least, so short bodies need no look at that.
     """
     if codec == "utf-8":
         try:
             found = orjson.loads(body)
         except orjson.JSONDecodeError:
             return _read_leniently(body, codec)
-        shallow = len(body) <= 2 * MAX_DEPTH or body.count(_BRACE) + body.count(_BRACKET) <= MAX_DEPTH
-        if shallow and found.__class__ is dict:
+        if found.__class__ is dict and _is_shallow(body):
             document: Document = found
             return document
     return _read_leniently(body, codec)
+
+
+def _is_shallow(body: bytes) -> bool:
+    """True if the body cannot nest deeper than the limit, judged by its brackets alone.
+
+    An array takes 2 bytes at least and an object inside another 5, so a short body needs many arrays to be deep.
+    """
+    length = len(body)
+    if length <= 2 * MAX_DEPTH:
+        return True
+    arrays = body.count(_BRACKET)
+    if length + 3 * arrays < 5 * MAX_DEPTH:
+        return True
+    return arrays + body.count(_BRACE) <= MAX_DEPTH
 
 
 def _read_leniently(body: bytes, codec: str | None) -> Document:

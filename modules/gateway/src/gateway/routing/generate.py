@@ -242,12 +242,24 @@ def generate(groups: Sequence[Group]) -> Match:
             writer.known.clear()  # whether another group has run is not known here
             lines.append(f"if groups & {1 << number}:")
             lines += (f"    {line}" for line in _group_lines(writer, group))
-    slots = (f"{slot} = UNREAD" for slot in ("doc", *writer.paths.values()))
     source = "def match(groups, view, body):\n"
-    for line in (*_PROLOGUE, *slots, *lines, "return hits"):
+    for line in (*_prologue(writer, "\n".join(lines)), *lines, "return hits"):
         source += f"    {line}\n"
     exec(compile(source, "<routes>", "exec"), writer.namespace)  # noqa: S102 - the text holds only our own names
     return writer.namespace["match"]  # type: ignore[no-any-return] # it was just defined
+
+
+def _prologue(writer: _Writer, code: str) -> list[str]:
+    """The locals that the code uses."""
+    lines = ["hits = 0"]
+    for call, line in (
+        ("props(", "props = view.properties.get"),
+        ("system(", "system = view.system.get"),
+        ("codec)", "codec = view.codec"),
+    ):
+        if call in code:
+            lines.append(line)
+    return lines + [f"{slot} = UNREAD" for slot in ("doc", *writer.paths.values())]
 
 
 def _group_lines(writer: _Writer, group: Group) -> list[str]:
@@ -273,9 +285,6 @@ def _text_case(condition: Expression) -> tuple[BodyPath, str] | None:
     if isinstance(right, Constant) and isinstance(right.value, str):
         return condition.left.path, right.value
     return None
-
-
-_PROLOGUE: Final = ("props, system, codec, hits = view.properties.get, view.system.get, view.codec, 0",)
 
 
 def can_be_true(condition: Expression) -> bool:
