@@ -101,3 +101,12 @@ def test_what_cannot_be_read_gives_2(capsys: pytest.CaptureFixture[str], tmp_pat
     errors = capsys.readouterr().err
     assert "cannot be read" in errors
     assert "cannot both come from standard input" in errors
+
+
+def test_half_a_surrogate_pair_is_written_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    message = written(tmp_path, "m.json", '{"properties": {"level": "\\ud83d"}}')
+    arguments = ["explain", "--route", "FROM /messages/* WHERE level = 'x' INTO $upstream", "--message", message]
+    assert main(arguments) == 0
+    assert "level is '\\ud83d'" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["routes"]["route"]["result"] == "false"

@@ -15,6 +15,7 @@ from gateway.cli.routes_input import (
     print_json,
     problem_json,
     read_document,
+    say,
 )
 
 
@@ -61,12 +62,12 @@ def _answer(reading: Reading, *, good: bool) -> dict[str, object]:
 
 def _show(reading: Reading, name: str) -> None:
     for problem in reading.problems:
-        print(f"error: {problem.rendered()}\n")
+        say(f"error: {problem.rendered()}\n")
     for warning in reading.warnings:
-        print(f"warning: {warning.rendered()}\n")
+        say(f"warning: {warning.rendered()}\n")
     found = [plural(len(reading.problems), "error"), plural(len(reading.warnings), "warning")]
     if reading.settings is None:
-        print(f"{name}: {', '.join(found)}. The gateway would refuse this and keep its last good settings.")
+        say(f"{name}: {', '.join(found)}. The gateway would refuse this and keep its last good settings.")
         return
     of_module = f" of module '{reading.module}'" if reading.module else ""
-    print(f"{name}: {plural(len(reading.settings.routes), 'route')}{of_module}, {', '.join(found)}")
+    say(f"{name}: {plural(len(reading.settings.routes), 'route')}{of_module}, {', '.join(found)}")

@@ -17,6 +17,7 @@ from gateway.cli.routes_input import (
     read_document,
     read_messages,
     refuse_document,
+    say,
 )
 from gateway.routing.explain import Because, RouteExplanation
 from gateway.routing.table import Table
@@ -100,12 +101,12 @@ def _show(number: int, message: Message, table: Table) -> None:
     decision = table.match(message)
     to = ", ".join(str(delivery.endpoint) for delivery in decision.deliveries)
     properties = json.dumps(dict(message.envelope.properties), ensure_ascii=False)
-    print(f"message {number} from {message.envelope.sender}: {to or 'no route matches, it would be dropped'}")
-    print(f"  source {source_of(message.envelope)}, {len(message.body)} bytes, properties {properties}")
+    say(f"message {number} from {message.envelope.sender}: {to or 'no route matches, it would be dropped'}")
+    say(f"  source {source_of(message.envelope)}, {len(message.body)} bytes, properties {properties}")
     for found in table.explain(message):
         for line in _route_lines(found):
-            print(f"  {line}")
-    print()
+            say(f"  {line}")
+    say("")
 
 
 def _route_lines(found: RouteExplanation) -> list[str]:

@@ -134,7 +134,7 @@ def _is_json(text: str) -> bool:
 
 def complain(error: InputError) -> int:
     """Says what could not be read. Returns the exit code."""
-    print(f"gateway: {error}", file=sys.stderr)
+    say(f"gateway: {error}", error=True)
     return EXIT_UNREADABLE
 
 
@@ -157,9 +157,14 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
     }
 
 
+def say(text: str, *, error: bool = False) -> None:
+    """Prints text that may come from a message: half a surrogate pair cannot be printed, so it is written out."""
+    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr if error else sys.stdout)
+
+
 def print_json(value: Any) -> None:
-    """One line of JSON."""
-    print(json.dumps(value, ensure_ascii=False))
+    """One line of JSON, in ASCII, so that it survives any terminal and pipe."""
+    print(json.dumps(value))
 
 
 def refuse_document(reading: Reading, *, as_json: bool) -> int:
@@ -167,7 +172,7 @@ def refuse_document(reading: Reading, *, as_json: bool) -> int:
     if as_json:
         print_json({"problems": [problem_json(problem) for problem in reading.problems]})
     for problem in reading.problems:
-        print(problem.rendered(), file=sys.stderr)
+        say(problem.rendered(), error=True)
     return EXIT_NO
 
 

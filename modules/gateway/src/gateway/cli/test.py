@@ -17,6 +17,7 @@ from gateway.cli.routes_input import (
     print_json,
     read_document,
     refuse_document,
+    say,
 )
 from gateway.routing.table import Decision, Table
 
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             _show(outcome)
     if not arguments.json:
-        print(_summary(outcomes, reading.settings))
+        say(_summary(outcomes, reading.settings))
     return EXIT_YES if outcomes and all(outcome.passed for outcome in outcomes) else EXIT_NO
 
 
@@ -110,13 +111,13 @@ def _answer(outcome: Outcome) -> dict[str, Any]:
 
 def _show(outcome: Outcome) -> None:
     if outcome.passed:
-        print(f"ok    {outcome.name}")
+        say(f"ok    {outcome.name}")
         return
-    print(f"FAIL  {outcome.name}")
+    say(f"FAIL  {outcome.name}")
     for fault in outcome.faults:
-        print(f"      {fault}")
+        say(f"      {fault}")
     by = ", ".join(outcome.routes) or "none"
-    print(f"      routes that match: {by}")
+    say(f"      routes that match: {by}")
 
 
 def _summary(outcomes: list[Outcome], settings: GatewaySettings) -> str:
