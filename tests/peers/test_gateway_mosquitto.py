@@ -1,0 +1,56 @@
+"""Debian's mosquitto_pub with a SAS token as its password and our root as its CA file."""
+
+import asyncio
+
+import pytest
+
+from support.gateway_site import GatewaySite
+from support.paho_device import JSON
+
+EVENTS = "devices/d1/messages/events/"
+CONNECTION_REFUSED = 5
+
+
+async def publish(site: GatewaySite, *more: str, token: str | None = None) -> tuple[int, str]:
+    """Run mosquitto_pub as device d1. Returns its exit code and what it said."""
+    arguments = ["--host", site.address, "--port", "8883", "--cafile", str(site.root_file), "--id", "d1"]
+    arguments += ["--username", site.username("d1"), "--pw", token or site.token("d1"), "--qos", "1", *more]
+    process = await asyncio.create_subprocess_exec(
+        "mosquitto_pub", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(20):
+        said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+@pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
+async def test_it_publishes(site: GatewaySite, version: str) -> None:
+    await site.gateway.start()
+    code, said = await publish(site, "-V", version, "--topic", EVENTS + JSON + "&a=b", "--message", '{"t":31}')
+    assert code == 0, said
+    (event,) = await site.arrived(1)
+    assert event.body == b'{"t":31}'
+    assert event.properties == {"a": "b", "leafDeviceId": "d1"}
+    assert event.system["contentType"] == "application/json"
+
+
+async def test_lines_of_a_file_arrive_in_their_order(site: GatewaySite) -> None:
+    await site.gateway.start()
+    lines = site.folder / "lines"
+    lines.write_text("".join(f"{number}\n" for number in range(500)))
+    shell = f"exec mosquitto_pub -h {site.address} -p 8883 --cafile {site.root_file} -i d1 -q 1 -l -t {EVENTS} "
+    shell += f"-u '{site.username('d1')}' -P '{site.token('d1')}' < {lines}"
+    process = await asyncio.create_subprocess_shell(shell)
+    async with asyncio.timeout(20):
+        assert await process.wait() == 0
+    events = await site.arrived(500)
+    assert [int(event.body) for event in events] == list(range(500))
+
+
+async def test_a_wrong_password_is_told_to_it(site: GatewaySite) -> None:
+    await site.gateway.start()
+    wrong = site.token("d1", key=b"x" * 32)
+    code, said = await publish(site, "--topic", EVENTS, "--message", "x", token=wrong)
+    assert code == CONNECTION_REFUSED
+    assert "not authorised" in said.lower()

@@ -1,0 +1,100 @@
+"""A leaf device by paho-mqtt 1.6: TLS, QoS 0 and 1, MQTT 3.1.1 and 5, over TCP and WebSocket."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from support.azure_device import Inbox, blocking
+from support.gateway_site import GatewaySite
+
+JSON: Final = "%24.ct=application%2Fjson&%24.ce=utf-8"
+NEVER_S: Final = 3600
+"""For paho's reconnect, where a test wants to see what happened and not the next try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """How a device connects. `token` None is a good one; `client_id` None is the device's id."""
+
+    version: int = paho.MQTTv311
+    tls: ssl.SSLContext | None = None
+    port: int = 8883
+    websocket: bool = False
+    token: str | None = None
+    client_id: str | None = None
+    username: str | None = None
+    clean: bool = True
+
+
+class PahoDevice:
+    """One client and what it heard; made by `dial`."""
+
+    def __init__(self, site: GatewaySite, device: str, how: Dial) -> None:
+        self.device = device
+        self.connects, self.disconnects, self.acknowledged = Inbox(), Inbox(), Inbox()
+        clean = None if how.version == paho.MQTTv5 else how.clean
+        self.client = paho.Client(
+            how.client_id or device,
+            clean_session=clean,
+            protocol=how.version,
+            transport="websockets" if how.websocket else "tcp",
+        )
+        self.client.tls_set_context(how.tls or site.client_tls())
+        token = site.token(device) if how.token is None else how.token
+        self.client.username_pw_set(how.username or site.username(device), token or None)
+        self.client.reconnect_delay_set(NEVER_S, NEVER_S)
+        self.client.on_connect = lambda *args: self.connects(_code(args[3]))
+        self.client.on_disconnect = lambda *args: self.disconnects(_code(args[2]))
+        self.client.on_publish = lambda *args: self.acknowledged(args[2])
+
+    @property
+    def events_topic(self) -> str:
+        """Where it publishes, without properties."""
+        return f"devices/{self.device}/messages/events/"
+
+    async def publish(self, body: bytes | str, bag: str = "", *, qos: int = 1, properties: Any = None) -> None:
+        """Send one message and, with QoS 1, wait until it is acknowledged."""
+        self.client.publish(self.events_topic + bag, body, qos=qos, properties=properties)
+        if qos:
+            await self.acknowledged.next()
+
+
+@asynccontextmanager
+async def dial(site: GatewaySite, device: str, how: Dial = Dial()) -> AsyncIterator[PahoDevice]:
+    """A client that has opened its socket and sent CONNECT; it says goodbye at the end."""
+    mine = PahoDevice(site, device, how)
+    await blocking(mine.client.connect, site.address, how.port)
+    mine.client.loop_start()
+    try:
+        yield mine
+    finally:
+        mine.client.disconnect()
+        await blocking(mine.client.loop_stop)
+
+
+@asynccontextmanager
+async def let_in(site: GatewaySite, device: str, how: Dial = Dial()) -> AsyncIterator[PahoDevice]:
+    """A client that the gateway has let in."""
+    async with dial(site, device, how) as mine:
+        assert await mine.connects.next() == 0
+        yield mine
+
+
+def message_properties(*pairs: tuple[str, str], content_type: str | None = None) -> Any:
+    """The properties of an MQTT 5 message."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = list(pairs)
+    if content_type is not None:
+        properties.ContentType = content_type
+    return properties
+
+
+def _code(answer: Any) -> int:
+    """A return code of MQTT 3, or a reason code of MQTT 5, as a number."""
+    return int(getattr(answer, "value", answer))
