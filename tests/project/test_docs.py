@@ -29,8 +29,13 @@ from edgewire.message import (
     identity,
     module_input,
 )
+from edgewire.session.mqtt.refusal import Refusal, connack_code
 from gateway.app.settings import SETTINGS, Kind
 from gateway.cli import main as cli
+from gateway.dispatch.presence import Ending
+from gateway.head.mqtt import GOODBYES, PUBACK_REASONS, REFUSALS
+from gateway.observe.head import RefusedMessage
+from gateway.observe.identity import RefusalReason
 from gateway.store.store import Store
 from gateway.store.values import AppendResult, StoreLimits
 from project_sources import ROOT, source_files
@@ -298,6 +303,63 @@ def test_figures_beside_a_refusal_are_those_of_the_code(page: Path) -> None:
     known = {shown(value) for _, value in limits()}
     figures = re.findall(r"\b(\d{1,3}(?:,\d{3})+) (?:bytes|devices|connections)\b", page.read_text(encoding="utf-8"))
     assert set(figures) - known - {"260,000", "1,000"} == set()  # advice, and the design's aim
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+LOGIN_ROWS: Final = MappingProxyType(
+    {
+        "the user name fits no form": RefusalReason.MALFORMED_USERNAME,
+        "wrong, expired or foreign token": RefusalReason.WRONG_KEY,
+        "more than 10,000 devices": RefusalReason.GROUP_FULL,
+        "a will on a topic": RefusalReason.FOREIGN_WILL,
+    }
+)
+MESSAGE_ROWS: Final = MappingProxyType(
+    {
+        "topic of another device": {RefusedMessage.FOREIGN_DEVICE},
+        "unknown topic, malformed properties": {RefusedMessage.UNKNOWN_TOPIC, RefusedMessage.MALFORMED_PROPERTIES},
+        "message over": {RefusedMessage.TOO_LARGE},
+        "store full": {RefusedMessage.STORE_FULL},
+        "the disk does not take it": {RefusedMessage.STORE_FAILED},
+    }
+)
+GOODBYE_ROWS: Final = MappingProxyType(
+    {
+        "token expired while connected": Ending.TOKEN_EXPIRED,
+        "removed, disabled": Ending.CREDENTIALS_CHANGED,
+        "the same id connects again": Ending.TAKEN_OVER,
+        "the gateway stops": Ending.SHUTDOWN,
+    }
+)
+
+
+def codes_of(start: str) -> tuple[str, str]:
+    """What docs/devices.md says that MQTT 3.1.1 and MQTT 5 answer, in the row that begins so."""
+    (row,) = [line for line in text_of("docs/devices.md").splitlines() if line.startswith(f"| {start}")]
+    return row.split(" | ")[1], row.split(" | ")[2].removesuffix(" |")
+
+
+@pytest.mark.parametrize(("row", "reason"), LOGIN_ROWS.items())
+def test_the_page_of_devices_tells_how_a_login_is_refused(row: str, reason: RefusalReason) -> None:
+    refusal = REFUSALS.get(reason, Refusal.NOT_AUTHORIZED)
+    assert codes_of(row) == (f"CONNACK {connack_code(refusal, 4)}", f"0x{connack_code(refusal, 5):02X}")
+
+
+@pytest.mark.parametrize(("row", "reasons"), MESSAGE_ROWS.items())
+def test_the_page_of_devices_tells_how_a_message_is_refused(row: str, reasons: set[RefusedMessage]) -> None:
+    assert {f"PUBACK 0x{PUBACK_REASONS[reason]:02X}" for reason in reasons} == {codes_of(row)[1]}
+
+
+@pytest.mark.parametrize(("row", "ending"), GOODBYE_ROWS.items())
+def test_the_page_of_devices_tells_how_a_connection_ends(row: str, ending: Ending) -> None:
+    assert codes_of(row)[1] == f"DISCONNECT 0x{GOODBYES[ending][1]:02X}"
+
+
+def test_every_way_to_refuse_has_its_row() -> None:
+    assert set(REFUSALS) <= set(LOGIN_ROWS.values())
+    assert set().union(*MESSAGE_ROWS.values()) == set(PUBACK_REASONS)
+    assert set(GOODBYE_ROWS.values()) == set(GOODBYES)
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
