@@ -123,13 +123,16 @@ def test_every_counter_exists(page: Path) -> None:
     assert named - {kind.METRIC for kind in GENERATOR["event_classes"]()} == set()
 
 
+@pytest.fixture(scope="module")
+def words_of_the_product() -> frozenset[str]:
+    texts = [path.read_text(encoding="utf-8") for _, path in source_files()]
+    return frozenset(re.findall(r"\w+", "\n".join([*texts, text_of("deployment.template.json")])))
+
+
 @each_page
-def test_every_event_that_is_named_exists(page: Path) -> None:
-    events = {kind.__name__ for kind in GENERATOR["event_classes"]()}
-    endings = "|".join(sorted({re.findall(r"[A-Z][a-z]+", name)[-1] for name in events}))
-    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
-    named = set(re.findall(rf"(?i:event)s? (?:of level \w+ )?`([A-Z]\w+(?:{endings}))`", prose))
-    assert named - events == set()
+def test_every_event_or_class_that_is_named_exists(page: Path, words_of_the_product: frozenset[str]) -> None:
+    named = {code for code in inline_code(page) if re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+", code)}
+    assert named - words_of_the_product == set()
 
 
 # --- completeness ---------------------------------------------------------------------------------------------------
