@@ -1,0 +1,753 @@
+/* mqload: MQTT 3.1.1 load for `make bench`. One thread, epoll, TLS by OpenSSL.
+ *
+ *   mqload publish    N connections publish QoS 1: closed loop with W in flight each, or --rate messages a second in all
+ *   mqload receive    one connection subscribes and counts what arrives
+ *   mqload idle       N connections that stay silent until stdin ends; says when they stand
+ *   mqload handshake  connect, CONNECT, CONNACK, DISCONNECT, over and over
+ *
+ * Each prints one JSON object. Exit code 0: done; 1: a connection failed or was cut; 2: wrong usage.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    MAX_PIDS = 8,
+    MAX_EVENTS = 512,
+    DIALLING_AT_ONCE = 128, /* below every server's backlog */
+    SOURCE_ADDRESSES = 200, /* 127.1.0.1 ..., so that 28,000 ports are not the limit */
+    BODIES = 16,
+    READ_BYTES = 16384,
+    TOPIC_BYTES = 512,
+    BUCKETS = 64 * 60,
+    CONNECT_S = 60,
+    DRAIN_S = 20,
+};
+#define SECOND 1000000000ull
+
+/* ---- options ---------------------------------------------------------------------------------------------------- */
+
+static struct {
+    const char *mode, *host, *topic, *credentials, *tls;
+    int port, connections, window, size, pids[MAX_PIDS], pid_count, resume;
+    double seconds, warm, rate;
+    uint64_t count;
+} options = {
+    .host = "127.0.0.1",
+    .topic = "devices/{device}/messages/events/$.ct=application%2Fjson&$.ce=utf-8",
+    .port = 1883,
+    .connections = 1,
+    .window = 1,
+    .size = 256,
+    .seconds = 5,
+};
+
+static _Noreturn void fail(int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("mqload: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(code);
+}
+
+static void read_option(const char *name, const char *value)
+{
+    if (!strcmp(name, "--host")) options.host = value;
+    else if (!strcmp(name, "--port")) options.port = atoi(value);
+    else if (!strcmp(name, "--topic")) options.topic = value;
+    else if (!strcmp(name, "--credentials")) options.credentials = value;
+    else if (!strcmp(name, "--tls")) options.tls = value;
+    else if (!strcmp(name, "--connections")) options.connections = atoi(value);
+    else if (!strcmp(name, "--window")) options.window = atoi(value);
+    else if (!strcmp(name, "--size")) options.size = atoi(value);
+    else if (!strcmp(name, "--resume")) options.resume = atoi(value);
+    else if (!strcmp(name, "--seconds")) options.seconds = atof(value);
+    else if (!strcmp(name, "--warm")) options.warm = atof(value);
+    else if (!strcmp(name, "--rate")) options.rate = atof(value);
+    else if (!strcmp(name, "--count")) options.count = strtoull(value, NULL, 10);
+    else if (!strcmp(name, "--pid") && options.pid_count < MAX_PIDS) options.pids[options.pid_count++] = atoi(value);
+    else fail(2, "unknown option %s", name);
+}
+
+static void read_options(int count, char **words)
+{
+    if (count < 2 || count % 2) fail(2, "usage: mqload publish|receive|idle|handshake [--option value]...");
+    options.mode = words[1];
+    for (int i = 2; i < count; i += 2) read_option(words[i], words[i + 1]);
+    if (options.connections < 1 || options.window < 1 || options.window > 16384 || options.size < 128)
+        fail(2, "at least 1 connection, 1 to 16384 in flight, 128 bytes");
+}
+
+/* ---- what is measured --------------------------------------------------------------------------------------------- */
+
+static uint64_t buckets[BUCKETS]; /* latency in ns: exact below 128, then 64 buckets for each power of two */
+
+static uint64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+}
+
+static void note_latency(uint64_t ns)
+{
+    unsigned shift = ns < 128 ? 0 : 57 - (unsigned)__builtin_clzll(ns);
+    buckets[shift * 64 + (ns >> shift)]++;
+}
+
+static double latency_us(double quantile)
+{
+    uint64_t total = 0, seen = 0;
+    for (int i = 0; i < BUCKETS; i++) total += buckets[i];
+    uint64_t wanted = (uint64_t)(quantile * (double)total);
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        seen += buckets[i];
+        if (seen > wanted) {
+            unsigned shift = i < 128 ? 0 : i / 64 - 1;
+            return (double)((uint64_t)(i - shift * 64) << shift) / 1e3;
+        }
+    }
+    return 0;
+}
+
+/* User and system time of a process, all its threads, in seconds. proc(5): fields 14 and 15 of stat. */
+static double cpu_of(int pid)
+{
+    char path[64], text[1024];
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (!file) return 0;
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size] = 0;
+    char *rest = strrchr(text, ')');
+    if (rest) sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double own_cpu(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+        + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+typedef struct {
+    uint64_t at, done;
+    double server, own;
+} Reading;
+
+static Reading take_reading(uint64_t done)
+{
+    Reading reading = {.done = done, .own = own_cpu()};
+    for (int i = 0; i < options.pid_count; i++) reading.server += cpu_of(options.pids[i]);
+    reading.at = now();
+    return reading;
+}
+
+/* The fields that all modes share, without the closing brace. */
+static void print_result(Reading from, Reading to)
+{
+    double elapsed = (double)(to.at - from.at) / 1e9;
+    uint64_t done = to.done - from.done;
+    printf("{\"mode\": \"%s\", \"done\": %llu, \"elapsed_s\": %.3f, \"per_s\": %.1f, \"server_cpu_us\": %.3f, "
+           "\"server_cores\": %.3f, \"generator_cores\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
+           "\"p999_us\": %.1f",
+        options.mode, (unsigned long long)done, elapsed, (double)done / elapsed,
+        done ? (to.server - from.server) * 1e6 / (double)done : 0, (to.server - from.server) / elapsed,
+        (to.own - from.own) / elapsed, latency_us(0.5), latency_us(0.9), latency_us(0.99), latency_us(0.999));
+}
+
+/* ---- links: one connection each ----------------------------------------------------------------------------------- */
+
+typedef enum { DIALLING, HANDSHAKING, GREETING, SUBSCRIBING, READY } Stage;
+
+typedef struct {
+    uint8_t *bytes;
+    size_t start, end, room;
+} Buffer;
+
+typedef struct {
+    char *id, *user, *password;
+} Device;
+
+typedef struct {
+    int fd, number;
+    Stage stage;
+    bool wants_write;
+    SSL *tls;
+    SSL_SESSION *session;
+    Buffer in, out;
+    const Device *device;
+    uint64_t *sent_at; /* by packet id, a ring at least as long as the window */
+    uint32_t published, unacknowledged;
+    uint8_t *topic; /* behind its two bytes of length */
+    size_t topic_bytes;
+    uint64_t dialled_at;
+} Link;
+
+static int poller;
+static SSL_CTX *tls_context;
+static Device *devices;
+static Link *links;
+static uint32_t ring_mask;
+static uint8_t *bodies[BODIES];
+static uint64_t published, acknowledged, arrived, first_arrival, last_arrival, ready, resumed, broken;
+static bool publishing, measuring;
+
+static void on_ready(Link *link);
+
+static void reserve(Buffer *buffer, size_t more)
+{
+    if (buffer->end + more <= buffer->room) return;
+    buffer->room = (buffer->end + more) * 2;
+    buffer->bytes = realloc(buffer->bytes, buffer->room);
+    if (!buffer->bytes) fail(1, "out of memory");
+}
+
+static void put(Buffer *buffer, const void *bytes, size_t count)
+{
+    reserve(buffer, count);
+    memcpy(buffer->bytes + buffer->end, bytes, count);
+    buffer->end += count;
+}
+
+static void put_byte(Buffer *buffer, unsigned value)
+{
+    put(buffer, &(uint8_t){(uint8_t)value}, 1);
+}
+
+static void put_length(Buffer *buffer, size_t value) /* MQTT 3.1.1 §2.2.3 */
+{
+    do {
+        put_byte(buffer, (unsigned)(value & 127) | (value > 127 ? 128 : 0));
+        value >>= 7;
+    } while (value);
+}
+
+static void put_text(Buffer *buffer, const char *text)
+{
+    size_t size = strlen(text);
+    put_byte(buffer, (unsigned)(size >> 8));
+    put_byte(buffer, (unsigned)size);
+    put(buffer, text, size);
+}
+
+static void watch(Link *link, bool write)
+{
+    link->wants_write = write;
+    struct epoll_event event = {.events = EPOLLIN | (write ? EPOLLOUT : 0), .data.ptr = link};
+    epoll_ctl(poller, EPOLL_CTL_MOD, link->fd, &event);
+}
+
+/* Bytes moved, 0 for "not now", -1 for a broken link. */
+static ssize_t moved(Link *link, ssize_t count, bool ended_is_broken)
+{
+    if (count > 0) return count;
+    if (link->tls) {
+        int error = SSL_get_error(link->tls, (int)count);
+        return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? 0 : -1;
+    }
+    if (count == 0) return ended_is_broken ? -1 : 0;
+    return errno == EAGAIN ? 0 : -1;
+}
+
+static bool flush_link(Link *link)
+{
+    Buffer *out = &link->out;
+    while (out->start < out->end) {
+        size_t size = out->end - out->start;
+        ssize_t count = link->tls ? SSL_write(link->tls, out->bytes + out->start, (int)size)
+                                  : send(link->fd, out->bytes + out->start, size, MSG_NOSIGNAL);
+        count = moved(link, count, false);
+        if (count < 0) return false;
+        if (count == 0) {
+            if (!link->wants_write) watch(link, true);
+            return true;
+        }
+        out->start += (size_t)count;
+    }
+    out->start = out->end = 0;
+    if (link->wants_write) watch(link, false);
+    return true;
+}
+
+static void greet(Link *link) /* CONNECT, MQTT 3.1.1 §3.1: clean session, no keep-alive */
+{
+    const Device *device = link->device;
+    size_t size = 10 + 2 + strlen(device->id);
+    bool named = device->user != NULL;
+    if (named) size += 4 + strlen(device->user) + strlen(device->password);
+    put_byte(&link->out, 0x10);
+    put_length(&link->out, size);
+    put(&link->out, named ? "\0\4MQTT\4\xC2\0\0" : "\0\4MQTT\4\2\0\0", 10);
+    put_text(&link->out, device->id);
+    if (named) {
+        put_text(&link->out, device->user);
+        put_text(&link->out, device->password);
+    }
+    link->stage = GREETING;
+}
+
+static void subscribe(Link *link) /* SUBSCRIBE to everything at QoS 1, §3.8 */
+{
+    put(&link->out, "\x82\6\0\1\0\1#\1", 8);
+    link->stage = SUBSCRIBING;
+}
+
+static void dial(Link *link)
+{
+    int one = 1;
+    link->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (link->fd < 0) fail(1, "socket: %s", strerror(errno));
+    setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(link->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(link->number % SOURCE_ADDRESSES));
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+    inet_pton(AF_INET, options.host, &to.sin_addr);
+    if (bind(link->fd, (struct sockaddr *)&from, sizeof from)) fail(1, "bind: %s", strerror(errno));
+    if (connect(link->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
+        fail(1, "connect: %s", strerror(errno));
+    link->stage = DIALLING;
+    link->wants_write = true;
+    link->in.start = link->in.end = link->out.start = link->out.end = 0;
+    link->dialled_at = now();
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = link};
+    epoll_ctl(poller, EPOLL_CTL_ADD, link->fd, &event);
+}
+
+static void hang_up(Link *link)
+{
+    if (link->tls) {
+        SSL_shutdown(link->tls);
+        SSL_free(link->tls);
+    }
+    if (link->fd >= 0) close(link->fd);
+    link->tls = NULL;
+    link->fd = -1;
+}
+
+static bool on_dialled(Link *link)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error) return false;
+    if (!tls_context) {
+        greet(link);
+        return flush_link(link);
+    }
+    link->tls = SSL_new(tls_context);
+    SSL_set_fd(link->tls, link->fd);
+    SSL_set_app_data(link->tls, link);
+    SSL_set_connect_state(link->tls);
+    if (options.resume && link->session) SSL_set_session(link->tls, link->session);
+    link->stage = HANDSHAKING;
+    return true;
+}
+
+static bool on_handshake(Link *link)
+{
+    int result = SSL_do_handshake(link->tls);
+    if (result != 1) {
+        int error = SSL_get_error(link->tls, result);
+        bool write = error == SSL_ERROR_WANT_WRITE;
+        if (error != SSL_ERROR_WANT_READ && !write) return false;
+        if (link->wants_write != write) watch(link, write);
+        return true;
+    }
+    resumed += (uint64_t)SSL_session_reused(link->tls);
+    greet(link);
+    return flush_link(link);
+}
+
+static int on_session(SSL *tls, SSL_SESSION *session)
+{
+    Link *link = SSL_get_app_data(tls);
+    if (link->session) SSL_SESSION_free(link->session);
+    link->session = session;
+    return 1; /* it is ours now */
+}
+
+/* ---- publishing --------------------------------------------------------------------------------------------------- */
+
+static void publish(Link *link, uint64_t at) /* §3.3; packet ids run from 1 to 32768 and start again */
+{
+    uint32_t packet_id = (link->published & 0x7fff) + 1;
+    size_t size = (size_t)options.size;
+    reserve(&link->out, link->topic_bytes + size + 8);
+    put_byte(&link->out, 0x32);
+    put_length(&link->out, link->topic_bytes + 2 + size);
+    put(&link->out, link->topic, link->topic_bytes);
+    put_byte(&link->out, packet_id >> 8);
+    put_byte(&link->out, packet_id);
+    put(&link->out, bodies[(link->published + (uint32_t)link->number) % BODIES], size);
+    link->sent_at[link->published & ring_mask] = at;
+    link->published++;
+    link->unacknowledged++;
+    published++;
+}
+
+static bool fill_window(Link *link)
+{
+    if (!publishing || options.rate > 0 || link->unacknowledged >= (uint32_t)options.window) return true;
+    uint64_t at = now();
+    while (link->unacknowledged < (uint32_t)options.window && (!options.count || published < options.count))
+        publish(link, at);
+    return flush_link(link);
+}
+
+/* Open loop: what is due by now, one message for each link in turn; a link with a full window is passed over. */
+static void keep_rate(uint64_t started_at, uint64_t at)
+{
+    static int next;
+    uint64_t due = (uint64_t)((double)(at - started_at) / 1e9 * options.rate);
+    for (int passed = 0; published < due && passed < options.connections; next = (next + 1) % options.connections) {
+        Link *link = &links[next];
+        if (link->unacknowledged >= (uint32_t)options.window) {
+            passed++;
+            continue;
+        }
+        passed = 0;
+        publish(link, now());
+        if (!flush_link(link)) broken++;
+    }
+}
+
+static bool on_puback(Link *link, const uint8_t *body, uint64_t at)
+{
+    uint32_t packet_id = (uint32_t)(body[0] << 8 | body[1]);
+    if (measuring) note_latency(at - link->sent_at[(packet_id - 1) & ring_mask]);
+    link->unacknowledged--;
+    acknowledged++;
+    return true;
+}
+
+static bool on_publish(Link *link, unsigned first, const uint8_t *body, uint64_t at)
+{
+    size_t topic = (size_t)(body[0] << 8 | body[1]);
+    if (!arrived++) first_arrival = at;
+    last_arrival = at;
+    if (first & 6) put(&link->out, (uint8_t[]){0x40, 2, body[topic + 2], body[topic + 3]}, 4);
+    return true;
+}
+
+static bool on_packet(Link *link, unsigned first, const uint8_t *body, size_t size, uint64_t at)
+{
+    switch (first >> 4) {
+    case 2: /* CONNACK */
+        if (size < 2 || body[1]) return false;
+        if (!strcmp(options.mode, "receive")) subscribe(link);
+        else on_ready(link);
+        return true;
+    case 3: return on_publish(link, first, body, at);
+    case 4: return on_puback(link, body, at);
+    case 9: on_ready(link); return true; /* SUBACK */
+    default: return true;
+    }
+}
+
+static bool take_packets(Link *link, uint64_t at)
+{
+    Buffer *in = &link->in;
+    while (in->end - in->start >= 2) {
+        size_t size = 0, head = in->start + 1;
+        unsigned shift = 0;
+        uint8_t byte = 128;
+        while (head < in->end && byte & 128) {
+            byte = in->bytes[head++];
+            size |= (size_t)(byte & 127) << shift;
+            shift += 7;
+        }
+        if (byte & 128 || in->end - head < size) break;
+        unsigned first = in->bytes[in->start];
+        in->start = head + size;
+        if (!on_packet(link, first, in->bytes + head, size, at)) return false;
+        if (link->fd < 0) return true;
+    }
+    if (in->start == in->end) in->start = in->end = 0;
+    else if (in->start) {
+        memmove(in->bytes, in->bytes + in->start, in->end - in->start);
+        in->end -= in->start;
+        in->start = 0;
+    }
+    return true;
+}
+
+static bool read_link(Link *link)
+{
+    for (;;) {
+        reserve(&link->in, READ_BYTES);
+        ssize_t count = link->tls ? SSL_read(link->tls, link->in.bytes + link->in.end, READ_BYTES)
+                                  : recv(link->fd, link->in.bytes + link->in.end, READ_BYTES, 0);
+        ssize_t got = moved(link, count, true);
+        if (got < 0) return false;
+        if (got == 0) break;
+        link->in.end += (size_t)got;
+        if (!take_packets(link, now())) return false;
+        if (link->fd < 0) return true;
+        if (!link->tls && got < READ_BYTES) break; /* the socket is empty: no second call to learn it */
+    }
+    if (link->stage == READY && !fill_window(link)) return false;
+    return link->out.end == 0 || flush_link(link);
+}
+
+static bool drive(Link *link, uint32_t events)
+{
+    if (link->stage == DIALLING && !on_dialled(link)) return false;
+    if (link->stage == HANDSHAKING) return on_handshake(link);
+    if (events & EPOLLOUT && !flush_link(link)) return false;
+    return !(events & ~(uint32_t)EPOLLOUT) || read_link(link);
+}
+
+/* Wait and serve once. A link that breaks is hung up and counted. */
+static void turn(int timeout_us)
+{
+    struct epoll_event events[MAX_EVENTS];
+    struct timespec timeout = {timeout_us / 1000000, timeout_us % 1000000 * 1000};
+    int count = epoll_pwait2(poller, events, MAX_EVENTS, &timeout, NULL);
+    for (int i = 0; i < count; i++) {
+        Link *link = events[i].data.ptr;
+        if (link->fd >= 0 && !drive(link, events[i].events)) {
+            hang_up(link);
+            broken++;
+        }
+    }
+}
+
+/* ---- preparing ---------------------------------------------------------------------------------------------------- */
+
+/* JSON like a machine's telemetry; one of 16 is an alert, every second one is hot, all are below 100 % humidity. */
+static void make_bodies(void)
+{
+    for (int i = 0; i < BODIES; i++) {
+        size_t size = (size_t)options.size, at;
+        char *body = malloc(size + 256);
+        at = (size_t)sprintf(body, "{\"messageType\":\"%s\",\"machine\":{\"temperature\":%.2f},\"ambient\":{\"humidity\":%d}",
+            i == 7 ? "alert" : "state", (i % 2 ? 71.5 : 20.25) + i, 24 + i);
+        for (int sensor = 0; at + 48 < size; sensor++)
+            at += (size_t)sprintf(body + at, ",\"sensor%02d\":%.3f", sensor, 100.125 + sensor * 3 + i);
+        at += (size_t)sprintf(body + at, ",\"pad\":\"");
+        while (at < size - 2) body[at++] = 'x';
+        memcpy(body + size - 2, "\"}", 2);
+        bodies[i] = (uint8_t *)body;
+    }
+}
+
+static char *copy_of(const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy) fail(1, "out of memory");
+    return copy;
+}
+
+/* A line for each device: id, user name, password, separated by tabs. */
+static void read_devices(void)
+{
+    devices = calloc((size_t)options.connections, sizeof *devices);
+    FILE *file = options.credentials ? fopen(options.credentials, "r") : NULL;
+    if (options.credentials && !file) fail(2, "cannot read %s", options.credentials);
+    char line[2048], name[32];
+    for (int i = 0; i < options.connections; i++) {
+        snprintf(name, sizeof name, "device-%05d", i);
+        if (file && !fgets(line, sizeof line, file)) fail(2, "%s has fewer than %d lines", options.credentials, i + 1);
+        devices[i].id = copy_of(file ? strtok(line, "\t\n") : name);
+        if (file) {
+            devices[i].user = copy_of(strtok(NULL, "\t\n"));
+            devices[i].password = copy_of(strtok(NULL, "\t\n"));
+        }
+    }
+    if (file) fclose(file);
+}
+
+/* The topic of one device, behind its two bytes of length. */
+static void set_topic(Link *link)
+{
+    static const char mark[] = "{device}";
+    char topic[TOPIC_BYTES];
+    const char *place = strstr(options.topic, mark);
+    int before = place ? (int)(place - options.topic) : (int)strlen(options.topic);
+    int size = snprintf(topic, sizeof topic, "%.*s%s%s", before, options.topic, place ? link->device->id : "",
+        place ? place + sizeof mark - 1 : "");
+    if (size >= TOPIC_BYTES) fail(2, "the topic is longer than %d bytes", TOPIC_BYTES);
+    link->topic_bytes = (size_t)size + 2;
+    link->topic = malloc(link->topic_bytes);
+    link->topic[0] = (uint8_t)(size >> 8);
+    link->topic[1] = (uint8_t)size;
+    memcpy(link->topic + 2, topic, (size_t)size);
+}
+
+static void make_links(void)
+{
+    uint32_t ring = 1;
+    while (ring < (uint32_t)options.window) ring *= 2;
+    ring_mask = ring - 1;
+    links = calloc((size_t)options.connections, sizeof *links);
+    for (int i = 0; i < options.connections; i++) {
+        Link *link = &links[i];
+        *link = (Link){.fd = -1, .number = i, .device = &devices[i], .sent_at = calloc(ring, sizeof(uint64_t))};
+        set_topic(link);
+    }
+}
+
+static void prepare_tls(void)
+{
+    int version = !strcmp(options.tls, "1.2") ? TLS1_2_VERSION : TLS1_3_VERSION;
+    tls_context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_min_proto_version(tls_context, version);
+    SSL_CTX_set_max_proto_version(tls_context, version);
+    SSL_CTX_set_mode(tls_context,
+        SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    if (options.resume) {
+        SSL_CTX_set_session_cache_mode(tls_context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(tls_context, on_session);
+    }
+}
+
+/* ---- modes -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t handshakes;
+
+static void on_ready(Link *link)
+{
+    link->stage = READY;
+    ready++;
+    if (strcmp(options.mode, "handshake")) return;
+    if (measuring) note_latency(now() - link->dialled_at);
+    put(&link->out, "\xE0\0", 2); /* DISCONNECT */
+    flush_link(link);
+    hang_up(link);
+    handshakes++;
+}
+
+static double connect_all(void)
+{
+    uint64_t started_at = now();
+    int dialled = 0;
+    while (ready < (uint64_t)options.connections) {
+        while (dialled < options.connections && dialled - (int)ready < DIALLING_AT_ONCE) dial(&links[dialled++]);
+        turn(100000);
+        if (broken) fail(1, "a connection was refused or cut while connecting; %llu stood", (unsigned long long)ready);
+        if (now() - started_at > CONNECT_S * SECOND) fail(1, "only %llu connected", (unsigned long long)ready);
+    }
+    return (double)(now() - started_at) / 1e9;
+}
+
+static void run_publish(void)
+{
+    double connect_s = connect_all();
+    Reading from = {0};
+    uint64_t started_at = now(), measure_at = started_at + (uint64_t)(options.warm * 1e9);
+    uint64_t end_at = measure_at + (uint64_t)(options.seconds * 1e9);
+    publishing = true;
+    for (int i = 0; i < options.connections; i++)
+        if (!fill_window(&links[i])) broken++;
+    for (uint64_t at = now(); at < end_at && !broken && !(options.count && acknowledged >= options.count); at = now()) {
+        if (!measuring && at >= measure_at) {
+            from = take_reading(acknowledged);
+            measuring = true;
+        }
+        if (options.rate > 0) keep_rate(started_at, at);
+        turn(options.rate > 0 ? 50 : 10000);
+    }
+    Reading to = take_reading(acknowledged);
+    publishing = measuring = false;
+    while (acknowledged < published && !broken && now() < to.at + DRAIN_S * SECOND) turn(10000);
+    print_result(from, to);
+    printf(", \"published\": %llu, \"acknowledged\": %llu, \"total_s\": %.4f, \"publish_bytes\": %zu, "
+           "\"connect_s\": %.3f, \"broken\": %llu}\n",
+        (unsigned long long)published, (unsigned long long)acknowledged, (double)(now() - started_at) / 1e9,
+        links[0].topic_bytes + (size_t)options.size + 5, connect_s, (unsigned long long)broken);
+}
+
+static void run_receive(void)
+{
+    connect_all();
+    printf("{\"ready\": true}\n");
+    fflush(stdout);
+    Reading from = take_reading(0);
+    uint64_t end_at = now() + (uint64_t)(options.seconds * 1e9);
+    while (now() < end_at && !broken && (!options.count || arrived < options.count)) turn(10000);
+    print_result(from, take_reading(arrived));
+    printf(", \"arrived\": %llu, \"arriving_s\": %.4f}\n", (unsigned long long)arrived,
+        (double)(last_arrival - first_arrival) / 1e9);
+}
+
+static void run_idle(void)
+{
+    double connect_s = connect_all();
+    char byte;
+    printf("{\"mode\": \"idle\", \"connections\": %d, \"connect_s\": %.3f}\n", options.connections, connect_s);
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0) continue; /* nothing is due: keep-alive is off */
+}
+
+/* `window` slots at once, each walking through its share of the devices. */
+static void run_handshake(void)
+{
+    int slots = options.window < options.connections ? options.window : options.connections;
+    uint64_t started_at = now(), measure_at = started_at + (uint64_t)(options.warm * 1e9);
+    uint64_t end_at = measure_at + (uint64_t)(options.seconds * 1e9);
+    Reading from = {0};
+    for (int i = 0; i < slots; i++) dial(&links[i]);
+    for (uint64_t at = now(); at < end_at && broken < 100; at = now()) {
+        if (!measuring && at >= measure_at) {
+            from = take_reading(handshakes);
+            resumed = 0;
+            measuring = true;
+        }
+        turn(10000);
+        for (int i = 0; i < slots; i++) {
+            if (links[i].fd >= 0) continue;
+            int next = (int)(links[i].device - devices) + slots;
+            links[i].device = &devices[next < options.connections ? next : i];
+            dial(&links[i]);
+        }
+    }
+    print_result(from, take_reading(handshakes));
+    printf(", \"resumed\": %llu, \"broken\": %llu}\n", (unsigned long long)resumed, (unsigned long long)broken);
+}
+
+int main(int count, char **words)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } modes[] = {{"publish", run_publish}, {"receive", run_receive}, {"idle", run_idle}, {"handshake", run_handshake}};
+    read_options(count, words);
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1000ul); /* 1 us: a steady rate must not be bunched */
+    poller = epoll_create1(EPOLL_CLOEXEC);
+    if (options.tls) prepare_tls();
+    make_bodies();
+    read_devices();
+    make_links();
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        if (strcmp(options.mode, modes[i].name)) continue;
+        modes[i].run();
+        return broken ? 1 : 0;
+    }
+    fail(2, "unknown mode %s", options.mode);
+}

@@ -1,0 +1,69 @@
+"""What it costs to match a message against a table of N routes: parsing of the body included, store excluded."""
+
+import argparse
+import json
+import time
+from typing import Final
+
+from edgewire.iothub.bag import read_bag
+from edgewire.iothub.messages import envelope_for
+from edgewire.message import Message, identity
+from gateway.routing.compile import RouteSpec, compile_routes
+
+CONDITIONS: Final = (
+    "$body.messageType = 'kind-{number}'",
+    "$body.machine.temperature > {number} AND $body.site = 'plant-{number}'",
+    "$body.ambient.humidity < {number} AND $body.messageType = 'alert'",
+    "site = 'plant-{number}' AND $body.machine.temperature > 70",
+)
+"""Routes as sites have them: by type, by place, by a threshold with something else. `site` is a property."""
+BODIES: Final = 16
+REPEATS: Final = 7
+BUDGET_S: Final = 0.15
+
+
+def routes(count: int) -> dict[str, RouteSpec]:
+    """So many routes, of the four kinds in turn; number 0 is the first kind."""
+    texts = (CONDITIONS[number % len(CONDITIONS)].format(number=number) for number in range(count))
+    return {f"r{n}": RouteSpec(text=f"FROM /messages/* WHERE {text} INTO $upstream") for n, text in enumerate(texts)}
+
+
+def messages() -> list[Message]:
+    """256 B bodies like mqload's, from one device: its envelope is known after the first."""
+    envelope = envelope_for(identity("device-00000"), read_bag("$.ct=application%2Fjson&$.ce=utf-8&site=plant-3"), marks={})
+    made = []
+    for number in range(BODIES):
+        head = (
+            f'{{"messageType":"state","site":"plant-{number}","machine":{{"temperature":{20 + number}.5}},'
+            f'"ambient":{{"humidity":{24 + number}}},"pad":"'
+        )
+        made.append(Message(envelope, (head + "x" * (254 - len(head)) + '"}').encode()))
+    return made
+
+
+def time_table(count: int) -> float:
+    """Microseconds per message: the best of some repeats, as only disturbances make it longer."""
+    table = compile_routes(routes(count)).table
+    if table is None:
+        raise SystemExit("the routes do not compile")
+    batch = messages()
+    best = float("inf")
+    for _ in range(REPEATS):
+        started_at, matched = time.perf_counter(), 0
+        while time.perf_counter() - started_at < BUDGET_S:
+            for message in batch:
+                table.match(message)
+            matched += len(batch)
+        best = min(best, (time.perf_counter() - started_at) / matched)
+    return best * 1e6
+
+
+def main() -> None:
+    """Read the command line, measure, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--routes", type=int, required=True)
+    print(json.dumps({"match_us": time_table(parser.parse_args().routes)}))
+
+
+if __name__ == "__main__":
+    main()
