@@ -9,6 +9,7 @@ from edgewire.codec.mqtt.packets import (
     Connack,
     Disconnect,
     Packet,
+    Pingreq,
     Puback,
     Publish,
     Suback,
@@ -17,15 +18,19 @@ from edgewire.codec.mqtt.packets import (
     Will,
 )
 from edgewire.codec.mqtt.properties import PublishProperties
+from edgewire.iothub.limits import SENDER_ROOM_TOPIC_BYTES
 from edgewire.message import identity
 from gateway.dispatch.presence import Ending
 from gateway.head import mqtt
 from gateway.head.mqtt import GOODBYES, PUBACK_REASONS
 from gateway.observe.head import (
     BridgeStateIgnored,
+    ClosedBeforeLogin,
+    ConnectionRefused,
     DeviceDisconnected,
     Leaving,
     MessageRefused,
+    ProtocolBroken,
     RefusedMessage,
 )
 from gateway.observe.identity import LoginRefused, RefusalReason
@@ -269,7 +274,7 @@ async def test_messages_before_a_refused_one_are_kept_and_those_behind_it_not(si
 async def test_a_message_above_the_limit_is_refused(site: Site) -> None:
     device = site.login(level=5)
     device.publish(OWN, bytes(262_144), packet_id=1)
-    device.publish(OWN, bytes(262_144 - 100), packet_id=2)
+    device.publish(OWN, bytes(262_144 - SENDER_ROOM_TOPIC_BYTES), packet_id=2)
     await settled(site)
     assert pubacks(device.received()) == [(1, 0x97), (2, 0)]
     assert site.reasons(MessageRefused) == [RefusedMessage.TOO_LARGE]
@@ -342,6 +347,45 @@ async def test_a_device_that_floods_is_not_read_from_until_the_disk_has_caught_u
     await settled(site)
     assert [device.wire.paused] == [False]
     assert len(pubacks(device.received())) == 4
+
+
+async def test_a_device_that_floods_with_requests_is_not_read_from_either(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "MAX_UNANSWERED_MESSAGES", 3)
+    device = site.login(clean_start=False)
+    device.send(*(subscription(C2D, number) for number in range(1, 5)))
+    assert [device.wire.paused] == [True]
+    await settled(site)
+    assert [device.wire.paused] == [False]
+    assert len(device.received()) == 4
+
+
+@pytest.mark.parametrize("clean_start", [True, False])
+async def test_a_request_with_an_identifier_that_is_in_use_is_the_peers_fault(site: Site, *, clean_start: bool) -> None:
+    device = site.login(clean_start=clean_start)
+    device.send(subscription(C2D, 7), subscription(C2D, 7))
+    await settled(site)
+    device.pump.wake(asyncio.get_running_loop().time())
+    assert device.is_closed()
+    (event,) = [event for event in site.events if isinstance(event, ProtocolBroken)]
+    assert event.identity == "d1"
+
+
+async def test_who_breaks_the_protocol_before_the_login_is_told_of_too(site: Site) -> None:
+    device = site.dial()
+    device.send(Pingreq())
+    assert device.is_closed()
+    (event,) = [event for event in site.events if isinstance(event, ProtocolBroken)]
+    assert (event.identity, event.address) == ("", "127.0.0.99")
+    assert "a connection from 127.0.0.99 broke the protocol before its login" in event.sentence()
+
+
+async def test_who_says_nothing_is_told_of(site: Site) -> None:
+    device = site.dial()
+    device.pump.wake(asyncio.get_running_loop().time() + 60)
+    assert device.is_closed()
+    assert site.reasons(ConnectionRefused) == [ClosedBeforeLogin.TIMEOUT]
 
 
 async def test_an_answer_of_the_store_after_the_end_of_the_connection_disturbs_nobody(site: Site) -> None:
@@ -452,3 +496,25 @@ async def test_a_bridges_will_is_borne_and_never_published(site: Site) -> None:
     site.login(will=will("$SYS/broker/connection/d1/state")).lose()
     await settled(site)
     assert site.stored() == []
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+
+async def test_pubacks_keep_the_order_of_the_publishes_whatever_needs_the_disk(site: Site) -> None:
+    device = site.login(level=5)
+    topics = [OWN, "devices/d2/messages/events/", OWN, "$SYS/broker/connection/d1/state", "nonsense", OWN]
+    none = PublishProperties()
+    device.send(*(Publish(topic, b"", 1, False, False, at, none) for at, topic in enumerate(topics, 1)))
+    assert pubacks(device.received()) == []
+    await settled(site)
+    assert pubacks(device.received()) == [(1, 0), (2, 0x87), (3, 0), (4, 0), (5, 0x90), (6, 0)]
+    assert len(site.stored()) == 3
+
+
+async def test_a_twin_request_behind_a_message_is_acknowledged_behind_it(site: Site) -> None:
+    device = site.login()
+    device.publish(OWN, packet_id=1)
+    device.publish("$iothub/twin/GET/?$rid=1", packet_id=2)
+    await settled(site)
+    assert [ack for ack, _ in pubacks(device.received())] == [1, 2]

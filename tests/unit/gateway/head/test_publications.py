@@ -1,9 +1,19 @@
+from dataclasses import dataclass
+
 import pytest
 
-from edgewire.message import identity
+from edgewire.message import Message, identity
 from edgewire.session.mqtt.events import PublishReceived, Will
 from gateway.head.publications import KEPT_TOPICS, Publications, RefusedPublishError
 from gateway.observe.head import RefusedMessage
+from gateway.upstream.module_message import carry
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    entry_id: str
+    message: Message
+
 
 OWN = "devices/d1/messages/events/"
 
@@ -45,3 +55,30 @@ def test_a_module_may_not_publish_as_its_device() -> None:
 def test_a_will_is_marked_as_one() -> None:
     message = Publications(identity("d1")).will_message(Will(topic=OWN, payload=b"x", qos=0, retain=True))
     assert message.envelope.properties == {"MessageType": "Will", "mqtt-retain": "true"}
+
+
+@pytest.mark.parametrize(
+    ("bag", "body"),
+    [
+        ("", 262_144 - 4_096),
+        ("a=" + "x" * 1_000, 262_144 - 4_096 - 1_002),
+        ("%24.ct=application%2Fjson&%24.on=" + "o" * 100, 250_000),
+        ("k=" + "ü" * 10_000, 10),
+        ("k=" + "%20" * 20_000, 10),
+    ],
+)
+@pytest.mark.parametrize("output", ["upstream", f"{'m' * 128}.{'i' * 128}"])
+def test_whatever_is_taken_can_be_carried_upstream(bag: str, body: int, output: str) -> None:
+    """Else a message would be acknowledged here and refused by edgeHub."""
+    sender = identity("d" * 128, "m" * 128)
+    topic = f"devices/{sender.device}/modules/{sender.module}/messages/events/{bag}"
+    message = Publications(sender).message(publish(topic, bytes(body)))
+    sdk = carry(Taken("0f2c1b52-2d2b-4f0e-8f52-3f7a64dfb1b9-18446744073709551615", message), output)
+    assert len(sdk.data) == body
+
+
+@pytest.mark.parametrize(("bag", "body"), [("", 262_144), ("k=" + "ü" * 11_000, 10), ("k=" + "%20" * 21_000, 10)])
+def test_what_could_not_be_carried_is_refused_before_it_is_acknowledged(bag: str, body: int) -> None:
+    with pytest.raises(RefusedPublishError) as raised:
+        Publications(identity("d1")).message(publish(OWN + bag, bytes(body)))
+    assert raised.value.reason is RefusedMessage.TOO_LARGE

@@ -101,3 +101,22 @@ async def test_a_write_that_fails_is_told_answered_and_made_good_by_the_next(
     again = SessionStore(tmp_path / "sessions.db", no_event)
     assert again.find(DEVICE, now=0) == {C2D: 1}
     again.close()
+
+
+async def test_an_answer_that_fails_takes_no_answer_from_the_others(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _loop, context: faults.append(context["exception"]))
+    store = SessionStore(tmp_path / "sessions.db", no_event)
+    fault = RuntimeError("a fault of ours")
+
+    def fail() -> None:
+        raise fault
+
+    told = asyncio.Event()
+    store.save(DEVICE, {}, None, told.set)
+    store.save(DEVICE, {}, None, fail)
+    await asyncio.wait_for(told.wait(), 5)
+    await saved(store, "d2", {})
+    store.close()
+    assert faults == [fault]

@@ -9,6 +9,7 @@ from edgewire.session.mqtt.events import ConnectReceived, SubscribeFilter
 from gateway.head.sessions import SessionStore
 from gateway.head.subscriptions import NO_SUBSCRIPTION_EXISTED, NOT_AUTHORIZED, SUCCESS, Subscriptions
 from gateway.observe.events import Event
+from gateway.observe.head import RefusedFilter, SubscriptionRefused
 
 DEVICE = identity("d1")
 C2D = "devices/d1/messages/devicebound/#"
@@ -47,17 +48,22 @@ async def subscribed(subscriptions: Subscriptions, *filters: str) -> list[int]:
 
 
 async def test_a_filter_of_ones_own_is_granted_with_qos_1_at_most_and_others_are_not(sessions: SessionStore) -> None:
-    subscriptions = Subscriptions(DEVICE, sessions, connect(), 0)
+    events: list[Event] = []
+    subscriptions = Subscriptions(DEVICE, sessions, connect(), 0, emit=events.append)
     assert await subscribed(subscriptions, C2D, "#", "devices/d2/messages/devicebound/#") == [
         1,
         NOT_AUTHORIZED,
         NOT_AUTHORIZED,
     ]
     assert sessions.find(DEVICE, 0) == {C2D: 1}
+    assert events == [
+        SubscriptionRefused("d1", RefusedFilter.UNKNOWN_FILTER, "#"),
+        SubscriptionRefused("d1", RefusedFilter.FOREIGN_DEVICE, "devices/d2/messages/devicebound/#"),
+    ]
 
 
 async def test_unsubscribing_what_was_never_there_is_no_error(sessions: SessionStore) -> None:
-    subscriptions = Subscriptions(DEVICE, sessions, connect(), 0)
+    subscriptions = Subscriptions(DEVICE, sessions, connect(), 0, emit=no_event)
     await subscribed(subscriptions, C2D)
     answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
     subscriptions.unsubscribe([C2D, "never"], 0, answer.set_result)
@@ -78,18 +84,18 @@ async def test_unsubscribing_what_was_never_there_is_no_error(sessions: SessionS
 async def test_whether_a_session_outlives_its_connection(
     *, sessions: SessionStore, first: ConnectReceived, present: bool
 ) -> None:
-    Subscriptions(DEVICE, sessions, first, now=0).leave(now=50)
-    assert Subscriptions(DEVICE, sessions, connect(level=5, expiry_s=1), now=100).present is present
+    Subscriptions(DEVICE, sessions, first, now=0, emit=no_event).leave(now=50)
+    assert Subscriptions(DEVICE, sessions, connect(level=5, expiry_s=1), now=100, emit=no_event).present is present
 
 
 async def test_a_goodbye_can_end_the_session(sessions: SessionStore) -> None:
-    subscriptions = Subscriptions(DEVICE, sessions, connect(level=5, expiry_s=100), now=0)
+    subscriptions = Subscriptions(DEVICE, sessions, connect(level=5, expiry_s=100), now=0, emit=no_event)
     subscriptions.change_expiry(0)
     subscriptions.leave(now=1)
     assert sessions.find(DEVICE, 1) is None
 
 
 async def test_a_clean_start_drops_what_was_there(sessions: SessionStore) -> None:
-    await subscribed(Subscriptions(DEVICE, sessions, connect(), 0), C2D)
-    assert not Subscriptions(DEVICE, sessions, connect(clean_start=True), 0).present
+    await subscribed(Subscriptions(DEVICE, sessions, connect(), 0, emit=no_event), C2D)
+    assert not Subscriptions(DEVICE, sessions, connect(clean_start=True), 0, emit=no_event).present
     assert sessions.find(DEVICE, 0) is None

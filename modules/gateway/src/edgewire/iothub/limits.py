@@ -8,6 +8,13 @@ MAX_C2D_MESSAGE_BYTES: Final = 65_536
 """A message to a device."""
 MAX_PACKET_BYTES: Final = 262_144
 """An MQTT packet; edgeHub's decoder closes the connection on more."""
+MAX_TOPIC_BYTES: Final = 65_535
+"""MQTT 3.1.1 §1.5.3: a string has two bytes of length."""
+SENDER_ROOM_BYTES: Final = 2_048
+"""Ours: kept free in a leaf device's message, for the names of its sender that the gateway adds on the way and for what
+edgeHub adds before it measures. Without it a message could be acknowledged here and refused there."""
+SENDER_ROOM_TOPIC_BYTES: Final = 4_096
+"""Ours: the same in a topic, where each byte of a name may take three, with the topic's own start."""
 MAX_BATCH_MESSAGES: Final = 500
 """Messages in one batch."""
 

@@ -3,8 +3,13 @@
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.bag import Bag
-from edgewire.iothub.limits import MAX_MESSAGE_BYTES
+from edgewire.iothub.bag import Bag, Direction, write_bag
+from edgewire.iothub.limits import (
+    MAX_MESSAGE_BYTES,
+    MAX_TOPIC_BYTES,
+    SENDER_ROOM_BYTES,
+    SENDER_ROOM_TOPIC_BYTES,
+)
 from edgewire.message import Envelope, Identity, Message, MessageSource, Properties
 
 RETAINED: Final[Properties] = {"mqtt-retain": "true"}
@@ -40,6 +45,21 @@ def envelope_size(envelope: Envelope) -> int:
 def message_size(message: Message) -> int:
     """What a message counts against MAX_MESSAGE_BYTES: its body's bytes and its envelope's size."""
     return len(message.body) + envelope_size(message.envelope)
+
+
+def passing_size(envelope: Envelope) -> int:
+    """What an envelope takes of MAX_MESSAGE_BYTES where its messages are passed on with their sender's names.
+
+    As properties are counted, or as a topic holds them escaped, whichever is more: both are bounded by the same figure.
+    Raises ProtocolError if no topic can hold it.
+    """
+    topic_bytes = len(write_bag(envelope.properties, envelope.system, Direction.FROM_DEVICE)) + SENDER_ROOM_TOPIC_BYTES
+    if topic_bytes > MAX_TOPIC_BYTES:
+        raise ProtocolError(
+            f"its properties take {topic_bytes} bytes escaped, with room for the names of the sender; a topic holds "
+            f"{MAX_TOPIC_BYTES}"
+        )
+    return max(envelope_size(envelope) + SENDER_ROOM_BYTES, topic_bytes)
 
 
 def check_size(message: Message) -> None:

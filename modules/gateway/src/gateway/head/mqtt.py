@@ -26,17 +26,20 @@ from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.dispatch.presence import Ending, Presence
 from gateway.head.publications import Publications, RefusedPublishError
 from gateway.head.sessions import SessionStore
-from gateway.head.subscriptions import Subscriptions
+from gateway.head.subscriptions import MQTT5, Subscriptions
 from gateway.head.wills import Wills
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Claim, RefusalReason, claimed_identity
 from gateway.observe.events import Event
 from gateway.observe.head import (
     BridgeStateIgnored,
+    ClosedBeforeLogin,
+    ConnectionRefused,
     DeviceConnected,
     DeviceDisconnected,
     Leaving,
     MessageRefused,
+    ProtocolBroken,
     RefusedMessage,
 )
 from gateway.observe.identity import LoginRefused
@@ -45,7 +48,7 @@ MAX_UNANSWERED_BYTES: Final = 1_048_576
 """Bodies of one device that wait for the disk; above it we stop reading from that device. Four of the largest."""
 
 MAX_UNANSWERED_MESSAGES: Final = 2_000
-"""The same in messages, for a device that floods with small ones."""
+"""The same in messages, for a device that floods with small ones; SUBSCRIBE and UNSUBSCRIBE count as one each."""
 
 TOKEN_CHECK_S: Final = 3600.0
 """A token's end is a time on the wall clock: looked at least this often, so that a clock that jumps is noticed."""
@@ -166,6 +169,7 @@ class MqttConnection:
 
     def on_failed(self, error: ProtocolError) -> None:
         """The device broke the protocol."""
+        self._head.emit(ProtocolBroken(str(self._identity or ""), self._pump.peer.address, str(error)))
         self._leave(Leaving.PROTOCOL_ERROR, str(error))
 
     def on_stopping(self) -> None:
@@ -259,7 +263,7 @@ class MqttConnection:
         self._publications = Publications(who)
         head.presence.enter(who, self)
         head.wills.take_back(who)
-        self._subscriptions = Subscriptions(who, head.sessions, connect, now)
+        self._subscriptions = Subscriptions(who, head.sessions, connect, now, head.emit)
         self._session.accept(session_present=self._subscriptions.present)
         head.emit(DeviceConnected(str(who), self._pump.peer.address))
         self._watch_token()
@@ -277,7 +281,7 @@ class MqttConnection:
     # Messages.
 
     def _take(self, publishes: Sequence[PublishReceived]) -> None:
-        """Hand in what the device published, all of it as one batch."""
+        """Hand in what the device published: all of it as one batch, unless something else comes between."""
         messages: list[Message] = []
         packet_ids: list[int] = []
         read = self._publications.message
@@ -285,29 +289,27 @@ class MqttConnection:
             try:
                 messages.append(read(publish))
             except RefusedPublishError as refused:
+                self._hand_in(messages, packet_ids)
+                messages, packet_ids = [], []
                 self._take_other(publish, refused)
                 if self._leaving is not None:
-                    break
+                    return
             else:
                 if publish.qos:
                     packet_ids.append(publish.packet_id)
-        if messages:
-            self._hand_in(messages, packet_ids)
+        self._hand_in(messages, packet_ids)
 
     def _hand_in(self, messages: Sequence[Message], packet_ids: Sequence[int]) -> None:
+        if not messages:
+            return
         size = sum([len(message.body) for message in messages])
-        self._unanswered += len(messages)
-        self._unanswered_bytes += size
         count = len(messages)
+        self._await_answer(count, size)
         self._head.ingress.accept(messages, lambda result: self._on_result(result, packet_ids, count, size))
-        if not self._paused and self._is_too_much():
-            self._paused = True
-            self._pump.pause_reading()
 
     def _on_result(self, result: AppendResult, packet_ids: Sequence[int], count: int, size: int) -> None:
         """The store has answered for a batch."""
-        self._unanswered -= count
-        self._unanswered_bytes -= size
+        self._note_answer(count, size)
         if self._leaving is not None:
             return
         match result:
@@ -320,10 +322,41 @@ class MqttConnection:
                 self._refuse_batch(packet_ids, RefusedMessage.STORE_FAILED)
             case _:
                 assert_never(result)
+        self._pump.flush()
+
+    def _answer_in_turn(self, answer: Callable[[], object]) -> None:
+        """Answer what needs no disk, behind the messages that wait for it: PUBACKs keep the order of the PUBLISHes.
+
+        Spec: MQTT311-4.6.0-2, MQTT5-4.6.0-2.
+        """
+        if not self._unanswered:
+            answer()
+            return
+        self._await_answer(1, 0)
+        # A batch of nothing is answered in the order of the batches.
+        self._head.ingress.accept((), lambda _: self._on_turn(answer))
+
+    def _on_turn(self, answer: Callable[[], object]) -> None:
+        self._note_answer(1, 0)
+        if self._leaving is None:
+            answer()
+            self._pump.flush()
+
+    def _await_answer(self, count: int, size: int) -> None:
+        """So much more waits for the disk; above the bounds we read no more from this device."""
+        self._unanswered += count
+        self._unanswered_bytes += size
+        if not self._paused and self._is_too_much():
+            self._paused = True
+            self._pump.pause_reading()
+
+    def _note_answer(self, count: int, size: int) -> None:
+        """The disk has answered for so much."""
+        self._unanswered -= count
+        self._unanswered_bytes -= size
         if self._paused and not self._is_too_much():
             self._paused = False
             self._pump.resume_reading()
-        self._pump.flush()
 
     def _is_too_much(self) -> bool:
         return self._unanswered > MAX_UNANSWERED_MESSAGES or self._unanswered_bytes > MAX_UNANSWERED_BYTES
@@ -352,7 +385,8 @@ class MqttConnection:
     def _refuse_publish(self, publish: PublishReceived, refused: RefusedPublishError) -> None:
         self._head.emit(MessageRefused(str(self._identity), refused.reason, refused.detail))
         code = PUBACK_REASONS[refused.reason]
-        if publish.qos and self._session.refuse_publish(publish.packet_id, code):
+        if publish.qos and self._session.level == MQTT5:
+            self._answer_in_turn(lambda: self._session.refuse_publish(publish.packet_id, code))
             return
         self._leave(Leaving.REFUSED_MESSAGE, refused.detail)
         self._session.disconnect(code)
@@ -374,7 +408,7 @@ class MqttConnection:
 
     def _acknowledge(self, publish: PublishReceived) -> None:
         if publish.qos:
-            self._session.acknowledge(publish.packet_id)
+            self._answer_in_turn(lambda: self._session.acknowledge(publish.packet_id))
 
     # The end.
 
@@ -384,6 +418,9 @@ class MqttConnection:
                 self._subscriptions.change_expiry(event.session_expiry_s)
             self._leave_will(event.will)
         silent = event.reason == ReasonCode.KEEP_ALIVE_TIMEOUT
+        if self._identity is None and silent:
+            what = f"no CONNECT within {self._head.limits.connect_timeout_s:g} s"
+            self._head.emit(ConnectionRefused(ClosedBeforeLogin.TIMEOUT, self._pump.peer.address, what))
         self._leave(Leaving.SILENT if silent else Leaving.GOODBYE, "")
         self._pump.close()
 
@@ -400,8 +437,10 @@ class MqttConnection:
 
     def _late(self, answer: Callable[[list[int]], None]) -> Callable[[list[int]], None]:
         """`answer`, for after the call that asked for it: the connection may be gone by then, or must be flushed."""
+        self._await_answer(1, 0)
 
         def answer_and_flush(codes: list[int]) -> None:
+            self._note_answer(1, 0)
             if self._leaving is None:
                 answer(codes)
                 self._pump.flush()

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+from edgewire.codec.mqtt.properties import PublishProperties
 from edgewire.errors import ProtocolError
 from edgewire.iothub.bag import merge_user_properties, read_bag
 from edgewire.iothub.limits import MAX_MESSAGE_BYTES
-from edgewire.iothub.messages import DUPLICATE, RETAINED, WILL, envelope_for, envelope_size
+from edgewire.iothub.messages import DUPLICATE, RETAINED, WILL, envelope_for, passing_size
 from edgewire.iothub.topics import EventsTopic, parse_events_topic
 from edgewire.message import Envelope, Identity, Message, Properties
 from edgewire.session.mqtt.events import PublishReceived, Will
@@ -35,42 +36,44 @@ class Publications:
         """The message in `publish`. Raises RefusedPublishError."""
         if publish.retain or publish.dup or publish.properties is not None:
             marks = {**(RETAINED if publish.retain else {}), **(DUPLICATE if publish.dup else {})}
-            envelope = self._read(publish.topic, marks, publish)
-            size = envelope_size(envelope)
+            envelope, size = self._read(publish.topic, marks, publish.properties)
         else:
             envelope, size = self._kept.get(publish.topic) or self._keep(publish.topic)
         if size + len(publish.payload) > MAX_MESSAGE_BYTES:
-            raise RefusedPublishError(
-                RefusedMessage.TOO_LARGE,
-                f"it counts {size + len(publish.payload)} bytes with its properties; the limit is {MAX_MESSAGE_BYTES}",
-            )
+            raise _too_large(size + len(publish.payload))
         return Message(envelope, publish.payload)
 
     def will_message(self, will: Will) -> Message:
         """The message that a will becomes. Raises RefusedPublishError."""
-        marks = {**WILL, **(RETAINED if will.retain else {})}
-        return Message(self._read(will.topic, marks, None), will.payload)
+        envelope, size = self._read(will.topic, {**WILL, **(RETAINED if will.retain else {})}, None)
+        if size + len(will.payload) > MAX_MESSAGE_BYTES:
+            raise _too_large(size + len(will.payload))
+        return Message(envelope, will.payload)
 
     def _keep(self, topic: str) -> tuple[Envelope, int]:
-        envelope = self._read(topic, {}, None)
+        kept = self._read(topic, {}, None)
         if len(self._kept) >= KEPT_TOPICS:
             self._kept.clear()
-        kept = self._kept[topic] = (envelope, envelope_size(envelope))
+        self._kept[topic] = kept
         return kept
 
-    def _read(self, topic: str, marks: Properties, publish: PublishReceived | None) -> Envelope:
+    def _read(self, topic: str, marks: Properties, extra: PublishProperties | None) -> tuple[Envelope, int]:
+        """The envelope that a topic gives, and what it takes of the largest message."""
         try:
             parsed = parse_events_topic(topic)
             self._check_sender(topic, parsed)
             assert parsed is not None
             bag = read_bag(parsed.bag)
-            if publish is not None and publish.properties is not None:
-                extra = publish.properties
+            if extra is not None:
                 bag = merge_user_properties(bag, extra.user_properties, extra.content_type)
         except ProtocolError as error:
             detail = f"{error.what} (topic '{topic[:200]}')"
             raise RefusedPublishError(RefusedMessage.MALFORMED_PROPERTIES, detail) from error
-        return envelope_for(self._sender, bag, marks=marks)
+        envelope = envelope_for(self._sender, bag, marks=marks)
+        try:
+            return envelope, passing_size(envelope)
+        except ProtocolError as error:
+            raise RefusedPublishError(RefusedMessage.TOO_LARGE, error.what) from error
 
     def _check_sender(self, topic: str, parsed: EventsTopic | None) -> None:
         if parsed is None:
@@ -82,3 +85,10 @@ class Publications:
                 RefusedMessage.FOREIGN_DEVICE,
                 f"topic '{topic[:200]}' is another's; '{self._sender}' publishes only as itself",
             )
+
+
+def _too_large(size: int) -> RefusedPublishError:
+    return RefusedPublishError(
+        RefusedMessage.TOO_LARGE,
+        f"it counts {size} bytes with its properties and room for its sender's names; the limit is {MAX_MESSAGE_BYTES}",
+    )

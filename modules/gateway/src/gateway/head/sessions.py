@@ -8,7 +8,7 @@ all the same: a subscription that lives only in memory is worth more to them tha
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -110,10 +110,21 @@ class SessionStore:
         if error is not None:
             self._changed.update(who for who, _ in changes)
             self._emit(SessionsNotStored(count=len(changes), error=str(error)))
-        for saved in waiting:
-            saved()
         if self._waiting:
             self._commit_soon()
+        _tell(waiting)
+
+
+def _tell(waiting: Iterable[Callable[[], None]]) -> None:
+    """Call them all, also if one of them has a bug; that one is raised afterwards."""
+    failure: Exception | None = None
+    for saved in waiting:
+        try:
+            saved()
+        except Exception as error:  # noqa: BLE001 - the others are devices that wait for their answers
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def _open(path: Path) -> sqlite3.Connection:

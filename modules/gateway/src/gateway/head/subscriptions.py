@@ -7,6 +7,8 @@ from edgewire.iothub.topics import classify_filter
 from edgewire.message import Identity
 from edgewire.session.mqtt.events import ConnectReceived, SubscribeFilter
 from gateway.head.sessions import SessionStore
+from gateway.observe.events import Event
+from gateway.observe.head import RefusedFilter, SubscriptionRefused
 
 GRANTED_AT_MOST: Final = 1
 """IoT Hub grants QoS 1 at most."""
@@ -20,8 +22,16 @@ MQTT5: Final = 5
 class Subscriptions:
     """The session state of `owner`: kept in `sessions` if it is to outlive the connection. Spec: MQTT 5 §4.1."""
 
-    def __init__(self, owner: Identity, sessions: SessionStore, connect: ConnectReceived, now: float) -> None:
+    def __init__(
+        self,
+        owner: Identity,
+        sessions: SessionStore,
+        connect: ConnectReceived,
+        now: float,
+        emit: Callable[[Event], None],
+    ) -> None:
         self._owner = owner
+        self._emit = emit
         self._sessions = sessions
         # MQTT 3: a session without clean start has no end (None). MQTT 5: none, unless the client asked for one.
         self._expiry_s = None if connect.level < MQTT5 else connect.session_expiry_s or 0
@@ -65,6 +75,8 @@ class Subscriptions:
         known = classify_filter(asked.filter)
         if known is not None and known.identity in (None, self._owner):
             return min(asked.qos, GRANTED_AT_MOST)
+        reason = RefusedFilter.UNKNOWN_FILTER if known is None else RefusedFilter.FOREIGN_DEVICE
+        self._emit(SubscriptionRefused(str(self._owner), reason, asked.filter))
         return NOT_AUTHORIZED
 
     def _when_saved(self, now: float, answer: Callable[[], None]) -> None:

@@ -106,6 +106,49 @@ class MessageRefused(Event):
         return f"a message of '{self.identity}' was refused, not acknowledged: {self.detail}"
 
 
+class RefusedFilter(Enum):
+    """Why a subscription of an authenticated device was refused."""
+
+    FOREIGN_DEVICE = "foreign_device"
+    UNKNOWN_FILTER = "unknown_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefused(Event):
+    """A filter was refused: another device's, or none that IoT Hub knows. The device stays connected."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_refused_subscriptions_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    identity: str
+    reason: RefusedFilter
+    filter: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        why = "that is another's" if self.reason is RefusedFilter.FOREIGN_DEVICE else "no filter that IoT Hub knows"
+        return f"a subscription of '{self.identity}' to '{self.filter[:200]}' was refused: {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolBroken(Event):
+    """A peer broke the protocol, and its connection was ended. `identity` is empty before the login."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_broken_protocols_total"
+
+    identity: str
+    address: str
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        who = f"'{self.identity}'" if self.identity else "a connection"
+        when = "" if self.identity else " before its login"
+        return f"{who} from {self.address} broke the protocol{when} and was ended: {self.detail}"
+
+
 @dataclass(frozen=True, slots=True)
 class BridgeStateIgnored(Event):
     """A broker's bridge announced itself on $SYS/broker/connection/…; acknowledged and dropped, it is no telemetry."""

@@ -111,7 +111,7 @@ class StoreTakesAgain(Event):
 
 @dataclass(frozen=True, slots=True)
 class MessagesRefused(Event):
-    """Messages were not taken; their senders keep them and were not given an acknowledgement."""
+    """Messages were not taken and not acknowledged: devices send again what they sent with QoS 1."""
 
     METRIC: ClassVar[str] = "gateway_store_refused_messages_total"
     LABELS: ClassVar[tuple[str, ...]] = ("reason",)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from azure.iot.device import Message as SdkMessage
 
 from edgewire.iothub.bag import WIRE_NAMES, Direction
-from edgewire.iothub.limits import MAX_ID_CHARS, MAX_MESSAGE_BYTES, MAX_PACKET_BYTES
+from edgewire.iothub.limits import MAX_ID_CHARS, MAX_MESSAGE_BYTES, MAX_PACKET_BYTES, MAX_TOPIC_BYTES
 from edgewire.message import Envelope
 from gateway.upstream.proxy import Entry
 
@@ -51,8 +51,6 @@ _TOPIC_START: Final = 64 + 2 * 3 * MAX_ID_CHARS
 """`devices/…/modules/…/messages/events/`, ids fully escaped, and the packet's header."""
 _MOST_BYTES_PER_CHAR: Final = 12
 """Four bytes of UTF-8, each escaped with three."""
-_MAX_TOPIC_BYTES: Final = 65_535
-"""MQTT 3.1.1 §1.5.3: a string has two bytes of length."""
 
 
 class NotCarriedError(Exception):
@@ -100,11 +98,11 @@ def _check_size(sdk: SdkMessage, body_bytes: int) -> None:
             f"{MAX_MESSAGE_BYTES - _EDGEHUB_ADDS}"
         )
     most_topic_bytes = _TOPIC_START + _MOST_BYTES_PER_CHAR * chars
-    if most_topic_bytes <= _MAX_TOPIC_BYTES and body_bytes + most_topic_bytes <= MAX_PACKET_BYTES:
+    if most_topic_bytes <= MAX_TOPIC_BYTES and body_bytes + most_topic_bytes <= MAX_PACKET_BYTES:
         return
     topic_bytes = _TOPIC_START + sum(len(quote(name)) + len(quote(value)) + 2 for name, value in pairs)
-    if topic_bytes > _MAX_TOPIC_BYTES or body_bytes + topic_bytes > MAX_PACKET_BYTES:
+    if topic_bytes > MAX_TOPIC_BYTES or body_bytes + topic_bytes > MAX_PACKET_BYTES:
         raise NotCarriedError(
             f"its topic with all properties escaped takes {topic_bytes} bytes and its body {body_bytes}; an MQTT "
-            f"topic takes at most {_MAX_TOPIC_BYTES}, a packet to edgeHub {MAX_PACKET_BYTES}"
+            f"topic takes at most {MAX_TOPIC_BYTES}, a packet to edgeHub {MAX_PACKET_BYTES}"
         )
