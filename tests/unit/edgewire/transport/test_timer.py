@@ -3,6 +3,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+import uvloop
 
 from edgewire.transport.timer import LazyTimer
 
@@ -113,3 +114,18 @@ def test_a_stopped_timer_fires_no_more(loop: FakeLoop, timer: LazyTimer, fired: 
     loop.advance(6.0)
     assert fired == []
     assert all(handle.cancelled for handle in loop.handles)
+
+
+def test_under_uvloop_a_deadline_that_has_come_may_be_set_again_before_it_is_met() -> None:
+    async def set_twice() -> list[float]:
+        loop = asyncio.get_running_loop()
+        met: list[float] = []
+        timer = LazyTimer(loop, met.append)
+        timer.set(loop.time())
+        timer.set(loop.time() + 60)
+        timer.set(loop.time())
+        await asyncio.sleep(0.01)
+        timer.stop()
+        return met
+
+    assert len(uvloop.run(set_twice())) == 1

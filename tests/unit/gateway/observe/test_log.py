@@ -3,10 +3,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+import pytest
+
 from gateway.observe.dispatch import MessagesReceived
 from gateway.observe.events import Event, Level
 from gateway.observe.head import MessageRefused, RefusedMessage
-from gateway.observe.log import LINES_PER_PERIOD, PERIOD_S, Log
+from gateway.observe.log import FIELD_CHARS, HIDDEN, LINES_PER_PERIOD, PERIOD_S, Log, without_secrets
 
 
 class Why(Enum):
@@ -82,3 +84,45 @@ def test_a_peer_cannot_forge_a_line_or_colour_the_terminal() -> None:
     assert "\n" not in lines[0]
     assert "\x1b" not in lines[0]
     assert r"a\r\nERROR forged \x1b[31m" in lines[0]
+
+
+KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+SECRETS = ["nyljIWuuprtNJJ8uRi7R9ivnXtac2QQ2Kynh4ojAMcM", KEY.strip("=")]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SharedAccessSignature sr=hub%2Fdevices%2Fd&sig=nyljIWuuprtNJJ8uRi7R9ivnXtac2QQ2Kynh4ojAMcM%3D&se=1900000000",
+        "sr%3Dhub%26SIG%3DnyljIWuuprtNJJ8uRi7R9ivnXtac2QQ2Kynh4ojAMcM%253D",
+        f"HostName=hub;DeviceId=d;SharedAccessKey={KEY}",
+        f"'{KEY}'",
+        KEY.replace("=", "%3D"),
+    ],
+)
+def test_a_secret_in_a_peers_text_is_not_written(text: str, *, as_json: bool) -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO, as_json=as_json)
+    log.write_event(MessageRefused(text, RefusedMessage.UNKNOWN_TOPIC, f"topic '{text}'"))
+    assert [secret for secret in SECRETS if secret in lines[0]] == []
+    assert HIDDEN in lines[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "devices/a3f0c2b4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f901/messages/events/%24.mid=0123456789abcdef0123456789abcdef",
+        "devices/Pump7/messages/events/temperature=1&significant=yes",
+        "$iothub/twin/PATCH/properties/reported/?$rid=0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_ordinary_ids_and_topics_are_written_as_they_are(text: str) -> None:
+    assert without_secrets(text) == text
+
+
+def test_a_field_without_end_is_cut() -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
+    log.write_event(MessageRefused("x" * 65_535, RefusedMessage.UNKNOWN_TOPIC, ""))
+    assert len(json.loads(lines[0])["identity"]) == FIELD_CHARS

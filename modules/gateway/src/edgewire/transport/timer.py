@@ -11,21 +11,24 @@ class LazyTimer:
     comes closer replaces the handle.
     """
 
-    __slots__ = ("_deadline", "_due", "_handle", "_loop")
+    __slots__ = ("_deadline", "_due", "_fires_at", "_handle", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, due: Callable[[float], None]) -> None:
         self._loop = loop
         self._due = due
         self._deadline: float | None = None
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
+        # Kept here: for a time that has come, uvloop gives a handle that does not know its time.
+        self._fires_at = 0.0
 
     def set(self, deadline: float | None) -> None:
         """Fire at `deadline` in the loop's clock, None for never; replaces what was set before."""
         self._deadline = deadline
-        if deadline is None or (self._handle is not None and self._handle.when() <= deadline):
+        if deadline is None or (self._handle is not None and self._fires_at <= deadline):
             return
         if self._handle is not None:
             self._handle.cancel()
+        self._fires_at = deadline
         self._handle = self._loop.call_at(deadline, self._fire)
 
     def stop(self) -> None:

@@ -1,6 +1,10 @@
-"""Log lines made of events, for people or for programs, never more than a reader can take."""
+"""Log lines made of events, for people or for programs, never more than a reader can take, and without secrets.
+
+Events hold no secrets of ours. But a peer may put its token where an id or a topic belongs, by mistake or on purpose.
+"""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -14,6 +18,15 @@ LINES_PER_PERIOD: Final = 20
 """Lines of one event class in one period; a flood of refusals must not fill an SD card."""
 
 PERIOD_S: Final = 10.0
+
+FIELD_CHARS: Final = 1_000
+"""Of one field in a line for programs: a client id may have 65,535."""
+
+HIDDEN: Final = "(hidden)"
+
+_NAMED_SECRET: Final = re.compile(r"(sig|SharedAccessKey)(=|%3D)[^&;\s'\"]+", re.IGNORECASE)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{22,}(?:=|%3D){1,2}")
+_LOOKS_RANDOM: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])(?!.*/messages/)")
 
 _RANK: Final[Mapping[Level, int]] = MappingProxyType({Level.DEBUG: 0, Level.INFO: 1, Level.WARNING: 2, Level.ERROR: 3})
 
@@ -59,12 +72,18 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def without_secrets(text: str) -> str:
+    """`text` without what looks like a token's signature, or like a key of 16 bytes or more in Base64."""
+    text = _NAMED_SECRET.sub(rf"\1\2{HIDDEN}", text)
+    return _BASE64.sub(lambda found: HIDDEN if _LOOKS_RANDOM.match(found[0]) else found[0], text)
+
+
 def _human_line(now: float, level: Level, sentence: str, _event: Event | None) -> str:
-    return f"{_time(now)} {level.value.upper():7} {clean(sentence)}"
+    return f"{_time(now)} {level.value.upper():7} {clean(without_secrets(sentence))}"
 
 
 def _json_line(now: float, level: Level, sentence: str, event: Event | None) -> str:
-    row: dict[str, object] = {"time": _time(now), "level": level.value, "message": clean(sentence)}
+    row: dict[str, object] = {"time": _time(now), "level": level.value, "message": clean(without_secrets(sentence))}
     if event is not None:
         row["event"] = type(event).__name__
         row.update({field.name: _plain(getattr(event, field.name)) for field in fields(event)})
@@ -72,6 +91,8 @@ def _json_line(now: float, level: Level, sentence: str, event: Event | None) -> 
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return without_secrets(value[:FIELD_CHARS])
     return value.value if isinstance(value, Enum) else value
 
 

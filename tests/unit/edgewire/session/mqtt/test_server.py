@@ -115,6 +115,29 @@ def test_a_subscription_is_granted_filter_by_filter(level: int, failure: int) ->
     assert suback.codes == (0, 1, failure)
 
 
+@pytest.mark.parametrize("level", [3, 4, 5])
+@pytest.mark.parametrize("request_", [subscribe("a"), Unsubscribe(packet_id=9, filters=("a",))])
+def test_a_request_with_an_identifier_that_waits_for_its_answer_is_refused(level: int, request_: Packet) -> None:
+    link = Link(level)
+    link.open()
+    link.send(subscribe("a"))
+    with pytest.raises(ProtocolError) as caught:
+        link.send(request_)
+    assert caught.value.reply == 0x82
+    assert link.session.dead
+
+
+def test_mqtt_31_may_send_a_request_again_and_gets_one_answer() -> None:
+    link = Link(3)
+    link.open()
+    again = b"\x8a\x06\x00\x09\x00\x01a\x01"
+    assert len(link.transfer(again)) == 1
+    assert link.transfer(again) == []
+    link.session.grant(9, [1])
+    assert link.session.take_output() == bytes.fromhex("9003 0009 01")
+    assert len(link.transfer(again)) == 1
+
+
 @pytest.mark.parametrize("codes", [[1], [1, 2], [1, 0x11], [1, 1, 1]])
 def test_a_grant_must_fit_what_was_asked(codes: list[int]) -> None:
     link = Link(4)

@@ -424,6 +424,8 @@ class ServerSession:
                 # One that is not in flight is no error in any version: it may answer a message of an older connection.
                 if self._in_flight.release(packet.packet_id):
                     events.append(PublishAcknowledged(packet_id=packet.packet_id, reason=packet.reason))
+            case Subscribe() | Unsubscribe() if self._is_sent_again(first, packet.packet_id):
+                pass
             case Subscribe():
                 events.append(self._on_subscribe(packet))
             case Unsubscribe():
@@ -434,6 +436,14 @@ class ServerSession:
                 events.append(self._on_disconnect(packet))
             case _:
                 raise violation(f"{PacketType(first >> 4).name} is not for a server", "MQTT5 §4.13.1")
+
+    def _is_sent_again(self, first: int, packet_id: int) -> bool:
+        """Whether a request is one that we have yet to answer, sent again: only MQTT 3.1 has DUP on requests (§3.8)."""
+        if packet_id not in self._asked:
+            return False
+        if first & 8:  # the frame reader lets it through at level 3 alone
+            return True
+        raise violation("a packet identifier that is in use", "MQTT5-2.2.1-3, MQTT311-2.3.1-2")
 
     def _on_subscribe(self, packet: Subscribe) -> SubscribeReceived:
         admission.check_filters([one.filter for one in packet.filters], self._limits)

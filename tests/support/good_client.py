@@ -1,0 +1,61 @@
+"""The device beside the trouble: connected all the time, publishing, timing each answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from support import raw_mqtt
+from support.gateway_site import GatewaySite
+from support.raw_peer import RawPeer
+
+PAUSE_S: Final = 0.005
+"""Between an answer and the next message: a device that is busy, not one that floods."""
+
+
+class GoodClient:
+    """Publishes one message after the other while it runs; it ends with an error if it is ever disturbed."""
+
+    def __init__(self, peer: RawPeer, topic: str) -> None:
+        self._peer = peer
+        self._topic = topic
+        self.answers_s: list[float] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, site: GatewaySite, device: str) -> "AsyncIterator[GoodClient]":
+        """A client of this device, busy until the block ends; then it says whether it was served to the end."""
+        peer = await RawPeer.login(site, device)
+        client = cls(peer, f"devices/{device}/messages/events/")
+        task = asyncio.ensure_future(client._publish_on())
+        try:
+            yield client
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+        assert client.answers_s, "it had not one answer"
+        await peer.close()
+
+    @property
+    def slowest_s(self) -> float:
+        """The slowest answer so far."""
+        return max(self.answers_s)
+
+    def slowest_but_s(self, share: float) -> float:
+        """The slowest answer but this share of them: 0.01 leaves out the slowest hundredth."""
+        ordered = sorted(self.answers_s)
+        return ordered[int((len(ordered) - 1) * (1 - share))]
+
+    async def _publish_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        packet_id = 0
+        while True:
+            packet_id = packet_id % 0xFFFF + 1
+            began_at = loop.time()
+            self._peer.send(raw_mqtt.publish(self._topic, b"good", packet_id=packet_id))
+            answer = await self._peer.expect(raw_mqtt.PUBACK)
+            assert int.from_bytes(answer[:2], "big") == packet_id
+            self.answers_s.append(loop.time() - began_at)
+            await asyncio.sleep(PAUSE_S)
