@@ -36,6 +36,30 @@ class Inode:
     seen: bytearray = field(default_factory=bytearray)
     durable: bytearray = field(default_factory=bytearray)
     unsynced: list[Write | Resize] = field(default_factory=list)
+    underway: Write | Resize | None = None
+    """What was being done when the power went."""
+
+    def sync(self) -> None:
+        """Bring to the disk what is not there, and only that: what a failed sync has dropped stays away for good."""
+        for change in self.unsynced:
+            apply(self.durable, change)
+        self.unsynced.clear()
+
+    def fail_sync(self) -> None:
+        """The kernel calls the pages clean, and programs go on to see them; they never reach the disk."""
+        self.unsynced.clear()
+
+    def surviving(self, chance: random.Random) -> "Inode":
+        """The file after the power came back: each unsynced change kept, torn or gone."""
+        content = bytearray(self.durable)
+        for change in [*self.unsynced, *([self.underway] if self.underway else [])]:
+            fate = chance.random()
+            if fate < 0.35:
+                apply(content, change)
+            elif fate < 0.65 and isinstance(change, Write):
+                for torn in _torn(change, chance):
+                    apply(content, torn)
+        return Inode(bytearray(content), bytearray(content))
 
 
 def apply(content: bytearray, change: Write | Resize) -> None:
@@ -115,6 +139,8 @@ class ModelDisk:
         """The disk as the next process finds it: the kernel still has what was not synced."""
         self.locked = False
         self.before = lambda what, name: None
+        for inode in self.names_seen.values():
+            inode.underway = None  # the kill came before the call
         return self
 
     def after_power_cut(self, chance: random.Random) -> "ModelDisk":
@@ -132,7 +158,7 @@ class ModelDisk:
             names[name] = inode
         fresh: dict[int, Inode] = {}
         for name, inode in names.items():
-            disk.names_seen[name] = fresh.setdefault(id(inode), _surviving(inode, chance))
+            disk.names_seen[name] = fresh.setdefault(id(inode), inode.surviving(chance))
         disk.names_durable = dict(disk.names_seen)
         return disk
 
@@ -149,18 +175,6 @@ class ModelDisk:
     def make_room(self, wanted: int) -> None:
         if self.capacity is not None and self.used() + wanted > self.capacity:
             raise OSError(errno.ENOSPC, "no space left on device")
-
-
-def _surviving(inode: Inode, chance: random.Random) -> Inode:
-    content = bytearray(inode.durable)
-    for change in inode.unsynced:
-        fate = chance.random()
-        if fate < 0.35:
-            apply(content, change)
-        elif fate < 0.65 and isinstance(change, Write):
-            for torn in _torn(change, chance):
-                apply(content, torn)
-    return Inode(bytearray(content), bytearray(content))
 
 
 def _torn(write: Write, chance: random.Random) -> list[Write]:
@@ -200,11 +214,10 @@ class ModelFile:
         try:
             self._disk.before("sync", self._name)
         except OSError:
-            self._inode.unsynced.clear()  # the kernel calls the pages clean; they never reach the disk
+            self._inode.fail_sync()
             raise
         if self._disk.syncs:
-            self._inode.durable = bytearray(self._inode.seen)
-            self._inode.unsynced.clear()
+            self._inode.sync()
 
     def size(self) -> int:
         return len(self._inode.seen)
@@ -213,11 +226,12 @@ class ModelFile:
         return
 
     def _change(self, change: Write | Resize, what: str) -> None:
-        # The power may go while it is being written: then some of it may be there.
-        self._inode.unsynced.append(change)
+        self._inode.underway = change
         try:
             self._disk.before(what, self._name)
         except OSError:
-            self._inode.unsynced.pop()
+            self._inode.underway = None
             raise
+        self._inode.underway = None
+        self._inode.unsynced.append(change)
         apply(self._inode.seen, change)
