@@ -1,0 +1,47 @@
+import pytest
+
+from gateway import __version__
+from gateway.cli import main as cli
+from gateway.cli.main import main, parser
+
+
+def test_every_command_has_its_file_and_its_place_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for command in cli.RUN:
+        assert f"\n    {command} " in text
+    assert "exit codes:" in text
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"gateway {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["chekc"], ["check", "--no-such-option"]])
+def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: gateway" in capsys.readouterr().err
+
+
+def test_the_exit_code_of_the_command_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "RUN", {**cli.RUN, "check": lambda _: 1})
+    assert main(["check", "x.json"]) == 1
+
+
+def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "RUN", {**cli.RUN, "check": interrupted})
+    assert main(["check", "x.json"]) == 130
+
+
+def test_all_commands_are_wired() -> None:
+    assert parser().parse_args(["store", "status"]).command == "store"
