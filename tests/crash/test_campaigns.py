@@ -1,0 +1,26 @@
+"""A few cycles of what `make crash` does for hundreds: the gateway dies under load, and nothing is missing after it."""
+
+from crash.campaign import kill_campaign, power_campaign, power_cut_without_syncs
+from support.gateway_site import GatewaySite
+
+CYCLES = 4
+
+
+def silent(line: str) -> None:
+    """Nobody watches."""
+
+
+async def test_kill_9_at_any_instant_under_load_leaves_all_four_counts_at_zero(site: GatewaySite) -> None:
+    counts = await kill_campaign(site, CYCLES, seed=3, show=silent)
+    counts.assert_none()
+    assert counts.acknowledged > 500
+
+
+async def test_a_power_cut_at_any_change_on_the_disk_leaves_all_four_counts_at_zero(site: GatewaySite) -> None:
+    counts = await power_campaign(site, CYCLES, seed=3, show=silent)
+    counts.assert_none()
+    assert counts.acknowledged > 500
+
+
+async def test_without_syncs_a_power_cut_is_noticed_so_these_tests_can_see_a_loss(site: GatewaySite) -> None:
+    assert await power_cut_without_syncs(site, seed=1)
