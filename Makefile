@@ -1,9 +1,9 @@
 # Two commands do everything: `make run` and `make test`. Both set up what they need first and say so.
 PYTHON := .venv/bin/python
-SOURCES := modules/gateway/src standin/src certs/src tests tools
+SOURCES := modules/gateway/src standin/src certs/src tests tools bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test check format docs lock clean
+.PHONY: help setup peers run test bench check format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,10 @@ run: setup ## stand-in, gateway and three boards; watch messages being routed an
 
 test: peers ## all tests, with real clients
 	@$(PYTHON) -m pytest -q
+
+bench: setup ## the gateway beside mosquitto, its bridge and amqtt: ROUNDS=5, or BENCH=--quick for two minutes
+	@tools/bench_peers
+	@PYTHONPATH=bench $(PYTHON) -m sidebyside $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
 
 check: setup ## format, lint, types, docs
 	@.venv/bin/ruff format --check $(SOURCES)

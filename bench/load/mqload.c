@@ -45,7 +45,7 @@ enum {
 
 static struct {
     const char *mode, *host, *topic, *credentials, *tls;
-    int port, connections, window, size, pids[MAX_PIDS], pid_count, resume;
+    int port, connections, first, window, size, pids[MAX_PIDS], pid_count, resume;
     double seconds, warm, rate;
     uint64_t count;
 } options = {
@@ -77,6 +77,7 @@ static void read_option(const char *name, const char *value)
     else if (!strcmp(name, "--credentials")) options.credentials = value;
     else if (!strcmp(name, "--tls")) options.tls = value;
     else if (!strcmp(name, "--connections")) options.connections = atoi(value);
+    else if (!strcmp(name, "--first")) options.first = atoi(value);
     else if (!strcmp(name, "--window")) options.window = atoi(value);
     else if (!strcmp(name, "--size")) options.size = atoi(value);
     else if (!strcmp(name, "--resume")) options.resume = atoi(value);
@@ -563,15 +564,17 @@ static char *copy_of(const char *text)
     return copy;
 }
 
-/* A line for each device: id, user name, password, separated by tabs. */
+/* A line for each device: id, user name, password, separated by tabs. The first `--first` are somebody else's. */
 static void read_devices(void)
 {
     devices = calloc((size_t)options.connections, sizeof *devices);
     FILE *file = options.credentials ? fopen(options.credentials, "r") : NULL;
     if (options.credentials && !file) fail(2, "cannot read %s", options.credentials);
     char line[2048], name[32];
+    for (int i = 0; file && i < options.first; i++)
+        if (!fgets(line, sizeof line, file)) fail(2, "%s has fewer than %d lines", options.credentials, options.first);
     for (int i = 0; i < options.connections; i++) {
-        snprintf(name, sizeof name, "device-%05d", i);
+        snprintf(name, sizeof name, "device-%05d", options.first + i);
         if (file && !fgets(line, sizeof line, file)) fail(2, "%s has fewer than %d lines", options.credentials, i + 1);
         devices[i].id = copy_of(file ? strtok(line, "\t\n") : name);
         if (file) {

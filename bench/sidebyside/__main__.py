@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sidebyside.figures import Row
-from sidebyside.load import Generator, limited_by
-from sidebyside.machine import BenchError, check_cores, describe, raise_open_files
+from sidebyside.load import Generator, build, limited_by
+from sidebyside.machine import BenchError, check_cores, describe, raise_open_files, wait_for_quiet
 from sidebyside.measures import Context, make_backlog
 from sidebyside.plan import FULL, QUICK, Extent, Step, plan
 from sidebyside.report import LAYOUTS, markdown, summary
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="how often all of it is measured (default: 3, quick: 1)")
     parser.add_argument("--quick", action="store_true", help="about two minutes: a piece of each measure")
     parser.add_argument("--only", action="append", choices=list(LAYOUTS), help="only this measure; may be repeated")
+    parser.add_argument("--patience", type=float, default=0, metavar="S", help="wait so long for a quiet machine")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder of the results")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="scratch folder, on a real disk")
     return parser
@@ -53,7 +54,8 @@ def _measure(arguments: argparse.Namespace) -> tuple[list[Row], list[str]]:
     site = make_site(work / "site")
     bench = Bench(work / "servers", site)
     bench.folder.mkdir(parents=True, exist_ok=True)
-    generator = Generator.build(work, site)
+    build(work / "mqload")
+    generator = Generator(work / "mqload", site)
     context = Context(bench=bench, generator=generator, seconds=extent.seconds, warm=extent.warm)
     backlog = bench.folder / "backlog"
     if not arguments.only or "start-up" in arguments.only:
@@ -64,14 +66,17 @@ def _measure(arguments: argparse.Namespace) -> tuple[list[Row], list[str]]:
     failures: list[str] = []
     for number in range(rounds):
         steps = [step for step in plan(extent, backlog) if not arguments.only or step.measure in arguments.only]
-        for row in _round(context, number, steps, failures):
+        for row in _round(context, number, steps, failures, arguments.patience):
             rows.append(row)
             _say(_line(row))
     return rows, failures
 
 
-def _round(context: Context, number: int, steps: Sequence[Step], failures: list[str]) -> Iterator[Row]:
+def _round(
+    context: Context, number: int, steps: Sequence[Step], failures: list[str], patience_s: float
+) -> Iterator[Row]:
     for step in steps:
+        wait_for_quiet(patience_s)
         try:
             values = step.take(context)
         except (BenchError, ControlError, OSError, subprocess.SubprocessError) as error:
@@ -96,7 +101,12 @@ def _write(folder: Path, rows: Sequence[Row], failures: Sequence[str], *, quick:
     folder.mkdir(parents=True, exist_ok=True)
     rounds = len({row.round for row in rows})
     machine = {**describe(), "run": f"{datetime.now(UTC):%Y-%m-%d}, {rounds} rounds{', quick' if quick else ''}"}
-    document = {"machine": machine, "summary": summary(rows), "rows": [asdict(row) for row in rows], "failures": failures}
+    document = {
+        "machine": machine,
+        "summary": summary(rows),
+        "rows": [asdict(row) for row in rows],
+        "failures": failures,
+    }
     (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     (folder / "results.md").write_text(markdown(machine, rows, failures))
     plot = [str(PEERS / "python"), str(Path(__file__).with_name("plot.py"))]

@@ -42,8 +42,3 @@ def ratios(rows: Sequence[Row], target: str, anchor: str, name: str) -> list[flo
     """Target over anchor, in each round that has both."""
     ours, theirs = values_of(rows, target, name), values_of(rows, anchor, name)
     return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
-
-
-def slope(counts: Sequence[float], sizes: Sequence[float]) -> float:
-    """What one more costs: between the first and the last of a series."""
-    return (sizes[-1] - sizes[0]) / (counts[-1] - counts[0])

@@ -28,24 +28,24 @@ class Load:
     count: int = 0
     resume: bool = False
     topic: str | None = None
+    first: int = 0
+    """The number of its first device: two generators at once must not share any."""
+
+
+def build(binary: Path) -> None:
+    """Compile the load generator. Raises BenchError."""
+    command = ["gcc", "-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", str(SOURCE), "-o", str(binary)]
+    done = subprocess.run([*command, "-lssl", "-lcrypto"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"mqload does not compile; tools/bench_peers installs gcc and libssl-dev:\n{done.stderr}")
 
 
 class Generator:
-    """The load generator, built for this machine."""
+    """The load generator, built for this machine, with the devices of a site."""
 
     def __init__(self, binary: Path, site: Site) -> None:
         self._binary = binary
         self._site = site
-
-    @classmethod
-    def build(cls, folder: Path, site: Site) -> "Generator":
-        """Compile it. Raises BenchError."""
-        binary = folder / "mqload"
-        command = ["gcc", "-O2", "-std=gnu11", "-Wall", "-Wextra", str(SOURCE), "-o", str(binary), "-lssl", "-lcrypto"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BenchError(f"mqload does not compile; tools/bench_peers installs gcc and libssl-dev:\n{done.stderr}")
-        return cls(binary, site)
 
     def command(self, mode: str, port: int, load: Load, tls: str | None, *more: str) -> list[str]:
         """The command line of one load."""
@@ -53,6 +53,7 @@ class Generator:
             "--port": port,
             "--credentials": self._site.credentials,
             "--connections": load.connections,
+            "--first": load.first,
             "--window": load.window,
             "--size": load.size,
             "--rate": load.rate,
@@ -74,7 +75,11 @@ class Generator:
         timing = ("--seconds", str(seconds), "--warm", str(warm), "--pid", str(pid))
         busy = Busy()
         done = subprocess.run(
-            self.command(mode, port, load, tls, *timing), capture_output=True, text=True, check=False, timeout=PATIENCE_S
+            self.command(mode, port, load, tls, *timing),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
         )
         figures = read_figures(done.stdout)
         if done.returncode:

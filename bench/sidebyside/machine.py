@@ -67,6 +67,20 @@ class Busy:
         return (_used_s() - self._used) / max(time.monotonic() - self._at, 1e-6)
 
 
+QUIET_CORES = 0.15
+LOOK_S = 0.25
+
+
+def wait_for_quiet(patience_s: float) -> None:
+    """Wait until others leave the machine alone, but no longer than `patience_s`."""
+    give_up_at = time.monotonic() + patience_s
+    while time.monotonic() < give_up_at:
+        busy = Busy()
+        time.sleep(LOOK_S)
+        if busy.cores() < QUIET_CORES:
+            return
+
+
 def describe() -> dict[str, str]:
     """Machine and versions, for the head of the report."""
     info = _colon_table(Path("/proc/cpuinfo"))

@@ -4,7 +4,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,20 @@ def ingest(context: Context, target: Target, load: Load) -> Figures:
     figures["disk_ratio"] = written / figures["publish_bytes"]
     figures["resident_mb"] = after.resident_kb / 1024
     return figures
+
+
+def generators(context: Context, target: Target, load: Load, count: int) -> Figures:
+    """The same load from so many generators on one core: if a second one raises nothing, one is enough."""
+    part = replace(load, connections=load.connections // count)
+    with target.start(context.bench) as server, ThreadPoolExecutor(count) as pool:
+        parts = [replace(part, first=part.connections * number) for number in range(count)]
+        taken = list(pool.map(lambda each: context.run("publish", target, server, each), parts))
+    return {
+        "per_s": sum(each["per_s"] for each in taken),
+        "server_cores": max(each["server_cores"] for each in taken),
+        "generator_cores": sum(each["generator_cores"] for each in taken),
+        "other_cores": min(each["other_cores"] for each in taken),
+    }
 
 
 def handshakes(context: Context, target: Target, load: Load) -> Figures:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -82,6 +83,13 @@ QUICK: Final = Extent(
 
 def plan(extent: Extent, backlog: Path) -> Iterator[Step]:
     """All steps of one round; `backlog` is a data folder with `extent.backlog_bytes` of messages."""
+    for count, name in ((1, "one generator"), (2, "two generators")):
+        yield Step(
+            measure="generator",
+            case=f"mosquitto, {load_name(LOADS[2])}",
+            target=name,
+            take=partial(measures.generators, target=mosquitto(), load=LOADS[2], count=count),
+        )
     yield from _ingest("ingest", PLAIN, extent)
     yield from _slow_disk(extent)
     yield from _ingest("ingest, TLS", TLS, replace(extent, loads=LOADS[2:]))
@@ -94,7 +102,7 @@ def plan(extent: Extent, backlog: Path) -> Iterator[Step]:
     yield from _through(extent)
     for count in (1, 10, 100, 1_000):
         yield Step(
-            measure="routes", case="match", target=f"{count:,} routes", take=lambda c, n=count: measures.routes(c, n)
+            measure="routes", case="match", target=f"{count:,} routes", take=partial(measures.routes, count=count)
         )
 
 
@@ -147,9 +155,7 @@ def _start_up(extent: Extent, backlog: Path) -> Iterator[Step]:
     for target in (mosquitto(), gateway()):
         yield _step("start-up", "nothing stored", target, measures.start_up)
     case = f"{extent.backlog_bytes / 1e9:g} GB backlog"
-    yield Step(
-        measure="start-up", case=case, target=GATEWAY, take=lambda c: measures.start_up_with_backlog(c, backlog)
-    )
+    yield Step(measure="start-up", case=case, target=GATEWAY, take=lambda c: measures.start_up_with_backlog(c, backlog))
 
 
 def _through(extent: Extent) -> Iterator[Step]:
@@ -166,7 +172,5 @@ def _through(extent: Extent) -> Iterator[Step]:
         yield Step(measure="end to end", case=case, target=name, take=take)
     size = extent.drain_bytes
     case = f"{size / 1e6:g} MB backlog"
-    yield Step(
-        measure="drain", case=case, target="to the stand-in", take=lambda c: upstream.drain_to_cloud(c, size)
-    )
+    yield Step(measure="drain", case=case, target="to the stand-in", take=lambda c: upstream.drain_to_cloud(c, size))
     yield Step(measure="drain", case=case, target="store alone", take=lambda c: measures.drain_store(c, size))

@@ -9,7 +9,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402 - the back end must be chosen before
+from matplotlib import pyplot as plt
 
 PANELS: Final = (
     ("ingest", "ingest, plain TCP: times mosquitto"),
@@ -21,7 +21,9 @@ PANELS: Final = (
 
 def draw(entries: list[dict[str, Any]], path: Path) -> None:
     """One panel for each measure, one group of bars for each case, one bar for each target."""
-    shown = [(measure, title) for measure, title in PANELS if any(e["measure"] == measure and e["ratio"] for e in entries)]
+    shown = [
+        (measure, title) for measure, title in PANELS if any(e["measure"] == measure and e["ratio"] for e in entries)
+    ]
     figure, axes = plt.subplots(len(shown), 1, figsize=(10, 3.2 * len(shown)), squeeze=False)
     for axis, (measure, title) in zip(axes[:, 0], shown, strict=True):
         _panel(axis, title, [entry for entry in entries if entry["measure"] == measure and entry["ratio"]])

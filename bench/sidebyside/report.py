@@ -44,6 +44,11 @@ INGEST: Final = Layout(
 )
 LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
     {
+        "generator": Layout(
+            columns=(RATE, SERVER, GENERATOR, OTHERS),
+            anchor="one generator",
+            about="Is the load generator the limit? Mosquitto under one, and under two on the load's core.",
+        ),
         "ingest": INGEST,
         "slow disk": INGEST,
         "ingest, TLS": INGEST,
@@ -66,7 +71,11 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
             about="Connect, TLS, CONNECT with a token, CONNACK, DISCONNECT. Only the gateway checks the token.",
         ),
         "memory": Layout(
-            columns=(RESIDENT, Column("kb_per_connection", "kB/connection", 1), Column("connect_s", "connected in s", 2)),
+            columns=(
+                RESIDENT,
+                Column("kb_per_connection", "kB/connection", 1),
+                Column("connect_s", "connected in s", 2),
+            ),
             anchor=MOSQUITTO,
             about="Resident memory with connections that stay silent.",
         ),

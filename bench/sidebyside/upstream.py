@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,7 @@ from sidebyside.machine import LOAD_CORE, SERVER_CORE, BenchError, usage_of
 from sidebyside.measures import Context, Figures, make_backlog
 from sidebyside.programs import Running, free_port, running
 from sidebyside.targets import MOSQUITTO, OURS, Bench, gateway_data, mosquitto_configuration, run_gateway
-from standin.client import Control
+from standin.client import Control, ControlError
 
 ADDRESS: Final = "127.0.0.61"
 """The stand-in's own: the module's SDK knows no port but 8883."""
@@ -71,7 +70,7 @@ def _ask_until_there(control: Control) -> None:
     while True:
         try:
             control.ask("GET", "/status")
-        except Exception:  # noqa: BLE001 - its sockets come one after the other
+        except ControlError:  # its sockets come after its port
             if time.monotonic() > give_up_at:
                 raise
             time.sleep(LOOK_EVERY_S)
@@ -90,7 +89,10 @@ def gateway_to_cloud(context: Context, load: Load) -> Figures:
 def drain_to_cloud(context: Context, size: int) -> Figures:
     """A backlog in the store, sent to the stand-in after a start: what the module's link takes."""
     backlog, figures = make_backlog(context, size, "drain")
-    with cloud(context.bench) as above, run_gateway(context.bench, backlog, environment=_edge_environment(above)) as server:
+    with (
+        cloud(context.bench) as above,
+        run_gateway(context.bench, backlog, environment=_edge_environment(above)) as server,
+    ):
         first = max(above.arrived, 1)
         started_at = above.wait_for(first + 1)
         first, cpu_s = above.arrived, usage_of(server.pid).cpu_s
@@ -109,7 +111,7 @@ def _edge_environment(above: Cloud) -> dict[str, str]:
 
 
 def bridge_to_cloud(context: Context, load: Load) -> Figures:
-    """mosquitto and its bridge, to the stand-in as one device with a token."""
+    """Mosquitto and its bridge, to the stand-in as one device with a token."""
     with cloud(context.bench) as above:
         lines = _bridge_lines(f"{ADDRESS}:{PORT}") + _cloud_login(above)
         with _mosquitto(context.bench, "bridge", SERVER_CORE, lines) as server:
@@ -117,7 +119,7 @@ def bridge_to_cloud(context: Context, load: Load) -> Figures:
 
 
 def bridge_to_mosquitto(context: Context, load: Load) -> Figures:
-    """mosquitto and its bridge, to a second mosquitto over plain TCP, where one client takes everything."""
+    """Mosquitto and its bridge, to a second mosquitto over plain TCP, where one client takes everything."""
     with ExitStack() as stack:
         sink = stack.enter_context(_mosquitto(context.bench, "sink", LOAD_CORE, ""))
         lines = _bridge_lines(f"127.0.0.1:{sink.port}")

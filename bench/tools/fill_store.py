@@ -13,7 +13,9 @@ from edgewire.message import UPSTREAM, Delivery, Message, identity
 from gateway.store.store import Store
 from gateway.store.values import AppendResult, StoreLimits
 
-BODY: Final = b'{"messageType":"state","machine":{"temperature":71.50},"ambient":{"humidity":24},"pad":"' + b"x" * 166 + b'"}'
+BODY: Final = (
+    b'{"messageType":"state","machine":{"temperature":71.50},"ambient":{"humidity":24},"pad":"' + b"x" * 166 + b'"}'
+)
 SENDERS: Final = 100
 BATCH: Final = 2_000
 MAX_BYTES: Final = 1 << 36

@@ -30,7 +30,9 @@ def routes(count: int) -> dict[str, RouteSpec]:
 
 def messages() -> list[Message]:
     """256 B bodies like mqload's, from one device: its envelope is known after the first."""
-    envelope = envelope_for(identity("device-00000"), read_bag("$.ct=application%2Fjson&$.ce=utf-8&site=plant-3"), marks={})
+    envelope = envelope_for(
+        identity("device-00000"), read_bag("$.ct=application%2Fjson&$.ce=utf-8&site=plant-3"), marks={}
+    )
     made = []
     for number in range(BODIES):
         head = (

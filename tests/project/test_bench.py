@@ -1,0 +1,107 @@
+"""The benchmark's own arithmetic, its report and its plan."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sidebyside.figures import Row, Spread, ratios, spread, values_of
+from sidebyside.load import limited_by, read_figures
+from sidebyside.machine import BenchError, usage_of
+from sidebyside.plan import FULL, QUICK, Extent, plan
+from sidebyside.programs import free_port, running
+from sidebyside.report import LAYOUTS, markdown, summary
+from stages import samples, stage_of
+
+
+def row(target: str, number: int, **values: float) -> Row:
+    return Row(measure="ingest", case="1 x 1, 256 B", target=target, round=number, values=values)
+
+
+ROWS = [
+    row("mosquitto", 0, per_s=100.0, server_cpu_us=4.0),
+    row("gateway", 0, per_s=150.0),
+    row("mosquitto", 1, per_s=200.0),
+    row("gateway", 1, per_s=100.0),
+    row("gateway", 2, per_s=999.0),
+]
+
+
+def test_a_spread_is_the_median_and_its_bounds() -> None:
+    assert spread([3.0, 1.0, 2.0]) == Spread(median=2.0, least=1.0, most=3.0, count=3)
+    assert spread([]) is None
+
+
+def test_ratios_are_taken_inside_a_round_and_only_where_both_were_measured() -> None:
+    assert ratios(ROWS, "gateway", "mosquitto", "per_s") == [1.5, 0.5]
+    assert ratios(ROWS, "gateway", "amqtt", "per_s") == []
+
+
+def test_an_anchor_of_zero_gives_no_ratio() -> None:
+    assert ratios([row("a", 0, per_s=0.0), row("b", 0, per_s=1.0)], "b", "a", "per_s") == []
+
+
+def test_values_leave_out_rounds_without_the_figure() -> None:
+    assert values_of(ROWS, "mosquitto", "server_cpu_us") == {0: 4.0}
+
+
+def test_who_was_the_limit_is_told_by_the_cores() -> None:
+    assert limited_by({"server_cores": 1.0, "generator_cores": 1.0}) == "server"
+    assert limited_by({"server_cores": 0.5, "generator_cores": 0.99}) == "generator"
+    assert limited_by({"server_cores": 0.5, "generator_cores": 0.5}) == "neither"
+
+
+def test_words_of_the_generator_are_left_out_of_its_figures() -> None:
+    assert read_figures('{"mode": "publish", "done": 3, "p50_us": 1.5}') == {"done": 3.0, "p50_us": 1.5}
+    assert read_figures("") == {}
+
+
+def test_the_table_has_medians_spread_and_ratios() -> None:
+    text = markdown({"processor": "two of something"}, ROWS, ["round 1: it rained"])
+    assert "| gateway | 150 [100 .. 999] |  | 1.00 [0.50 .. 1.50] |" in text
+    assert "| mosquitto | 150 [100 .. 200] | 4.0 | 1.00 [1.00 .. 1.00] |" in text
+    assert "- processor: two of something" in text
+    assert text.endswith("- round 1: it rained\n")
+
+
+def test_the_summary_can_be_written_as_json() -> None:
+    entries = json.loads(json.dumps(summary(ROWS)))
+    assert [entry["target"] for entry in entries] == ["mosquitto", "gateway"]
+    assert entries[1]["ratio"]["median"] == 1.0
+    assert entries[1]["figures"]["per_s"]["count"] == 3
+
+
+@pytest.mark.parametrize("extent", [FULL, QUICK], ids=["full", "quick"])
+def test_every_step_has_a_layout_and_an_anchor_beside_it(extent: Extent) -> None:
+    steps = list(plan(extent, Path("backlog")))
+    assert {step.measure for step in steps} == set(LAYOUTS)
+    names = [(step.measure, step.case, step.target) for step in steps]
+    assert len(names) == len(set(names))
+    for measure, layout in LAYOUTS.items():
+        targets = {step.target for step in steps if step.measure == measure}
+        assert layout.anchor in targets or (measure == "slow disk" and extent is QUICK), measure
+
+
+def test_usage_of_this_process_is_positive() -> None:
+    with Path("/proc/self/stat").open() as own:
+        usage = usage_of(int(own.read().split()[0]))
+    assert usage.cpu_s > 0
+    assert usage.resident_kb > 1_000
+
+
+def test_a_program_that_ends_at_once_says_why(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo no such luck; exit 3"]
+    with (
+        pytest.raises(BenchError, match="no such luck"),
+        running(command, core="0", port=free_port(), log=tmp_path / "log"),
+    ):
+        pass
+
+
+def test_a_sample_belongs_to_the_innermost_room() -> None:
+    text = (
+        "thread (7): MainThread;main (gateway_plain.py:1);Table.match (gateway/routing/table.py:9);loads (x.py:1) 5\n"
+        "thread (8): other;main (gateway_plain.py:1) 3\n"
+        "broken line\n"
+    )
+    found = list(samples(text))
+    assert [(stage_of(frames), count) for frames, count in found] == [("routes: match", 5)]
