@@ -1,0 +1,126 @@
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from edgewire.session.mqtt.limits import ServerLimits
+from edgewire.transport.limits import TransportLimits
+from edgewire.transport.listener import ListenError
+from edgewire.transport.pump import Peer
+from edgewire.transport.reports import (
+    AcceptFailed,
+    ConnectionCut,
+    CutReason,
+    HandshakeFailed,
+    HandshakeFailure,
+    Report,
+    TurnedAway,
+    TurnedAwayReason,
+)
+from edgewire.transport.tls import Security
+from gateway.app.doors import Doors
+from gateway.app.settings import Environment, read_environment
+from gateway.observe.events import Event
+from gateway.observe.head import (
+    AcceptingPaused,
+    ClosedBeforeLogin,
+    ConnectionCrashed,
+    ConnectionRefused,
+    ConnectionWasCut,
+    Cut,
+)
+from support.certificates import self_signed
+from support.mqtt_site import Site
+
+ADDRESS = "127.0.0.141"
+
+
+def environment(*, mqtt: int, websocket: int = 0) -> Environment:
+    return read_environment(
+        {"GATEWAY_ADDRESS": ADDRESS, "GATEWAY_MQTT_PORT": str(mqtt), "GATEWAY_WEBSOCKET_PORT": str(websocket)}
+    )
+
+
+def doors(site: Site) -> Doors:
+    credential = self_signed("gateway", addresses=(ADDRESS,))
+    security = Security(credential.pem, credential.key_pem)
+    return Doors(security, site.head.accept, site.events.append, TransportLimits())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_doors_open_where_the_settings_say_and_close(tmp_path: Path) -> None:
+    async with Site.open(tmp_path) as site:
+        mqtt, websocket = free_port(), free_port()
+        ours = doors(site)
+        await ours.open(environment(mqtt=mqtt, websocket=websocket))
+        assert str(ours) == f"mqtt on {ADDRESS} port {mqtt}, websocket on {ADDRESS} port {websocket}"
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        _, writer = await asyncio.open_connection(ADDRESS, mqtt, ssl=context)
+        assert ours.connections == 1
+        writer.close()
+        await ours.close(1)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(ADDRESS, mqtt)
+
+
+async def test_a_port_in_use_is_said_and_nothing_stays_open(tmp_path: Path) -> None:
+    async with Site.open(tmp_path) as site:
+        mqtt = free_port()
+        with socket.socket() as taken:
+            taken.bind((ADDRESS, 0))
+            taken.listen()
+            busy = taken.getsockname()[1]
+            ours = doors(site)
+            with pytest.raises(ListenError, match=str(busy)):
+                await ours.open(environment(mqtt=mqtt, websocket=busy))
+            assert str(ours) == "nowhere"
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(ADDRESS, mqtt)
+
+
+@pytest.mark.parametrize(
+    ("report", "event"),
+    [
+        (
+            TurnedAway("10.0.0.9", TurnedAwayReason.TOO_MANY_CONNECTIONS),
+            ConnectionRefused(ClosedBeforeLogin.TOO_MANY, "10.0.0.9", "too many connections"),
+        ),
+        *(
+            (HandshakeFailed("10.0.0.9", each, "x"), ConnectionRefused(ClosedBeforeLogin(each.value), "10.0.0.9", "x"))
+            for each in HandshakeFailure
+        ),
+        *(
+            (ConnectionCut("10.0.0.9", each, "x"), ConnectionWasCut(Cut(each.value), "10.0.0.9", "x"))
+            for each in CutReason
+        ),
+        (AcceptFailed("too many open files"), AcceptingPaused("too many open files")),
+    ],
+)
+async def test_what_the_transport_reports_becomes_an_event(tmp_path: Path, report: Report, event: Event) -> None:
+    async with Site.open(tmp_path) as site:
+        doors(site)._report(report)
+        assert site.events[-1] == event
+
+
+async def test_a_fault_of_ours_names_its_kind_and_the_peer(tmp_path: Path) -> None:
+    async with Site.open(tmp_path) as site:
+        doors(site)._on_crash(ValueError("no such thing"), "10.0.0.9")
+        assert site.events[-1:] == [ConnectionCrashed("10.0.0.9", "ValueError: no such thing")]
+
+
+async def test_each_connection_gets_a_session_of_its_own(tmp_path: Path) -> None:
+    async with Site.open(tmp_path) as site:
+        peer = Peer(address="10.0.0.9", port=1)
+        first, second = site.head.accept(peer), site.head.accept(peer)
+        assert first[0] is not second[0]
+        assert site.head.limits == ServerLimits()
