@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
+import threading
 import time
 
 from gateway.app.settings import SETTINGS, ConfigError, read_environment
@@ -36,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import uvloop  # noqa: PLC0415 — there is no wheel for armv7; asyncio's own loop serves there
     except ImportError:
-        return asyncio.run(_serve(show=arguments.show))
-    return uvloop.run(_serve(show=arguments.show))
+        return _end(asyncio.run(_serve(show=arguments.show)))
+    return _end(uvloop.run(_serve(show=arguments.show)))
 
 
 async def _serve(*, show: bool) -> int:
@@ -54,12 +56,29 @@ async def _serve(*, show: bool) -> int:
         gateway.observer.listen(log.write_event)
         if show:
             gateway.tap.watch(_show)
-        await gateway.run(stop, lambda places: _say(f"READY {places}"))
+        await gateway.run(stop, _on_ready)
     except ConfigError as error:
         return _complain(str(error), UNUSABLE)
     except GatewayFaultError as fault:
         return _complain(str(fault), FAULT)
     return DONE
+
+
+def _on_ready(places: str) -> None:
+    # What has been made until now lives as long as the process: the collector need not walk over it again and again.
+    gc.collect()
+    gc.freeze()
+    _say(f"READY {places}")
+
+
+def _end(code: int) -> int:
+    """The exit code; ends the process at once if a thread of the SDK hangs, which would hold it for up to 30 s."""
+    hanging = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
+    if hanging:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _show(routed: Routed) -> None:
