@@ -109,3 +109,16 @@ def test_the_interface_is_the_only_way_to_the_disk() -> None:
     for path in Path(files_module.__file__).parent.glob("*.py"):
         if path.name != "files.py":
             assert "import os" not in path.read_text(encoding="utf-8"), path
+
+
+def test_an_error_at_close_ends_nothing(files: DiskFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = files.create("a")
+    files.lock()
+
+    def close(descriptor: int) -> None:
+        raise OSError(errno.EIO, "written back too late")
+
+    monkeypatch.setattr(os, "close", close)
+    file.close()
+    files.unlock()
+    files.sync_names()

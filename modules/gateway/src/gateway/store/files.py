@@ -4,6 +4,7 @@
 or removed name before `Files.sync_names`.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -116,7 +117,7 @@ class DiskFile:
 
     def close(self) -> None:
         """See File."""
-        os.close(self._descriptor)
+        _close(self._descriptor)
 
 
 class DiskFiles:
@@ -165,14 +166,14 @@ class DiskFiles:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(descriptor)
+            _close(descriptor)
             raise
         self._lock = descriptor
 
     def unlock(self) -> None:
         """See Files."""
         if self._lock is not None:
-            os.close(self._lock)
+            _close(self._lock)
             self._lock = None
 
 
@@ -181,6 +182,15 @@ def _sync_directory(directory: Path) -> None:
     try:
         os.fsync(descriptor)
     finally:
+        _close(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    """Linux gives a descriptor back whatever it answers, and what must be safe was synced before.
+
+    A file system may report old errors here, over a network or by quota: they must not end the store's thread.
+    """
+    with contextlib.suppress(OSError):
         os.close(descriptor)
 
 

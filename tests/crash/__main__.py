@@ -23,7 +23,8 @@ CAMPAIGNS: Final[dict[str, Callable[..., Coroutine[Any, Any, Counts]]]] = {
 
 def say(line: str) -> None:
     """One line, at once."""
-    print(line, flush=True)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 async def run(kind: str, cycles: int, seed: int) -> bool:
