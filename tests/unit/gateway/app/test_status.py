@@ -40,6 +40,10 @@ async def test_the_status_tells_who_what_and_why_in_json(tmp_path: Path) -> None
         (queue,) = status["store"]["queues"]
         assert (queue["endpoint"], queue["messages"], queue["oldestAgeSecs"]) == ("$upstream", 1, 5)
         assert status["counters"] == {"gateway_received_messages_total": 1}
+        process = status["process"]
+        assert process["tasks"] >= 1
+        assert 3 < process["openFiles"] < 1000
+        assert 10_000_000 < process["rssBytes"] < 2_000_000_000
 
 
 async def test_a_gateway_without_upstream_says_so(tmp_path: Path) -> None:

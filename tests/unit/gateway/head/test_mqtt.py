@@ -149,6 +149,20 @@ async def test_a_connection_ends_when_its_token_does(site: Site, monkeypatch: py
     assert site.reasons(DeviceDisconnected) == [Leaving.TOKEN_EXPIRED]
 
 
+async def test_a_clock_that_was_set_ahead_ends_expired_tokens_at_once_and_no_others(site: Site) -> None:
+    device = site.login(level=5)
+    site.clock.now += 1800
+    site.presence.judge_again()
+    assert not device.is_closed()
+    site.clock.now += 1800 + 301
+    site.presence.judge_again()
+    assert device.is_closed()
+    farewell = device.received()[-1]
+    assert isinstance(farewell, Disconnect)
+    assert farewell.reason == 0xA0
+    device.lose()
+
+
 @pytest.mark.parametrize("ending", list(Ending))
 async def test_every_goodbye_has_its_reason(site: Site, ending: Ending) -> None:
     device = site.login(level=5)

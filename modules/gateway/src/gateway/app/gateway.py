@@ -12,6 +12,7 @@ from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
 from gateway import __version__
+from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
 from gateway.app.doors import Doors
 from gateway.app.in_force import InForce
@@ -27,7 +28,7 @@ from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionStore
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.registry import FILE_NAME, Registry, RegistryError
-from gateway.observe.app import GatewayStarted, GatewayStopped
+from gateway.observe.app import ClockJumped, GatewayStarted, GatewayStopped
 from gateway.observe.metrics import Metrics
 from gateway.observe.observer import Observer
 from gateway.observe.tap import Tap
@@ -200,9 +201,13 @@ class Gateway:
             await self._upstream.stop()
 
     async def _keep_house(self) -> None:
+        clock = ClockWatch(time.time, asyncio.get_running_loop().time)
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             self._ingress.report()
+            if jump_s := clock.jump_s():
+                self._emit(ClockJumped(jump_s))
+                self._presence.judge_again()
             self._presence.end(self._registry.refresh(), Ending.CREDENTIALS_CHANGED)
 
     def _on_damage(self, damage: StoreDamaged) -> None:

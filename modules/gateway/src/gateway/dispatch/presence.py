@@ -24,6 +24,9 @@ class Link(Protocol):
     def end(self, why: Ending) -> None:
         """Say goodbye as the protocol can, and close."""
 
+    def judge_again(self) -> None:
+        """The wall clock was set: end, if the credentials have expired by now."""
+
 
 class Presence:
     """The links of the connected identities."""
@@ -59,3 +62,8 @@ class Presence:
         for link in links:
             link.end(why)
         return len(links)
+
+    def judge_again(self) -> None:
+        """The wall clock was set: every link looks whether it may still be there."""
+        for link in tuple(self._links.values()):
+            link.judge_again()

@@ -51,7 +51,8 @@ MAX_UNANSWERED_MESSAGES: Final = 2_000
 """The same in messages, for a device that floods with small ones; SUBSCRIBE and UNSUBSCRIBE count as one each."""
 
 TOKEN_CHECK_S: Final = 3600.0
-"""A token's end is a time on the wall clock: looked at least this often, so that a clock that jumps is noticed."""
+"""A token's end is a time on the wall clock: looked at least this often, so that a clock that creeps is noticed; one that
+is set is noticed at once (`judge_again`)."""
 
 BRIDGE_STATE: Final = "$SYS/broker/connection/"
 """Where mosquitto's bridge announces itself, before anything else; closing on it makes the bridge loop for ever."""
@@ -201,6 +202,13 @@ class MqttConnection:
             # Now, not when the socket is gone: a connection that takes over reads the session next.
             self._subscriptions.leave(self._head.clock())
         self._pump.close()
+
+    def judge_again(self) -> None:
+        """The wall clock was set: the token may have expired."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._leaving is None:
+            self._watch_token()
 
     # Login.
 

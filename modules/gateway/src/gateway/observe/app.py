@@ -34,6 +34,24 @@ class GatewayStopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ClockJumped(Event):
+    """The machine's clock was set while the gateway ran; tokens of connected devices were judged again at once."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_clock_jumps_total"
+
+    by_s: float
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        way = "ahead" if self.by_s > 0 else "back"
+        return (
+            f"the clock was set {way} by {abs(self.by_s):,.0f} s: devices whose tokens have expired by it are "
+            "disconnected, and times to live count by it from now on"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateReloaded(Event):
     """The certificate files were changed; new connections get the new certificate, others keep theirs."""
 
