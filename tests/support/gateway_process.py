@@ -63,16 +63,21 @@ class GatewayProcess:
 
     async def said(self, text: str, patience_s: float = PATIENCE_S, *, after: int | None = None) -> str:
         """The first line of this start that holds `text`, or behind line number `after`; waits for it."""
-        seen = self._first if after is None else after
-        async with asyncio.timeout(patience_s):
-            while True:
-                for line in self.lines[seen:]:
-                    if text in line:
-                        return line
-                seen = len(self.lines)
-                assert self._reading is not None
-                assert not self._reading.done(), f"it ended without saying {text!r}:\n" + self.transcript()
-                await self._grown.wait()
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._line_with(text, self._first if after is None else after)
+        except TimeoutError:
+            raise AssertionError(f"it did not say {text!r} within {patience_s} s:\n{self.transcript()}") from None
+
+    async def _line_with(self, text: str, seen: int) -> str:
+        while True:
+            for line in self.lines[seen:]:
+                if text in line:
+                    return line
+            seen = len(self.lines)
+            assert self._reading is not None
+            assert not self._reading.done(), f"it ended without saying {text!r}:\n{self.transcript()}"
+            await self._grown.wait()
 
     async def exit_code(self, patience_s: float = START_S) -> int:
         """Wait until it ends by itself."""

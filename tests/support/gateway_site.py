@@ -80,6 +80,15 @@ class GatewaySite:
             site.gateway.assert_no_fault()
             assert hub.counters["faults of the stand-in"] == 0
 
+    @asynccontextmanager
+    async def without_hub(self) -> AsyncIterator[None]:
+        """Hub, edgeHub and workload API are stopped while the block runs; then they come back with all they had."""
+        await self.hub.__aexit__(None, None, None)
+        try:
+            yield
+        finally:
+            await self.hub.__aenter__()
+
     # Before and beside the gateway
 
     @property

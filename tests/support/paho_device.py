@@ -1,6 +1,7 @@
 """A leaf device by paho-mqtt 1.6: TLS, QoS 0 and 1, MQTT 3.1.1 and 5, over TCP and WebSocket."""
 
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +15,7 @@ from support.azure_device import Inbox, blocking
 from support.gateway_site import GatewaySite
 
 JSON: Final = "%24.ct=application%2Fjson&%24.ce=utf-8"
-NEVER_S: Final = 3600
-"""For paho's reconnect, where a test wants to see what happened and not the next try."""
+LOOK_EVERY_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class PahoDevice:
         self.client.tls_set_context(how.tls or site.client_tls())
         token = site.token(device) if how.token is None else how.token
         self.client.username_pw_set(how.username or site.username(device), token or None)
-        self.client.reconnect_delay_set(NEVER_S, NEVER_S)
+        self._thread = threading.Thread(target=self._run, name=f"paho-{device}")
         self.client.on_connect = lambda *args: self.connects(_code(args[3]))
         self.client.on_disconnect = lambda *args: self.disconnects(_code(args[2]))
         self.client.on_publish = lambda *args: self.acknowledged(args[2])
@@ -57,6 +57,21 @@ class PahoDevice:
     def events_topic(self) -> str:
         """Where it publishes, without properties."""
         return f"devices/{self.device}/messages/events/"
+
+    def start(self, address: str, port: int) -> None:
+        """Open the socket, send CONNECT, and go on in a thread. Blocks."""
+        self.client.connect(address, port)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye, if the connection is still there. Blocks."""
+        self.client.disconnect()
+        self._thread.join()
+
+    def _run(self) -> None:
+        """Serve one connection to its end; paho's own thread would connect again, and take a second to stop."""
+        while self.client.loop(LOOK_EVERY_S) == paho.MQTT_ERR_SUCCESS:
+            pass
 
     async def publish(self, body: bytes | str, bag: str = "", *, qos: int = 1, properties: Any = None) -> None:
         """Send one message and, with QoS 1, wait until it is acknowledged."""
@@ -69,13 +84,11 @@ class PahoDevice:
 async def dial(site: GatewaySite, device: str, how: Dial = Dial()) -> AsyncIterator[PahoDevice]:
     """A client that has opened its socket and sent CONNECT; it says goodbye at the end."""
     mine = PahoDevice(site, device, how)
-    await blocking(mine.client.connect, site.address, how.port)
-    mine.client.loop_start()
+    await blocking(mine.start, site.address, how.port)
     try:
         yield mine
     finally:
-        mine.client.disconnect()
-        await blocking(mine.client.loop_stop)
+        await blocking(mine.stop)
 
 
 @asynccontextmanager
