@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench check format docs lock clean
+.PHONY: help setup peers run test bench check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ check: setup ## format, lint, types, docs
 	@.venv/bin/mypy
 	@$(PYTHON) tools/generate_docs.py --check
 	@$(PYTHON) -m pytest -q tests/project
+
+fuzz: setup ## hostile packets against a running gateway: CASES=20000 SEED="1 2 3 4 5"
+	@FUZZ_CASES=$(or $(CASES),20000) FUZZ_SEEDS="$(or $(SEED),1 2 3 4 5)" \
+		$(PYTHON) -m pytest -q -s --timeout=3600 tests/hostile/test_fuzz.py
 
 format: setup ## rewrite the sources in the house's format
 	@.venv/bin/ruff format $(SOURCES)

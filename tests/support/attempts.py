@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -57,7 +57,7 @@ class Stage:
     def __init__(self, site: GatewaySite, root: Issued) -> None:
         self.site = site
         self.root = root
-        self.thumb = issue("thumb", **_dates())
+        self.thumb = _issue("thumb", (-1, 1))
         self._sources = (f"127.96.{high}.{low}" for high in itertools.count(1) for low in range(1, 255))
         self._real: RawPeer
         self._sent = 0
@@ -138,7 +138,7 @@ class Stage:
         self, name: str, *, by: Issued | None = None, days: tuple[float, float] = (-1, 1), server: bool = False
     ) -> Issued:
         """A certificate with this common name; by the site's root unless another signs."""
-        return issue(name, by=by or self.root, usages=(SERVER,) if server else (CLIENT,), **_dates(*days))
+        return _issue(name, days, by or self.root, usages=(SERVER,) if server else (CLIENT,))
 
     def tls_with(self, own: Issued, *chain: Issued) -> ssl.SSLContext:
         """A client's TLS that shows this certificate."""
@@ -232,12 +232,13 @@ class Stage:
 
 def new_authority(name: str) -> Issued:
     """An authority that is valid today."""
-    return issue(name, is_authority=True, **_dates(-100, 100))
+    return _issue(name, (-100, 100), is_authority=True)
 
 
-def _dates(first: float = -1, last: float = 1) -> dict[str, datetime]:
+def _issue(name: str, days: tuple[float, float], by: Issued | None = None, **options: Any) -> Issued:
+    """A certificate that is valid from so many days from now to so many."""
     now = datetime.now(UTC).replace(microsecond=0)
-    return {"valid_from": now + first * DAY, "valid_until": now + last * DAY}
+    return issue(name, by=by, valid_from=now + days[0] * DAY, valid_until=now + days[1] * DAY, **options)
 
 
 def _hmac(key: bytes, text: str) -> bytes:
