@@ -107,7 +107,7 @@ def _write(folder: Path, rows: Sequence[Row], failures: Sequence[str], *, quick:
         "rows": [asdict(row) for row in rows],
         "failures": failures,
     }
-    (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    (folder / "results.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
     (folder / "results.md").write_text(markdown(machine, rows, failures))
     plot = [str(PEERS / "python"), str(Path(__file__).with_name("plot.py"))]
     subprocess.run([*plot, str(folder / "results.json"), str(folder / "results.png")], check=True)

@@ -102,7 +102,10 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One entry for each measure, case and target: the spread of every figure, and of the ratio to the anchor."""
+    """One entry for each measure, case and target: the spread of every figure, and of the ratios to the anchor.
+
+    `per_core` is the anchor's CPU per message over the target's: the ratio of rates if each had a core to itself.
+    """
     entries = []
     for (measure, case), group in grouped(rows).items():
         layout = LAYOUTS[measure]
@@ -110,6 +113,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
             names = dict.fromkeys(name for row in group if row.target == target for name in row.values)
             spreads = {name: spread(list(values_of(group, target, name).values())) for name in names}
             ratio = spread(ratios(group, target, layout.anchor, layout.columns[0].name))
+            per_core = spread(ratios(group, layout.anchor, target, CPU.name))
             entries.append(
                 {
                     "measure": measure,
@@ -117,6 +121,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "target": target,
                     "figures": {name: asdict(each) for name, each in spreads.items() if each is not None},
                     "ratio": None if ratio is None else asdict(ratio),
+                    "per_core": None if per_core is None else asdict(per_core),
                 }
             )
     return entries
@@ -139,7 +144,8 @@ def _head(machine: Mapping[str, str]) -> Iterator[str]:
     yield "# Benchmark"
     yield ""
     yield "Written by `make bench`; docs/performance.md says how to read it. Medians over rounds; in brackets the least"
-    yield "and the most. `ratio`: to the anchor in the same round, of the first column."
+    yield "and the most. `ratio`: to the anchor in the same round, of the first column. `per core`: the anchor's CPU for"
+    yield "one message over the target's, which other programs on the machine disturb less."
     yield ""
     yield from (f"- {name}: {value}" for name, value in machine.items())
 
@@ -153,8 +159,8 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
             shown = measure
         yield from ("", f"### {case}", "")
         columns = [column for column in layout.columns if any(column.name in row.values for row in group)]
-        yield f"| target | {' | '.join(column.title for column in columns)} | ratio |"
-        yield f"|---|{'---|' * (len(columns) + 1)}"
+        yield f"| target | {' | '.join(column.title for column in columns)} | ratio | per core |"
+        yield f"|---|{'---|' * (len(columns) + 2)}"
         for target in dict.fromkeys(row.target for row in group):
             yield _line(group, target, columns, layout)
 
@@ -162,10 +168,10 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
 def _line(group: Sequence[Row], target: str, columns: Sequence[Column], layout: Layout) -> str:
     cells = []
     for number, column in enumerate(columns):
-        found = spread(list(values_of(group, target, column.name).values()))
-        cells.append("" if found is None else _cell(found, column.digits, in_full=number == 0))
-    ratio = spread(ratios(group, target, layout.anchor, layout.columns[0].name))
-    cells.append("" if ratio is None else _cell(ratio, 2, in_full=True))
+        figures = spread(list(values_of(group, target, column.name).values()))
+        cells.append("" if figures is None else _cell(figures, column.digits, in_full=number == 0))
+    found = ratios(group, target, layout.anchor, layout.columns[0].name), ratios(group, layout.anchor, target, CPU.name)
+    cells += ["" if ratio is None else _cell(ratio, 2, in_full=True) for ratio in map(spread, found)]
     return f"| {target} | {' | '.join(cells)} |"
 
 

@@ -19,7 +19,7 @@ def row(target: str, number: int, **values: float) -> Row:
 
 ROWS = [
     row("mosquitto", 0, per_s=100.0, server_cpu_us=4.0),
-    row("gateway", 0, per_s=150.0),
+    row("gateway", 0, per_s=150.0, server_cpu_us=8.0),
     row("mosquitto", 1, per_s=200.0),
     row("gateway", 1, per_s=100.0),
     row("gateway", 2, per_s=999.0),
@@ -57,8 +57,8 @@ def test_words_of_the_generator_are_left_out_of_its_figures() -> None:
 
 def test_the_table_has_medians_spread_and_ratios() -> None:
     text = markdown({"processor": "two of something"}, ROWS, ["round 1: it rained"])
-    assert "| gateway | 150 [100 .. 999] |  | 1.00 [0.50 .. 1.50] |" in text
-    assert "| mosquitto | 150 [100 .. 200] | 4.0 | 1.00 [1.00 .. 1.00] |" in text
+    assert "| gateway | 150 [100 .. 999] | 8.0 | 1.00 [0.50 .. 1.50] | 0.50 |" in text
+    assert "| mosquitto | 150 [100 .. 200] | 4.0 | 1.00 [1.00 .. 1.00] | 1.00 |" in text
     assert "- processor: two of something" in text
     assert text.endswith("- round 1: it rained\n")
 
@@ -67,6 +67,7 @@ def test_the_summary_can_be_written_as_json() -> None:
     entries = json.loads(json.dumps(summary(ROWS)))
     assert [entry["target"] for entry in entries] == ["mosquitto", "gateway"]
     assert entries[1]["ratio"]["median"] == 1.0
+    assert entries[1]["per_core"]["median"] == 0.5
     assert entries[1]["figures"]["per_s"]["count"] == 3
 
 
