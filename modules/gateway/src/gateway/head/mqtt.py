@@ -51,8 +51,8 @@ MAX_UNANSWERED_MESSAGES: Final = 2_000
 """The same in messages, for a device that floods with small ones; SUBSCRIBE and UNSUBSCRIBE count as one each."""
 
 TOKEN_CHECK_S: Final = 3600.0
-"""A token's end is a time on the wall clock: looked at least this often, so that a clock that creeps is noticed; one that
-is set is noticed at once (`judge_again`)."""
+"""A token's end is a time on the wall clock: looked at least this often, for a clock that creeps.
+One that is set is noticed at once: `judge_again`."""
 
 BRIDGE_STATE: Final = "$SYS/broker/connection/"
 """Where mosquitto's bridge announces itself, before anything else; closing on it makes the bridge loop for ever."""
