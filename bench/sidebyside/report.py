@@ -144,8 +144,8 @@ def _head(machine: Mapping[str, str]) -> Iterator[str]:
     yield "# Benchmark"
     yield ""
     yield "Written by `make bench`; docs/performance.md says how to read it. Medians over rounds; in brackets the least"
-    yield "and the most. `ratio`: to the anchor in the same round, of the first column. `per core`: the anchor's CPU for"
-    yield "one message over the target's, which other programs on the machine disturb less."
+    yield "and the most. `ratio`: to the anchor in the same round, of the first column. `per core`: the anchor's CPU"
+    yield "for a message over the target's, which other programs on the machine disturb less."
     yield ""
     yield from (f"- {name}: {value}" for name, value in machine.items())
 
