@@ -7,178 +7,20 @@
  *
  * Each prints one JSON object. Exit code 0: done; 1: a connection failed or was cut; 2: wrong usage.
  */
-#define _GNU_SOURCE
+#include "options.h" /* first: it says which features of the C library are wanted */
+
+#include "figures.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
-enum {
-    MAX_PIDS = 8,
-    MAX_EVENTS = 512,
-    DIALLING_AT_ONCE = 128, /* below every server's backlog */
-    SOURCE_ADDRESSES = 200, /* 127.1.0.1 ..., so that 28,000 ports are not the limit */
-    BODIES = 16,
-    READ_BYTES = 16384,
-    TOPIC_BYTES = 512,
-    BUCKETS = 64 * 60,
-    CONNECT_S = 60,
-    DRAIN_S = 20,
-};
-#define SECOND 1000000000ull
-
-/* ---- options ---------------------------------------------------------------------------------------------------- */
-
-static struct {
-    const char *mode, *host, *topic, *credentials, *tls;
-    int port, connections, first, window, size, pids[MAX_PIDS], pid_count, resume;
-    double seconds, warm, rate;
-    uint64_t count;
-} options = {
-    .host = "127.0.0.1",
-    .topic = "devices/{device}/messages/events/$.ct=application%2Fjson&$.ce=utf-8",
-    .port = 1883,
-    .connections = 1,
-    .window = 1,
-    .size = 256,
-    .seconds = 5,
-};
-
-static _Noreturn void fail(int code, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("mqload: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(code);
-}
-
-static void read_option(const char *name, const char *value)
-{
-    if (!strcmp(name, "--host")) options.host = value;
-    else if (!strcmp(name, "--port")) options.port = atoi(value);
-    else if (!strcmp(name, "--topic")) options.topic = value;
-    else if (!strcmp(name, "--credentials")) options.credentials = value;
-    else if (!strcmp(name, "--tls")) options.tls = value;
-    else if (!strcmp(name, "--connections")) options.connections = atoi(value);
-    else if (!strcmp(name, "--first")) options.first = atoi(value);
-    else if (!strcmp(name, "--window")) options.window = atoi(value);
-    else if (!strcmp(name, "--size")) options.size = atoi(value);
-    else if (!strcmp(name, "--resume")) options.resume = atoi(value);
-    else if (!strcmp(name, "--seconds")) options.seconds = atof(value);
-    else if (!strcmp(name, "--warm")) options.warm = atof(value);
-    else if (!strcmp(name, "--rate")) options.rate = atof(value);
-    else if (!strcmp(name, "--count")) options.count = strtoull(value, NULL, 10);
-    else if (!strcmp(name, "--pid") && options.pid_count < MAX_PIDS) options.pids[options.pid_count++] = atoi(value);
-    else fail(2, "unknown option %s", name);
-}
-
-static void read_options(int count, char **words)
-{
-    if (count < 2 || count % 2) fail(2, "usage: mqload publish|receive|idle|handshake [--option value]...");
-    options.mode = words[1];
-    for (int i = 2; i < count; i += 2) read_option(words[i], words[i + 1]);
-    if (options.connections < 1 || options.window < 1 || options.window > 16384 || options.size < 128)
-        fail(2, "at least 1 connection, 1 to 16384 in flight, 128 bytes");
-}
-
-/* ---- what is measured --------------------------------------------------------------------------------------------- */
-
-static uint64_t buckets[BUCKETS]; /* latency in ns: exact below 128, then 64 buckets for each power of two */
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
-static void note_latency(uint64_t ns)
-{
-    unsigned shift = ns < 128 ? 0 : 57 - (unsigned)__builtin_clzll(ns);
-    buckets[shift * 64 + (ns >> shift)]++;
-}
-
-static double latency_us(double quantile)
-{
-    uint64_t total = 0, seen = 0;
-    for (int i = 0; i < BUCKETS; i++) total += buckets[i];
-    uint64_t wanted = (uint64_t)(quantile * (double)total);
-    for (unsigned i = 0; i < BUCKETS; i++) {
-        seen += buckets[i];
-        if (seen > wanted) {
-            unsigned shift = i < 128 ? 0 : i / 64 - 1;
-            return (double)((uint64_t)(i - shift * 64) << shift) / 1e3;
-        }
-    }
-    return 0;
-}
-
-/* User and system time of a process, all its threads, in seconds. proc(5): fields 14 and 15 of stat. */
-static double cpu_of(int pid)
-{
-    char path[64], text[1024];
-    unsigned long user = 0, system = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "r");
-    if (!file) return 0;
-    size_t size = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[size] = 0;
-    char *rest = strrchr(text, ')');
-    if (rest) sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static double own_cpu(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-        + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-typedef struct {
-    uint64_t at, done;
-    double server, own;
-} Reading;
-
-static Reading take_reading(uint64_t done)
-{
-    Reading reading = {.done = done, .own = own_cpu()};
-    for (int i = 0; i < options.pid_count; i++) reading.server += cpu_of(options.pids[i]);
-    reading.at = now();
-    return reading;
-}
-
-/* The fields that all modes share, without the closing brace. */
-static void print_result(Reading from, Reading to)
-{
-    double elapsed = (double)(to.at - from.at) / 1e9;
-    uint64_t done = to.done - from.done;
-    printf("{\"mode\": \"%s\", \"done\": %llu, \"elapsed_s\": %.3f, \"per_s\": %.1f, \"server_cpu_us\": %.3f, "
-           "\"server_cores\": %.3f, \"generator_cores\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
-           "\"p999_us\": %.1f",
-        options.mode, (unsigned long long)done, elapsed, (double)done / elapsed,
-        done ? (to.server - from.server) * 1e6 / (double)done : 0, (to.server - from.server) / elapsed,
-        (to.own - from.own) / elapsed, latency_us(0.5), latency_us(0.9), latency_us(0.99), latency_us(0.999));
-}
 
 /* ---- links: one connection each ----------------------------------------------------------------------------------- */
 
