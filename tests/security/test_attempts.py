@@ -85,6 +85,7 @@ IDS = [
     login("an escaped slash in the id", 5, "foreign_audience", **named(f"{REAL}%2Fm1")),
     login("the module without its name", 4, "malformed_username", client_id=f"{REAL}/m1"),
     login("an id of 200 characters", 4, "malformed_username", **named("x" * 200)),
+    login("a user name of 60,000 characters", 4, "malformed_username", username=username("/" + "x" * 60_000)),
     login("SQL in the id", 4, "malformed_username", **named("x';DROP TABLE session--")),
     login("SQL that the id's alphabet allows", 5, "foreign_audience", **named("'OR(1=1)")),
     login("SQL's wildcards as the id", 5, "foreign_audience", **named("%")),

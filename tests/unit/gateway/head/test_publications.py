@@ -4,7 +4,7 @@ import pytest
 
 from edgewire.message import Message, identity
 from edgewire.session.mqtt.events import PublishReceived, Will
-from gateway.head.publications import KEPT_TOPICS, Publications, RefusedPublishError
+from gateway.head.publications import KEPT_TOPIC_CHARS, KEPT_TOPICS, Publications, RefusedPublishError
 from gateway.observe.head import RefusedMessage
 from gateway.upstream.module_message import carry
 
@@ -34,6 +34,14 @@ def test_a_device_that_never_repeats_a_topic_does_not_grow() -> None:
     for number in range(10 * KEPT_TOPICS):
         publications.message(publish(f"{OWN}n={number}"))
     assert len(publications._kept) <= KEPT_TOPICS
+
+
+def test_a_long_topic_is_read_each_time_and_not_kept() -> None:
+    publications = Publications(identity("d1"))
+    topic = OWN + "n=" + "x" * KEPT_TOPIC_CHARS
+    first = publications.message(publish(topic))
+    assert publications.message(publish(topic)).envelope == first.envelope
+    assert publications._kept == {}
 
 
 def test_a_module_publishes_as_itself_with_its_output() -> None:

@@ -71,6 +71,23 @@ def test_what_is_remembered_of_envelopes_sources_and_decisions_is_bounded() -> N
     assert len(found._sources) <= tables.MAX_KNOWN_ENVELOPES
 
 
+def test_what_is_long_comes_out_right_and_is_not_kept() -> None:
+    found = table(
+        a="FROM /messages/* WHERE level = 'high' INTO $upstream",
+        b="FROM /messages/modules/m1/outputs/* INTO $upstream",
+    )
+    long = "x" * (tables.MAX_KNOWN_CHARS + 1)
+    assert found.match(message({}, level="high", other=long)).routes == ("a",)
+    assert found.match(message({}, **{long: "1"})).routes == ()
+    assert found._known == {}
+    sender = identity("d", "m1")
+    system = {"outputName": long}
+    envelope = Envelope(sender=sender, properties={}, system=system)
+    assert found.match(Message(envelope, b"")).routes == ("b",)
+    assert (found._known, found._sources.keys() & {long}) == ({}, set())
+    assert all(len(source) <= tables.MAX_KNOWN_CHARS for source in found._sources)
+
+
 def test_more_outcomes_than_are_kept_still_come_out_right() -> None:
     found = table(**{f"r{n}": f"FROM /messages/* WHERE $body.bits[{n}] = 1 INTO $upstream" for n in range(13)})
     for number in range(tables.MAX_KNOWN_DECISIONS + 10):

@@ -16,6 +16,9 @@ from gateway.observe.head import RefusedMessage
 KEPT_TOPICS: Final = 64
 """Envelopes kept per sender: a device repeats a few topics; one that never does must not grow."""
 
+KEPT_TOPIC_CHARS: Final = 1_024
+"""Longer topics are read each time: 64 of the longest, and what they hold, are 8 MB for one connection."""
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedPublishError(Exception):
@@ -52,6 +55,8 @@ class Publications:
 
     def _keep(self, topic: str) -> tuple[Envelope, int]:
         kept = self._read(topic, {}, None)
+        if len(topic) > KEPT_TOPIC_CHARS:
+            return kept
         if len(self._kept) >= KEPT_TOPICS:
             self._kept.clear()
         self._kept[topic] = kept

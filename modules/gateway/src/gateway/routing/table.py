@@ -15,6 +15,9 @@ from gateway.routing.view import View, view_of
 MAX_KNOWN_ENVELOPES: Final = 1024
 """How many envelopes a table remembers. A device repeats its topic, so its messages share an envelope."""
 
+MAX_KNOWN_CHARS: Final = 2_048
+"""Names and values of an envelope whose outcome is remembered: an envelope may have 65,535, and a thousand of them not."""
+
 MAX_KNOWN_DECISIONS: Final = 4096
 """How many different outcomes a table keeps as shared objects; devices choose what comes out, so it is bounded."""
 
@@ -134,9 +137,10 @@ class Table:
         else:
             hits = source.hits | self._match_envelope(source.groups, view, b"")
             known = _Known(envelope, view, hits, source.groups & self._body_groups)
-        if len(self._known) >= MAX_KNOWN_ENVELOPES:
-            self._known.clear()
-        self._known[id(envelope)] = known
+        if _chars(envelope) <= MAX_KNOWN_CHARS:
+            if len(self._known) >= MAX_KNOWN_ENVELOPES:
+                self._known.clear()
+            self._known[id(envelope)] = known
         return known
 
     def _learn_source(self, source: str) -> _Source:
@@ -146,10 +150,12 @@ class Table:
             for bit, route in enumerate(self.routes)
             if route.condition is None and source.startswith(route.prefix)
         )
-        if len(self._sources) >= MAX_KNOWN_ENVELOPES:
-            self._sources.clear()
-        self._sources[source] = _Source(groups, sum(always))
-        return self._sources[source]
+        learnt = _Source(groups, sum(always))
+        if len(source) <= MAX_KNOWN_CHARS:  # the name of an output is the module's own
+            if len(self._sources) >= MAX_KNOWN_ENVELOPES:
+                self._sources.clear()
+            self._sources[source] = learnt
+        return learnt
 
     def _interpreted(self, known: _Known, body: bytes) -> int:
         """The hits of a message one of whose properties begins with `$`."""
@@ -171,6 +177,13 @@ class Table:
             self._decisions.clear()
         self._decisions[hits] = decision
         return decision
+
+
+def _chars(envelope: Envelope) -> int:
+    """About how much text an envelope holds."""
+    properties, system = envelope.properties, envelope.system
+    texts = (*properties, *filter(None, properties.values()), *system, *system.values())
+    return sum(map(len, texts))
 
 
 def preferred(first: Delivery, second: Delivery) -> Delivery:

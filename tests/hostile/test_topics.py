@@ -1,0 +1,66 @@
+"""Topics that never repeat, and long ones: what is remembered of them, for speed, is bounded in bytes too."""
+
+import asyncio
+
+import pytest
+
+from support import raw_mqtt
+from support.gateway_site import GatewaySite
+from support.good_client import GoodClient
+from support.process_watch import watched
+from support.raw_mqtt import publish, user_property
+from support.raw_peer import RawPeer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TOPICS = 1_500
+FEW = 70  # more than one connection remembers
+LONG = 60_000
+MOST_KB = 30 * 1024
+DEVICES = 12
+
+
+async def send_all(peer: RawPeer, packets: list[bytes]) -> None:
+    for packet in packets:
+        peer.send(packet)
+        assert (await peer.expect(raw_mqtt.PUBACK))[2:] in (b"", b"\x00")
+
+
+def name(number: int) -> str:
+    return f"{number:06d}" + "x" * LONG
+
+
+@pytest.mark.parametrize("level", [4, 5])
+async def test_long_topics_that_never_repeat_leave_nothing_behind(running: GatewaySite, level: int) -> None:
+    properties = b"" if level == 5 else None
+    topic = "devices/d2/messages/events/"
+    async with watched(running, MOST_KB), GoodClient.running(running, "good") as good:
+        peer = await RawPeer.login(running, "d2", level=level)
+        await send_all(peer, [publish(topic + name(number), properties=properties) for number in range(TOPICS)])
+        await peer.close()
+    assert good.slowest_s < 1
+
+
+async def test_user_properties_that_never_repeat_leave_nothing_behind(running: GatewaySite) -> None:
+    topic = "devices/d2/messages/events/"
+    async with watched(running, MOST_KB), GoodClient.running(running, "good"):
+        peer = await RawPeer.login(running, "d2", level=5)
+        for number in range(TOPICS):
+            properties = user_property(f"{number}", "y" * 16_000)
+            await send_all(peer, [publish(topic, properties=properties)])
+        await peer.close()
+
+
+async def test_many_devices_with_long_topics_are_held_to_little_each(running: GatewaySite) -> None:
+    names = [f"long-{number}" for number in range(DEVICES)]
+    running.register(*names)
+    async with watched(running, MOST_KB):
+        peers = [await RawPeer.login(running, device) for device in names]
+        await asyncio.gather(
+            *(
+                send_all(peer, [publish(f"devices/{device}/messages/events/{name(number)}") for number in range(FEW)])
+                for device, peer in zip(names, peers, strict=True)
+            )
+        )
+        for peer in peers:
+            await peer.close()
