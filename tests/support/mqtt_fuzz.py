@@ -166,7 +166,9 @@ class Fuzz:
     # Fields.
 
     def _number(self) -> bytes:
-        return (self._random.choice(NUMBERS) if self._random.random() < 0.2 else self._random.randrange(65_536)).to_bytes(2)
+        return (
+            self._random.choice(NUMBERS) if self._random.random() < 0.2 else self._random.randrange(65_536)
+        ).to_bytes(2)
 
     def _scraps(self) -> str:
         return "".join(self._random.choices(SCRAPS, k=self._random.randrange(6)))

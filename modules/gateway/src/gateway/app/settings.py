@@ -87,7 +87,13 @@ SETTINGS: Final = (
         "the IoT Hub host name in user names and tokens of devices (default: IOTEDGE_IOTHUBHOSTNAME)",
     ),
     _setting("GATEWAY_TOKEN_SKEW_S", Kind.SECONDS, "300", "how long after its expiry a token is still taken"),
-    _setting("GATEWAY_MAX_CONNECTIONS", Kind.COUNT, "5000", "device connections at once, at each listener; more are refused", least=1),
+    _setting(
+        "GATEWAY_MAX_CONNECTIONS",
+        Kind.COUNT,
+        "5000",
+        "device connections at once, at each listener; more are refused",
+        least=1,
+    ),
     _setting(
         "GATEWAY_SETTINGS_FILE",
         Kind.PATH,
