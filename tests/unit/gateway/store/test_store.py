@@ -330,10 +330,27 @@ def test_answers_come_in_the_order_of_the_appends_whatever_they_are() -> None:
     append("a", 10)
     append("nowhere", 10, ())
     append("too large", 50_000)
-    append("b", 10)
-    runner.let_go(2)
+    append("nowhere either", 10, ())
+    runner.let_go()
     stored = AppendResult.STORED
-    assert told == [("a", stored), ("nowhere", stored), ("too large", AppendResult.FULL), ("b", stored)]
+    assert told == [("a", stored), ("nowhere", stored), ("too large", AppendResult.FULL), ("nowhere either", stored)]
+
+
+def test_what_was_appended_behind_a_refusal_is_refused_until_the_refusal_is_told() -> None:
+    store, runner, _ = held(SMALL)
+    told: list[tuple[str, AppendResult]] = []
+
+    def append(name: str, size: int) -> None:
+        store.append([(message(bytes(size)), TO_CLOUD)], lambda result: told.append((name, result)))
+
+    append("a", 10)
+    append("too large", 50_000)
+    append("would fit", 10)
+    runner.let_go()
+    append("b", 10)
+    runner.let_go()
+    stored, full = AppendResult.STORED, AppendResult.FULL
+    assert told == [("a", stored), ("too large", full), ("would fit", full), ("b", stored)]
 
 
 def test_what_was_appended_behind_a_failure_fails_too() -> None:

@@ -126,6 +126,7 @@ class Store:
         self._committing: _Group | None = None
         self._start_wanted = False
         self._uncommitted_bytes = 0
+        self._untold_refusals: deque[RefusalReason] = deque()
         self._queue_numbers = opened.queue_numbers
         self._queues: dict[tuple[Endpoint, int], Queue] = {}
         self._cursors: dict[int, Cursor] = {}
@@ -153,9 +154,9 @@ class Store:
     def append(self, batch: Sequence[tuple[Message, Sequence[Delivery]]], done: Done) -> None:
         """Store a batch, all or nothing; `done` is called on the loop once it is safe, or refused.
 
-        Calls of `done` come in the order of the appends. If one batch fails on the disk, all that were appended behind
-        it until then fail too, so that no message overtakes one that will be sent again. A message without deliveries
-        is not written.
+        Calls of `done` come in the order of the appends. If one batch is refused, or fails on the disk, all that were
+        appended behind it until its `done` are refused too, so that no message overtakes one that will be sent again. A
+        message without deliveries is not written.
         """
         if self._closed:
             raise UsageError("append to a store that is closed")
@@ -179,6 +180,8 @@ class Store:
             self._runner.soon(self._start)
 
     def _reason_to_refuse(self, size: int) -> RefusalReason | None:
+        if self._untold_refusals:
+            return self._untold_refusals[-1]
         if self._uncommitted_bytes and self._uncommitted_bytes + size > self._limits.max_uncommitted_bytes:
             return RefusalReason.WAITING_FOR_DISK
         if self._fits(size):
@@ -222,7 +225,13 @@ class Store:
         if self._state is StoreState.READY:
             self._state = StoreState.FULL
             self._emit(StoreFull(reason=reason))
-        self._group.waiting.append((done, AppendResult.FULL))
+
+        def told(result: AppendResult) -> None:
+            self._untold_refusals.popleft()
+            done(result)
+
+        self._untold_refusals.append(reason)
+        self._group.waiting.append((told, AppendResult.FULL))
 
     # Onto the disk
 
