@@ -1,14 +1,15 @@
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgewire.message import identity
 from gateway.head import sessions
-from gateway.head.sessions import SessionStore
+from gateway.head.sessions import SessionsError, SessionStore
 from gateway.observe.events import Event
-from gateway.observe.head import SessionsNotStored
+from gateway.observe.head import SessionsNotStored, SessionsSetAside
 
 DEVICE = identity("d1")
 C2D = "devices/d1/messages/devicebound/#"
@@ -120,3 +121,49 @@ async def test_an_answer_that_fails_takes_no_answer_from_the_others(tmp_path: Pa
     await saved(store, "d2", {})
     store.close()
     assert faults == [fault]
+
+
+def with_row(subscriptions: str) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE session SET subscriptions = ?", (subscriptions,))
+        database.close()
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b"no database" * 1000),
+        lambda path: path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192),
+        with_row("{"),
+        with_row("[1]"),
+        with_row('{"a": null}'),
+    ],
+)
+async def test_a_file_that_cannot_be_understood_is_set_aside_and_a_new_one_begun(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    events: list[Event] = []
+    path = tmp_path / "sessions.db"
+    store = SessionStore(path, no_event)
+    await saved(store, "d1", {C2D: 1})
+    store.close()
+    spoil(path)
+
+    again = SessionStore(path, events.append)
+
+    assert again.find(DEVICE, now=0) is None
+    await saved(again, "d1", {C2D: 1})
+    again.close()
+    assert [type(event) for event in events] == [SessionsSetAside]
+    assert str(tmp_path / "sessions.db.damaged") in events[0].sentence()
+    assert (tmp_path / "sessions.db.damaged").exists()
+    SessionStore(path, no_event).close()
+
+
+async def test_a_place_where_no_file_can_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sessions.db").mkdir()
+    with pytest.raises(SessionsError, match=r"sessions\.db cannot be used"):
+        SessionStore(tmp_path / "sessions.db", no_event)

@@ -25,7 +25,7 @@ from gateway.dashboard.server import DashboardServer
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Ending, Presence
 from gateway.head.mqtt import MqttHead
-from gateway.head.sessions import SessionStore
+from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.registry import FILE_NAME, Registry, RegistryError
 from gateway.observe.app import ClockJumped, GatewayStarted, GatewayStopped
@@ -83,7 +83,7 @@ class Gateway:
                 await asyncio.wait([opening, told], return_when=asyncio.FIRST_COMPLETED)
                 if await _finished(opening):
                     await self._live(told, on_ready)
-        except (StoreError, RegistryError, ListenError) as error:
+        except (StoreError, SessionsError, RegistryError, ListenError) as error:
             raise ConfigError(str(error)) from error
         finally:
             told.cancel()

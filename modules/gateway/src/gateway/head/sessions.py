@@ -3,6 +3,9 @@
 A change is answered after the disk has it, so that "session present" is never said of subscriptions that a power cut
 took away. Changes of many devices share one commit, made by one thread. Where the disk is full, devices are answered
 all the same: a subscription that lives only in memory is worth more to them than none. The change is written later.
+
+A file that cannot be understood is set aside, and a new one begun: devices are told "no session present" and subscribe
+again, which they must be ready for (MQTT 3.1.1 §3.2.2.2), so it is no reason not to serve them.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ from typing import Final
 
 from edgewire.message import Identity, identity
 from gateway.observe.events import Event
-from gateway.observe.head import SessionsNotStored
+from gateway.observe.head import SessionsNotStored, SessionsSetAside
 
 MAX_SESSIONS: Final = 20_000
 """Sessions kept at most; the one unused for longest goes first. Without a bound, made-up client ids fill the disk."""
@@ -23,7 +26,14 @@ MAX_SESSIONS: Final = 20_000
 Subscriptions = Mapping[str, int]
 """Topic filter to granted quality of service."""
 
+Sessions = dict[Identity, tuple[dict[str, int], float | None]]
+
 Changes = list[tuple[Identity, tuple[dict[str, int], float | None] | None]]
+
+SET_ASIDE: Final = ".damaged"
+"""Added to the name of a file that cannot be understood."""
+SIDE_FILES: Final = ("-wal", "-shm")
+"""What SQLite keeps beside a database; useless without it, and harmful to another one."""
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS session (
@@ -33,8 +43,14 @@ CREATE TABLE IF NOT EXISTS session (
 """
 
 
+class SessionsError(Exception):
+    """The sessions' file cannot be used; the text says why and what to do."""
+
+
 class SessionStore:
     """The stored sessions; reads come from memory, writes are committed in groups.
+
+    Raises SessionsError if its file can be neither opened nor set aside.
 
     Use it from the event loop's thread. `saved` callbacks run there too, after the commit. An expiry is in seconds
     since 1970, None for a session that waits for ever.
@@ -42,14 +58,20 @@ class SessionStore:
 
     def __init__(self, path: Path, emit: Callable[[Event], None]) -> None:
         self._emit = emit
-        self._sessions: dict[Identity, tuple[dict[str, int], float | None]] = {}
         self._changed: set[Identity] = set()
         self._waiting: list[Callable[[], None]] = []
         self._commit: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-sessions")
-        self._database = self._thread.submit(_open, path).result()
-        for device, module, text, expires_at in self._thread.submit(_read, self._database).result():
-            self._sessions[identity(device, module or None)] = (json.loads(text), expires_at)
+        try:
+            self._database, self._sessions, damage = self._thread.submit(_open, path).result()
+        except (sqlite3.Error, OSError) as error:
+            self._thread.shutdown()
+            raise SessionsError(
+                f"{path} cannot be used: {error}. Check that the gateway's user may write it and that there is space, "
+                "or move it away: devices will subscribe again"
+            ) from error
+        if damage is not None:
+            emit(SessionsSetAside(str(_aside(path)), damage))
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -127,17 +149,45 @@ def _tell(waiting: Iterable[Callable[[], None]]) -> None:
         raise failure
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> tuple[sqlite3.Connection, Sessions, str | None]:
+    """The database and what it holds; with what was wrong with the one that was set aside for it, if any."""
+    try:
+        return *_read(path), None
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # the disk or a right, and not the content
+        path.replace(_aside(path))
+        for ending in SIDE_FILES:
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        return *_read(path), str(error)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + SET_ASIDE)
+
+
+def _read(path: Path) -> tuple[sqlite3.Connection, Sessions]:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    path.chmod(0o600)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")  # NORMAL loses commits on power loss in WAL mode
-    database.execute(SCHEMA)
-    return database
+    try:
+        path.chmod(0o600)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")  # NORMAL loses commits on power loss in WAL mode
+        database.execute(SCHEMA)
+        rows = database.execute("SELECT device, module, subscriptions, expires_at FROM session")
+        return database, dict(map(_session, rows))
+    except BaseException:
+        database.close()
+        raise
 
 
-def _read(database: sqlite3.Connection) -> list[tuple[str, str, str, float | None]]:
-    return database.execute("SELECT device, module, subscriptions, expires_at FROM session").fetchall()
+def _session(row: tuple[str, str, str, float | None]) -> tuple[Identity, tuple[dict[str, int], float | None]]:
+    """One row. Raises ValueError or TypeError for what we would not have written."""
+    device, module, text, expires_at = row
+    granted = json.loads(text)
+    if not isinstance(granted, dict):
+        raise TypeError("a session's subscriptions are no JSON object")
+    subscriptions = {str(each): int(qos) for each, qos in granted.items()}
+    return identity(device, module or None), (subscriptions, expires_at)
 
 
 def _write(database: sqlite3.Connection, changes: Changes) -> None:

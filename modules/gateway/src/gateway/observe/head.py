@@ -213,6 +213,24 @@ class SessionsNotStored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionsSetAside(Event):
+    """The file of subscriptions could not be understood; it was set aside and a new one begun."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_set_aside_session_files_total"
+
+    path: str
+    error: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"the file of devices' subscriptions could not be understood ({self.error}) and is now {self.path}; delete "
+            "it when done with. Devices are told that they have no session, and subscribe again. Check the disk"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionWasCut(Event):
     """An established connection was cut because of what the transport saw."""
 
