@@ -31,17 +31,23 @@ class ServerIdentity(Protocol):
 
 
 async def server_identity(environment: Environment, environ: Mapping[str, str], emit: Emit) -> ServerIdentity:
-    """The identity that the settings ask for. Raises ConfigError with what to do."""
+    """The identity that the settings ask for; without a trust bundle only thumbprints count.
+
+    Raises ConfigError with what to do.
+    """
     asked = ClientCertificates.REQUESTED if environment.client_certificates else ClientCertificates.NONE
     try:
-        workload = None if environment.certificate_file else Workload.from_environment(environ)
-        trust_bundle = await _trust_bundle(environment, workload)
-        if workload is None:
-            assert environment.certificate_file is not None
+        trusted_file = environment.trust_bundle_file
+        trust_bundle = None if trusted_file is None else TrustBundle(_read(trusted_file))
+        if environment.certificate_file is not None:
             assert environment.key_file is not None
             return FileIdentity(environment.certificate_file, environment.key_file, trust_bundle, asked, emit)
+        workload = Workload.from_environment(environ)
         keeper = CertificateKeeper(workload=workload, common_name=_host_name(environment), emit=emit)
-        return WorkloadIdentity(keeper, await keeper.obtain(), trust_bundle, asked, emit)
+        first = await keeper.obtain()  # it waits for a workload API that is not there yet, so it comes first
+        if trust_bundle is None:
+            trust_bundle = TrustBundle((await workload.trust_bundle()).encode())
+        return WorkloadIdentity(keeper, first, trust_bundle, asked, emit)
     except (WorkloadError, SecurityError, CertificateError) as error:
         raise ConfigError(str(error)) from error
 
@@ -110,13 +116,6 @@ class WorkloadIdentity:
             self.security.reload(certificate.chain, certificate.key)
         except SecurityError as error:
             self._emit(CertificateUnusable(str(error)))
-
-
-async def _trust_bundle(environment: Environment, workload: Workload | None) -> TrustBundle | None:
-    """Whom devices' certificates must lead to; None where nobody said, so that only thumbprints count."""
-    if environment.trust_bundle_file is not None:
-        return TrustBundle(_read(environment.trust_bundle_file))
-    return None if workload is None else TrustBundle((await workload.trust_bundle()).encode())
 
 
 def _host_name(environment: Environment) -> str:
