@@ -16,7 +16,7 @@ MAX_KNOWN_ENVELOPES: Final = 1024
 """How many envelopes a table remembers. A device repeats its topic, so its messages share an envelope."""
 
 MAX_KNOWN_CHARS: Final = 2_048
-"""Names and values of an envelope whose outcome is remembered: an envelope may have 65,535, and a thousand of them not."""
+"""Names and values of an envelope whose outcome is remembered; one may have 65,535, and a thousand such 130 MB."""
 
 MAX_KNOWN_DECISIONS: Final = 4096
 """How many different outcomes a table keeps as shared objects; devices choose what comes out, so it is bounded."""
