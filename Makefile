@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench check fuzz format docs lock clean
+.PHONY: help setup peers run test bench crash soak check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,12 @@ test: peers ## all tests, with real clients
 bench: setup ## the gateway beside mosquitto, its bridge and amqtt: ROUNDS=5, or BENCH=--quick for two minutes
 	@tools/bench_peers
 	@PYTHONPATH=bench $(PYTHON) -m sidebyside $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
+
+crash: peers ## kill the gateway and cut its power under load: CYCLES=200 of each, SEED=1, KIND=all
+	@PYTHONPATH=tests $(PYTHON) -m crash --cycles $(or $(CYCLES),200) --seed $(or $(SEED),1) --kind $(or $(KIND),all)
+
+soak: peers ## a thousand devices, an upstream that comes and goes: MINUTES=10, DEVICES=1000
+	@PYTHONPATH=tests $(PYTHON) -m soak --minutes $(or $(MINUTES),10) --devices $(or $(DEVICES),1000)
 
 check: setup ## format, lint, types, docs
 	@.venv/bin/ruff format --check $(SOURCES)

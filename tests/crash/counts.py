@@ -4,9 +4,26 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol, cast
 
 from standin.events import Event
 from support.numbered_devices import NumberedDevice, judge
+
+
+class Sender(Protocol):
+    """A device that numbers its messages from 0."""
+
+    @property
+    def device(self) -> str:
+        """Its id."""
+
+    @property
+    def sent(self) -> int:
+        """How many it has begun to send."""
+
+    @property
+    def acknowledged(self) -> set[int]:
+        """The numbers that were acknowledged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +59,11 @@ class Counts:
         return "\n".join(f"{one.name.replace('_', ' '):>14} {getattr(self, one.name):>9,}" for one in fields(self))
 
 
-def count(devices: Sequence[NumberedDevice], events: Sequence[Event], starts: Sequence[float], padding: int) -> Counts:
+def count(devices: Sequence[Sender], events: Sequence[Event], starts: Sequence[float], padding: int) -> Counts:
     """Compare; `starts`: when each life of the gateway began, in seconds since 1970."""
     known = {device.device: device for device in devices}
     genuine = [event for event in events if _is_genuine(event, known, padding)]
-    findings = judge(devices, genuine)
+    findings = judge(cast(Sequence[NumberedDevice], devices), genuine)  # it looks at no more than a Sender has
     return Counts(
         devices=len(devices),
         acknowledged=sum(len(device.acknowledged) for device in devices),
@@ -60,7 +77,7 @@ def count(devices: Sequence[NumberedDevice], events: Sequence[Event], starts: Se
     )
 
 
-def _is_genuine(event: Event, known: dict[str, NumberedDevice], padding: int) -> bool:
+def _is_genuine(event: Event, known: dict[str, Sender], padding: int) -> bool:
     device = known.get(event.properties.get("leafDeviceId") or "")
     digits = event.body.removesuffix(b" " * padding)
     return device is not None and digits.isdigit() and int(digits) < device.sent

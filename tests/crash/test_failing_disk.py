@@ -15,7 +15,7 @@ from support.numbered_devices import numbered, progress
 
 KINDS_OF_FAILURE = ((errno.EIO, 1), (errno.ENOSPC, 1), (errno.EIO, 4), (errno.ENOSPC, 4))
 STEPS = 60
-LAST = 130
+LAST = 100
 """Nearly all workloads of so many steps make more operations than that."""
 
 
