@@ -14,7 +14,7 @@ from support.raw_peer import RawPeer, hello
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STORM_S = 2.5
+STORM_S = 2.0
 WORKERS = 8
 LEAST_PER_S = 50
 SLOWEST_S = 2.0

@@ -17,7 +17,7 @@ from support.process_watch import watched
 from support.raw_peer import RawPeer, hello
 
 SEEDS = [int(seed) for seed in os.environ.get("FUZZ_SEEDS", "1").split()]
-CASES = int(os.environ.get("FUZZ_CASES", "3000"))
+CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 WORKERS = 8
 SLOWEST_GOOD_S = 1.0
 ANSWER_S = 5.0
