@@ -32,7 +32,7 @@ async def test_files_give_the_certificate(tmp_path: Path) -> None:
     credential = self_signed(HOST)
     identity = await server_identity(read_environment(write(tmp_path, credential)), {}, events.append)
     assert identity.security.expires_at == credential.certificate.not_valid_after_utc.timestamp()
-    assert identity.trust_bundle is None
+    assert identity.trust is None
     assert identity.security.client_certificates is ClientCertificates.REQUESTED
 
 
@@ -41,10 +41,10 @@ async def test_a_trust_bundle_in_a_file_is_believed(tmp_path: Path) -> None:
     (tmp_path / "roots.pem").write_bytes(root.anchor_pem)
     environ = {**write(tmp_path, self_signed(HOST)), "GATEWAY_TRUST_BUNDLE_FILE": str(tmp_path / "roots.pem")}
     identity = await server_identity(read_environment(environ), {}, lambda _: None)
-    assert identity.trust_bundle is not None
+    assert identity.trust is not None
     device = signed("d1", root)
     now = device.certificate.not_valid_before_utc.timestamp() + 60
-    assert identity.trust_bundle.problem_with([device.der], now) is None
+    assert identity.trust.bundle.problem_with([device.der], now) is None
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_inside_iot_edge_the_workload_api_gives_certificate_and_trust(tmp_
         identity = await server_identity(environment, environ, lambda _: None)
     assert identity.security.expires_at == credential.certificate.not_valid_after_utc.timestamp()
     assert identity.security.client_certificates is ClientCertificates.NONE
-    assert identity.trust_bundle is not None
+    assert identity.trust is not None
 
 
 async def test_without_files_and_without_iot_edge_the_start_says_what_is_missing() -> None:

@@ -21,7 +21,6 @@ from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
 from gateway.app.status import gateway_status
 from gateway.app.upstream import Upstream, has_upstream
-from gateway.dashboard.server import DashboardServer
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Ending, Presence
 from gateway.head.mqtt import MqttHead
@@ -136,11 +135,12 @@ class Gateway:
                 "GATEWAY_HUB_NAME is not set, and neither is IOTEDGE_IOTHUBHOSTNAME: tokens of devices name their hub. "
                 "Set it to the hub's host name"
             )
-        authenticator = Authenticator(
-            self._registry, names, ours.trust_bundle, skew_s=environment.token_skew_s, clock_floor=BUILT_AT
+        trusted = None if ours.trust is None else ours.trust.bundle
+        self._authenticator = Authenticator(
+            self._registry, names, trusted, skew_s=environment.token_skew_s, clock_floor=BUILT_AT
         )
         return MqttHead(
-            authenticator=authenticator,
+            authenticator=self._authenticator,
             ingress=self._ingress,
             presence=self._presence,
             sessions=self._sessions,
@@ -159,6 +159,8 @@ class Gateway:
         address, port = self._environment.metrics_address, self._environment.metrics_port
         if not port:
             return
+        from gateway.dashboard.server import DashboardServer  # noqa: PLC0415 — 10 MB, if nothing else needs aiohttp
+
         server = DashboardServer(self.metrics)
         try:
             await server.start(address, port)
@@ -178,6 +180,9 @@ class Gateway:
                 tasks.create_task(self._keep_house(), name="housekeeping"),
                 tasks.create_task(self._identity.keep(), name="server certificate"),
             ]
+            if self._identity.trust is not None:
+                believing = self._identity.trust.keep(self._authenticator.replace_trust_bundle)
+                keeping.append(tasks.create_task(believing, name="trust bundle"))
             if self._environment.settings_file is not None:
                 keeping.append(tasks.create_task(self._settings_file.run(), name="settings file"))
             if self._upstream is not None:

@@ -1,4 +1,4 @@
-"""The gateway's TLS identity and whom it believes: from files or from the workload API, renewed without a restart."""
+"""The gateway's TLS identity: from files or from the workload API, renewed without a restart; and whom it believes."""
 
 import asyncio
 import time
@@ -9,7 +9,8 @@ from typing import Final, Protocol
 from edgewire.transport.certificates import SecurityError
 from edgewire.transport.tls import ClientCertificates, Security
 from gateway.app.settings import ConfigError, Environment
-from gateway.identity.certificates import CertificateError, TrustBundle
+from gateway.app.trust import Trust, TrustFile, WorkloadTrust, read_file
+from gateway.identity.certificates import CertificateError
 from gateway.identity.workload import CertificateKeeper, ServerCertificate, Workload, WorkloadError
 from gateway.observe.app import CertificateReloaded, CertificateUnusable
 from gateway.observe.events import Event
@@ -24,7 +25,7 @@ class ServerIdentity(Protocol):
     """What listeners and logins need, and the task that keeps it fresh."""
 
     security: Security
-    trust_bundle: TrustBundle | None
+    trust: Trust | None
 
     async def keep(self) -> None:
         """Renew until cancelled."""
@@ -38,16 +39,16 @@ async def server_identity(environment: Environment, environ: Mapping[str, str], 
     asked = ClientCertificates.REQUESTED if environment.client_certificates else ClientCertificates.NONE
     try:
         trusted_file = environment.trust_bundle_file
-        trust_bundle = None if trusted_file is None else TrustBundle(_read(trusted_file))
+        trust = None if trusted_file is None else await Trust.open(TrustFile(trusted_file), emit)
         if environment.certificate_file is not None:
             assert environment.key_file is not None
-            return FileIdentity(environment.certificate_file, environment.key_file, trust_bundle, asked, emit)
+            return FileIdentity(environment.certificate_file, environment.key_file, trust, asked, emit)
         workload = Workload.from_environment(environ)
         keeper = CertificateKeeper(workload=workload, common_name=_host_name(environment), emit=emit)
         first = await keeper.obtain()  # it waits for a workload API that is not there yet, so it comes first
-        if trust_bundle is None:
-            trust_bundle = TrustBundle((await workload.trust_bundle()).encode())
-        return WorkloadIdentity(keeper, first, trust_bundle, asked, emit)
+        if trust is None:
+            trust = await Trust.open(WorkloadTrust(workload), emit)
+        return WorkloadIdentity(keeper, first, trust, asked, emit)
     except (WorkloadError, SecurityError, CertificateError) as error:
         raise ConfigError(str(error)) from error
 
@@ -55,16 +56,14 @@ async def server_identity(environment: Environment, environ: Mapping[str, str], 
 class FileIdentity:
     """Certificate and key in files, read again when they change."""
 
-    def __init__(
-        self, chain: Path, key: Path, trust_bundle: TrustBundle | None, asked: ClientCertificates, emit: Emit
-    ) -> None:
+    def __init__(self, chain: Path, key: Path, trust: Trust | None, asked: ClientCertificates, emit: Emit) -> None:
         self._chain = chain
         self._key = key
         self._emit = emit
         self._stamps = self._look()
-        self.trust_bundle = trust_bundle
+        self.trust = trust
         what = f"server certificate {chain} with key {key}"
-        self.security = Security(_read(chain), _read(key), client_certificates=asked, what=what)
+        self.security = Security(read_file(chain), read_file(key), client_certificates=asked, what=what)
 
     async def keep(self) -> None:
         """Look at the files for ever."""
@@ -79,7 +78,7 @@ class FileIdentity:
             return
         self._stamps = stamps
         try:
-            self.security.reload(_read(self._chain), _read(self._key))
+            self.security.reload(read_file(self._chain), read_file(self._key))
         except (SecurityError, ConfigError) as error:
             self._emit(CertificateUnusable(str(error)))
         else:
@@ -96,13 +95,13 @@ class WorkloadIdentity:
         self,
         keeper: CertificateKeeper,
         first: ServerCertificate,
-        trust_bundle: TrustBundle | None,
+        trust: Trust,
         asked: ClientCertificates,
         emit: Emit,
     ) -> None:
         self._keeper = keeper
         self._emit = emit
-        self.trust_bundle = trust_bundle
+        self.trust: Trust | None = trust
         self.security = Security(
             first.chain, first.key, client_certificates=asked, what="the certificate that the workload API issued"
         )
@@ -125,15 +124,6 @@ def _host_name(environment: Environment) -> str:
             "that devices dial. Set it to that name or address"
         )
     return environment.host_name
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}. Check that the file is there and the gateway's user may read it"
-        ) from error
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -66,6 +66,20 @@ class CertificateReloaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TrustBundleReloaded(Event):
+    """The authorities of devices' certificates were changed; the next logins are judged by the new ones."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_reloaded_trust_bundles_total"
+
+    source: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"{self.source} was changed and is in force: the next logins by certificate are judged by it"
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateUnusable(Event):
     """Certificate files or a trust bundle were changed into something that cannot be used; the old stay in force."""
 
