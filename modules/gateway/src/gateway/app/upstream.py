@@ -13,7 +13,6 @@ from gateway.store.store import Store
 from gateway.store.values import Entry
 from gateway.upstream.forwarder import Forwarder, Window
 from gateway.upstream.methods import ModuleMethods
-from gateway.upstream.module_proxy import LinkTimes, ModuleProxy
 from gateway.upstream.proxy import CloudProxy
 
 CLOSE_S: Final = 1.5
@@ -44,6 +43,9 @@ class Upstream:
         status: Callable[[], Mapping[str, Any]],
         emit: Callable[[Event], None],
     ) -> None:
+        # The SDK: 9 MB and 0.15 s of the start that a gateway without an edgeHub does without.
+        from gateway.upstream.module_proxy import LinkTimes, ModuleProxy  # noqa: PLC0415 — see above
+
         times = LinkTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s))
         self.proxy: CloudProxy = ModuleProxy(emit=emit, times=times)
         self._store = store

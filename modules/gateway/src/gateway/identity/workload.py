@@ -11,17 +11,18 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import aiohttp
 import orjson
 from cryptography import x509
-from yarl import URL
 
 from edgewire.transport.backoff import Backoff
 from gateway.observe.events import Event
 from gateway.observe.workload import CertificateIssued, CertificateRunsOut, CertificateTryFailed
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CALL_S: Final = 60.0
 """Of one call: the daemon makes an RSA key for a certificate, which takes a small Pi many seconds."""
@@ -118,6 +119,9 @@ class Workload:
 
     async def _call(self, method: str, path: str, body: Mapping[str, str] | None) -> dict[str, Any]:
         """One call, answered by a JSON object."""
+        import aiohttp  # noqa: PLC0415 — 9 MB that a gateway with its certificate in files does without
+        from yarl import URL  # noqa: PLC0415 — comes with aiohttp
+
         connector, base = self._connector()
         url = URL(base + path, encoded=True).extend_query(self._query)
         try:
@@ -135,8 +139,10 @@ class Workload:
         except (aiohttp.ClientError, OSError) as error:
             raise WorkloadError(f"the workload API at {self._uri} broke off: {error}") from error
 
-    def _connector(self) -> tuple[aiohttp.BaseConnector, str]:
+    def _connector(self) -> "tuple[aiohttp.BaseConnector, str]":
         """How to reach the API, and what its URLs begin with."""
+        import aiohttp  # noqa: PLC0415 — as in _call
+
         if self._uri.startswith("unix://"):
             return aiohttp.UnixConnector(self._uri.removeprefix("unix://").rstrip("/")), "http://workload"
         if self._uri.startswith("http://"):

@@ -1,0 +1,90 @@
+"""Resident memory of an idle `gateway run`, and how long it took to READY: alone, and as a module of the stand-in.
+
+Alone: certificate in files, no upstream, no page with counters unless asked for. As a module: certificate and link from
+the stand-in's workload API and edgeHub, page with counters. Each start is new, in a folder that is removed afterwards.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from standin.client import Control
+
+BIN = Path(sys.executable).parent
+CLOUD_ADDRESS, GATEWAY_ADDRESS = "127.0.0.17", "127.0.0.18"
+STOP_S = 10.0
+COMMON = {
+    "GATEWAY_HOST_NAME": GATEWAY_ADDRESS,
+    "GATEWAY_HUB_NAME": "hub.test",
+    "GATEWAY_ADDRESS": GATEWAY_ADDRESS,
+    "GATEWAY_METRICS_ADDRESS": GATEWAY_ADDRESS,
+}
+
+
+@contextmanager
+def running(*command: str, environment: Mapping[str, str]) -> Iterator[tuple[int, float]]:
+    """A program that has said READY: its process id, and after how many seconds. Raises SystemExit if it says none."""
+    begun_at = time.monotonic()
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        if not any(line.startswith("READY") for line in process.stdout):
+            raise SystemExit(f"{' '.join(command)} did not start")
+        yield process.pid, time.monotonic() - begun_at
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_S)
+
+
+def resident_mb(pid: int) -> tuple[float, float]:
+    """Resident memory and its anonymous part (not of files), in MB of 1024 KB as the benchmark counts; proc(5)."""
+    lines = (Path("/proc") / str(pid) / "status").read_text().splitlines()
+    table = dict(line.split(":", 1) for line in lines)
+    whole, anonymous = (int(table[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon"))
+    return whole, anonymous
+
+
+def measure(title: str, environment: Mapping[str, str], settle_s: float) -> None:
+    """Start a gateway, let it idle, and print its row."""
+    with running(str(BIN / "gateway"), "run", environment=environment) as (pid, ready_s):
+        time.sleep(settle_s)
+        whole, anonymous = resident_mb(pid)
+    print(
+        f"{title:<28} VmRSS {whole:5.1f} MB   anonymous {anonymous:5.1f} MB   READY after {ready_s:.2f} s", flush=True
+    )
+
+
+def main() -> None:
+    """Print a row for each way of running."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settle-s", type=float, default=5.0, help="how long it idles before it is looked at")
+    settle_s: float = parser.parse_args().settle_s
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        cloud_command = ("run", "--dir", str(place / "cloud"), "--address", CLOUD_ADDRESS, "--module", "gateway")
+        with running(str(BIN / "standin"), *cloud_command, "--websocket-port", "-1", environment={}):
+            edge = Control(place / "cloud").ask("GET", "/environment", module="gateway")
+            measure("module, with counters", {**COMMON, **edge, "GATEWAY_DATA_DIR": str(place / "module")}, settle_s)
+        for command in (("init",), ("server", GATEWAY_ADDRESS)):
+            subprocess.run([BIN / "edgeca", *command, "--dir", folder], check=True, stdout=subprocess.DEVNULL)
+        for counters in ("9600", "0"):
+            alone = {
+                **COMMON,
+                "GATEWAY_UPSTREAM": "none",
+                "GATEWAY_DATA_DIR": str(place / f"alone-{counters}"),
+                "GATEWAY_METRICS_PORT": counters,
+                "GATEWAY_CERTIFICATE_FILE": str(place / "server" / f"{GATEWAY_ADDRESS}.full-chain.pem"),
+                "GATEWAY_KEY_FILE": str(place / "server" / f"{GATEWAY_ADDRESS}.key.pem"),
+            }
+            measure("alone, with counters" if counters != "0" else "alone, without", alone, settle_s)
+
+
+if __name__ == "__main__":
+    main()
