@@ -92,6 +92,7 @@ def message(body: bytes, properties: dict[str, str | None] | None = None) -> Mes
     return Message(Envelope(sender=identity("d"), properties=properties or standard, system=SYSTEM), body)
 
 
+SUBJECTS = ["$body.n", "$body.s", "level", "as_number(level)", "length($body.s)", "$messageId"]
 BODIES = [json.dumps(BODY).encode(), b"{}", b"not json", b"{n: NaN, s: 'abc', 'n': NaN, f: 1, zero: -0.0}"]
 
 
@@ -105,6 +106,62 @@ def test_the_generated_code_matches_exactly_what_the_interpreter_calls_true(wher
         matched = set(table.match(message(body)).routes)
         for explanation in table.explain(message(body)):
             assert (explanation.route in matched) == (explanation.result == "true"), (good, body)
+
+
+questions = st.builds(
+    "{} {} {}".format, st.sampled_from(SUBJECTS), st.sampled_from(["=", "!=", "<>", "<", "<=", ">", ">="]), literals
+) | st.builds(
+    "{}({})".format,
+    st.sampled_from(["is_defined", "is_null", "is_bool", "is_number", "is_string", "NOT "]),
+    st.sampled_from(SUBJECTS),
+)
+crowds = st.recursive(
+    questions | st.builds("{1} {0} {2}".format, st.sampled_from(["<", ">=", "="]), literals, st.sampled_from(SUBJECTS)),
+    lambda inner: (
+        st.lists(inner, min_size=2, max_size=3).map(" AND ".join)
+        | st.builds("({} OR {})".format, inner, inner)
+        | st.builds("NOT ({})".format, inner)
+    ),
+    max_leaves=4,
+)
+json_values = st.sampled_from(
+    [5, 0, 1, 2.5, -1, -0.0, 1e308, "abc", "5", "", "\ue000", "a\U0001f600", True, False, None]
+)
+other_values = st.sampled_from([{}, [5], "2024-05-06T07:08:09Z", float("inf"), float("-inf"), float("nan")])
+texts = st.sampled_from([None, "abc", "5", "1", "0", "", "Infinity", "\ue000", "a\U0001f600", "ABC"])
+documents = st.fixed_dictionaries({}, optional=dict.fromkeys(("n", "s"), json_values | other_values))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(crowds, min_size=6, max_size=25),
+    documents.map(json.dumps).map(str.encode) | st.sampled_from([b"no json", b"[]"]),
+    st.fixed_dictionaries({}, optional={"level": texts, "$body.n": texts}),
+)
+def test_many_conditions_on_few_values_come_out_as_one_by_one(
+    wheres: list[str], body: bytes, properties: dict[str, str | None]
+) -> None:
+    good = [where for where in wheres if compiled(where).table is not None]
+    table = compiled(*good).table
+    assert table is not None
+    sent = message(body, {"other": "x", **properties})
+    expected = tuple(found.route for found in table.explain(sent) if found.result == "true")
+    assert table.match(sent).routes == expected, (good, body, properties)
+
+
+def test_a_thousand_thresholds_are_met_exactly() -> None:
+    table = compiled(*[f"$body.n >= {n} AND level = 'l{n % 2}'" for n in range(1500)]).table
+    assert table is not None
+    for value, count in ((0, 1), (0.5, 1), (1499, 750), (700, 351), (-1, 0)):
+        sent = message(json.dumps({"n": value}).encode(), {"level": "l0"})
+        assert len(table.match(sent).routes) == count
+
+
+def test_a_value_that_nothing_left_asks_about_is_not_read() -> None:
+    table = compiled(*[f"level = 'x{n}' AND $body.n > {n}" for n in range(9)]).table
+    assert table is not None
+    view = view_of(message(b"").envelope)
+    assert table._match_body(1, view, None) == 0  # type: ignore[arg-type] # reading this would raise
 
 
 @settings(max_examples=200, deadline=None)

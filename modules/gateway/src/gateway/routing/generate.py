@@ -26,17 +26,15 @@ from gateway.routing.expression import (
     Type,
     children,
 )
+from gateway.routing.sharing import Group, Shared, share
+from gateway.routing.sieve import FLIPPED
 from gateway.routing.values import MISSING, RANK, UNDEFINED, Value
 from gateway.routing.view import View
 
 Match: TypeAlias = Callable[[int, View, bytes], int]
 """(a bit for each group that takes part, view, body) → a bit for each condition that is true."""
 
-Group: TypeAlias = Sequence[tuple[int, Expression]]
-"""Conditions that are evaluated together, each with the number of its bit."""
-
 _UNREAD: Final = object()
-_FLIPPED: Final = {"=": "=", "!=": "!=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _PYTHON: Final = {"=": "==", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _NUMBER_RANK: Final = RANK[float]
 _TEXT_RANK: Final = RANK[str]
@@ -155,7 +153,7 @@ class _Writer:
         """Comparisons with a literal without a call; None where no short form is right."""
         left, right, symbol = expression.left, expression.right, expression.symbol
         if isinstance(left, Constant):
-            left, right, symbol = right, left, _FLIPPED[symbol]
+            left, right, symbol = right, left, FLIPPED[symbol]
         if not isinstance(right, Constant) or isinstance(left, Constant):
             return None
         operand = right.value
@@ -264,27 +262,25 @@ def _prologue(writer: _Writer, code: str) -> list[str]:
 
 def _group_lines(writer: _Writer, group: Group) -> list[str]:
     """The statements for the conditions of one group."""
-    lines: list[str] = []
-    switches: dict[str, dict[Value, int]] = {}
-    for bit, condition in group:
+    shared, alone = share(group, reads_body)
+    lines = [line for part in shared for line in _shared_lines(writer, part)]
+    for bit, condition in alone:
         lines += writer.hoisted(condition)
-        case = _text_case(condition)
-        if case is None:
-            lines.append(f"if {writer.true(condition)}: hits |= {1 << bit}")
-            continue
-        cases = switches.setdefault(writer.slot(case[0]), {})
-        cases[case[1]] = cases.get(case[1], 0) | 1 << bit
-    return lines + [f"hits |= {writer.constant(cases)}.get({slot}, 0)" for slot, cases in switches.items()]
+        lines.append(f"if {writer.true(condition)}: hits |= {1 << bit}")
+    return lines
 
 
-def _text_case(condition: Expression) -> tuple[BodyPath, str] | None:
-    """The path and the text if the whole condition is `path = text`; many of these are one look-up."""
-    if not isinstance(condition, Compare) or condition.symbol != "=" or not isinstance(condition.left, BodyValue):
-        return None
-    right = condition.right
-    if isinstance(right, Constant) and isinstance(right.value, str):
-        return condition.left.path, right.value
-    return None
+def _shared_lines(writer: _Writer, shared: Shared) -> list[str]:
+    """Strikes out, subject by subject, what is not true; a subject that nothing left asks about is not read."""
+    lines = [f"left = {shared.members}"]
+    for subject in shared.subjects:
+        value, sieve = writer.value(subject.expression), subject.sieve
+        if sieve.only_texts:
+            found = f"{writer.constant(sieve.texts)}.get({value}, {sieve.rest})"
+        else:
+            found = f"{writer.constant(sieve.look_up)}({value})"
+        lines.append(f"if left & {subject.needs}: left &= {found}")
+    return [*lines, f"hits |= left << {shared.base}" if shared.base else "hits |= left"]
 
 
 def can_be_true(condition: Expression) -> bool:
