@@ -91,6 +91,36 @@ def test_the_deadline_of_the_session_is_passed_on_after_each_read_and_flush(
     assert wire.wakes[-2:] == [NOW + 5, NOW + 3]
 
 
+def test_a_deadline_that_has_not_moved_is_passed_on_once(
+    pump: Pump[bytes], wire: MemoryWire, session: EchoSession
+) -> None:
+    session.wake_at = NOW + 5
+    pump.receive(b"x")
+    pump.flush()
+    assert wire.wakes == [NOW + 5]
+
+
+def test_a_deadline_that_is_none_again_is_passed_on(pump: Pump[bytes], wire: MemoryWire, session: EchoSession) -> None:
+    session.wake_at = NOW + 5
+    pump.flush()
+    session.wake_at = None
+    pump.flush()
+    assert wire.wakes == [NOW + 5, None]
+
+
+def test_a_deadline_that_has_passed_is_passed_on_again_if_the_session_still_wants_it(
+    pump: Pump[bytes], wire: MemoryWire, session: EchoSession, owner: RecordingOwner
+) -> None:
+    def again() -> None:
+        session.wake_at = NOW + 5
+
+    owner.doing["events"] = again
+    session.wake_at = NOW + 5
+    pump.flush()
+    pump.wake(NOW + 5)
+    assert wire.wakes == [NOW + 5, NOW + 5]
+
+
 def test_what_happened_at_a_deadline_reaches_the_owner(pump: Pump[bytes], owner: RecordingOwner) -> None:
     pump.wake(NOW)
     assert owner.events == [b"deadline"]

@@ -40,6 +40,10 @@ class Phase(IntEnum):
     CLOSED = 7
 
 
+_OPEN = Phase.OPEN
+"""For the calls of each read and write: found by name alone, at a third of the cost."""
+
+
 class Host(Protocol):
     """What a connection needs of its listener."""
 
@@ -121,7 +125,10 @@ class Connection(asyncio.Protocol):
             self._hold(data)
             return
         try:
-            self._receive(data)
+            if self._phase is _OPEN and self._tls is None and self._stream is None and self._pump is not None:
+                self._pump.receive(data)  # no layer in between: four calls less per read
+            else:
+                self._receive(data)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost this connection only
             self.crash(error)
 
@@ -166,7 +173,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send, in the layers the connection has."""
-        if self._phase is not Phase.OPEN:
+        if self._phase is not _OPEN:
             return
         if self._stream is not None:
             data = self._stream.frame(data)
@@ -213,7 +220,7 @@ class Connection(asyncio.Protocol):
 
     def wake_at(self, when: float | None) -> None:
         """Call `Pump.wake` at this time."""
-        if self._phase is Phase.OPEN:
+        if self._phase is _OPEN:
             self._timer.set(when)
 
     # What the listener calls.

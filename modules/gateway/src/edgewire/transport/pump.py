@@ -130,7 +130,7 @@ class Wire(Protocol):
 class Pump(Generic[E]):
     """Moves one connection's bytes through its session and hands the events to its owner."""
 
-    __slots__ = ("_clock", "_lost", "_open", "_wire", "owner", "peer", "session")
+    __slots__ = ("_clock", "_lost", "_open", "_wakes_at", "_wire", "owner", "peer", "session")
 
     def __init__(
         self, wire: Wire, session: Session[E], owner: Owner[E], *, peer: Peer, clock: Callable[[], float]
@@ -139,6 +139,7 @@ class Pump(Generic[E]):
         self._clock = clock
         self._open = True
         self._lost = False
+        self._wakes_at: float | None = None
         self.session = session
         self.owner = owner
         self.peer = peer
@@ -201,6 +202,7 @@ class Pump(Generic[E]):
 
     def wake(self, now: float) -> None:
         """The session's deadline has passed."""
+        self._wakes_at = None
         self._guarded(lambda: self._on_deadline(now))
 
     def sending_paused(self) -> None:
@@ -252,8 +254,10 @@ class Pump(Generic[E]):
         data = self.session.take_output()
         if data:
             self._wire.write(data)
-        if self._open:
-            self._wire.wake_at(self.session.deadline())
+        # Told once when it has moved: what a read has set still holds when its answer goes out.
+        if self._open and (deadline := self.session.deadline()) != self._wakes_at:
+            self._wakes_at = deadline
+            self._wire.wake_at(deadline)
 
     def _fail(self, error: ProtocolError) -> None:
         """The peer broke the protocol: send the farewell, tell the owner, close."""
