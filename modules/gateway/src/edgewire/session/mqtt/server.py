@@ -59,6 +59,10 @@ from edgewire.session.mqtt.states import CALLED, RECEIVED, Call, State, taken_in
 
 __all__ = ["Refusal", "ServerSession"]
 
+_CONNECTED: Final = State.CONNECTED
+_PUBLISH: Final = int(PacketType.PUBLISH)
+"""For the calls of each message: a member looked up in its enum costs 0.07 µs, five times per message."""
+
 _PUBACK: Final = 0x4002_0000
 """The first two bytes of a PUBACK without reason or properties; the packet identifier fills the rest."""
 
@@ -147,12 +151,13 @@ class ServerSession:
         """Take bytes of the peer; gives what they mean. Raises ProtocolError if they break a rule."""
         if self._failure is not None:
             raise self._fail(self._failure)
+        if self._state is _CONNECTED:
+            self._frames.push(data)
+            self._early = False
+            return self._read(now)
         if self._state is State.DISCONNECTED:
             return []
         self._frames.push(data)
-        if self._state is State.CONNECTED:
-            self._early = False
-            return self._read(now)
         if self._state is State.CONNECT_RECEIVED:
             if self._frames.held > self._limits.max_early_bytes:
                 what = f"more than {self._limits.max_early_bytes} bytes behind a CONNECT that is not answered yet"
@@ -168,7 +173,7 @@ class ServerSession:
         """When `on_deadline` wants to be called, in the caller's clock; None for never. Spec: MQTT311-3.1.2-24."""
         if self._failure is not None or self._ending is not None or self._early:
             return self._heard_at
-        if self._state is State.CONNECTED or self._state is State.CONNECT_AWAITED:
+        if self._state is _CONNECTED or self._state is State.CONNECT_AWAITED:
             return self._heard_at + self._silence_s
         return None
 
@@ -198,10 +203,11 @@ class ServerSession:
 
     def take_output(self) -> bytes:
         """What is to be sent now; given once."""
-        if not self._output:
+        output = self._output
+        if not output:
             return b""
-        data = b"".join(self._output)
-        self._output.clear()
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
         return data
 
     # Answers to CONNECT.
@@ -245,7 +251,7 @@ class ServerSession:
 
     def acknowledge_many(self, packet_ids: Sequence[int]) -> None:
         """PUBACK for all of them in this order, as one write."""
-        if self._state is not State.CONNECTED:
+        if self._state is not _CONNECTED:
             self._may(Call.SEND)
             return
         waiting = self._unacknowledged
@@ -369,7 +375,7 @@ class ServerSession:
             while found := frames.rest():
                 self._heard_at = now
                 for first, body in found:
-                    if first >> 4 == PacketType.PUBLISH:
+                    if first >> 4 == _PUBLISH:
                         events.append(on_publish(first, body))
                     else:
                         self._on_packet(first, body, events)
