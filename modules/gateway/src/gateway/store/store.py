@@ -160,19 +160,21 @@ class Store:
         """
         if self._closed:
             raise UsageError("append to a store that is closed")
-        records, size = self._group.batch.records, self._group.batch.size
-        if not self._encoder.add(self._group.batch, batch, int(self._clock() * 1000)):
+        group = self._group
+        joined = group.batch
+        records, size = joined.records, joined.size
+        if not self._encoder.add(joined, batch, int(self._clock() * 1000)):
             self._refuse(done, RefusalReason.TOO_MANY_QUEUES, len(batch))
-        elif (added := self._group.batch.size - size) == 0:
-            self._group.waiting.append((done, AppendResult.STORED))
+        elif (added := joined.size - size) == 0:
+            group.waiting.append((done, AppendResult.STORED))
         elif (reason := self._reason_to_refuse(added)) is not None:
-            refused = self._group.batch.records - records
-            self._group.batch.cut(records, size)
+            refused = joined.records - records
+            joined.cut(records, size)
             self._refuse(done, reason, refused)
         else:
-            self._group.waiting.append((done, None))
+            group.waiting.append((done, None))
             self._uncommitted_bytes += added
-            if self._group.batch.size >= self._limits.max_batch_bytes:
+            if joined.size >= self._limits.max_batch_bytes:
                 self._groups.append(self._group)
                 self._group = _Group()
         if not self._start_wanted:
