@@ -92,7 +92,7 @@ def message(body: bytes, properties: dict[str, str | None] | None = None) -> Mes
     return Message(Envelope(sender=identity("d"), properties=properties or standard, system=SYSTEM), body)
 
 
-SUBJECTS = ["$body.n", "$body.s", "level", "as_number(level)", "length($body.s)", "$messageId"]
+SUBJECTS = ["$body.n", "$body.s", "level", "as_number(level)"]
 BODIES = [json.dumps(BODY).encode(), b"{}", b"not json", b"{n: NaN, s: 'abc', 'n': NaN, f: 1, zero: -0.0}"]
 
 
@@ -134,14 +134,15 @@ documents = st.fixed_dictionaries({}, optional=dict.fromkeys(("n", "s"), json_va
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(crowds, min_size=6, max_size=25),
+    st.lists(questions, min_size=8, max_size=16),
+    st.lists(crowds, min_size=2, max_size=8),
     documents.map(json.dumps).map(str.encode) | st.sampled_from([b"no json", b"[]"]),
     st.fixed_dictionaries({}, optional={"level": texts, "$body.n": texts}),
 )
 def test_many_conditions_on_few_values_come_out_as_one_by_one(
-    wheres: list[str], body: bytes, properties: dict[str, str | None]
+    plain: list[str], joined: list[str], body: bytes, properties: dict[str, str | None]
 ) -> None:
-    good = [where for where in wheres if compiled(where).table is not None]
+    good = [where for where in (*plain, *joined) if compiled(where).table is not None]
     table = compiled(*good).table
     assert table is not None
     sent = message(body, {"other": "x", **properties})
