@@ -3,7 +3,7 @@
 from crash.campaign import kill_campaign, power_campaign, power_cut_without_syncs
 from support.gateway_site import GatewaySite
 
-CYCLES = 4
+CYCLES = 3
 
 
 def silent(line: str) -> None:

@@ -79,7 +79,7 @@ async def test_whichever_operation_fails_what_was_stored_is_there_now_and_after_
 
 
 async def test_the_gateway_lives_through_failing_writes_and_syncs_and_loses_nothing(site: GatewaySite) -> None:
-    kinds = ("write", "sync", "truncate", "create", "allocate", "sync_names")
+    kinds = ("write", "sync", "create", "sync_names")
     async with fault_disk(site.data) as disk:
         devices = numbered(site, 8, burst_pause_s=0.05, padding=PADDING)
         running = Campaign(site, devices, lambda _: None)

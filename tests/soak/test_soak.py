@@ -9,7 +9,7 @@ def silent(line: str) -> None:
 
 
 async def run(site: GatewaySite) -> Result:
-    load = Load(devices=100, interval_s=0.5, minutes=6 / 60, flap_s=1.0, idle_s=2.0)
+    load = Load(devices=100, interval_s=0.5, minutes=5 / 60, flap_s=1.0, idle_s=2.0)
     return await soak(site, load, silent)
 
 
@@ -18,7 +18,7 @@ async def test_some_seconds_with_a_flapping_upstream_and_changing_settings_leave
 ) -> None:
     result = await run(site)
     assert result.problems() == []
-    assert result.counts.acknowledged > 300
+    assert result.counts.acknowledged > 200
     assert min(result.flaps, result.settings_changes) >= 3
 
 

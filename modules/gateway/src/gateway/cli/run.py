@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 
+from gateway.app.open_files import allow_open_files
 from gateway.app.settings import SETTINGS, ConfigError, read_environment
 from gateway.app.show import shown
 from gateway.observe.events import Level
 from gateway.observe.log import Log
+from gateway.observe.process import OpenFilesLimited
 from gateway.observe.tap import Routed
 
 COLLECT_AFTER = 20_000
@@ -59,6 +61,9 @@ async def _serve(*, show: bool) -> int:
         gateway = Gateway(environment, os.environ)
         log = Log(_say, time.time, level=Level(environment.log_level), as_json=environment.log_format == "json")
         gateway.observer.listen(log.write_event)
+        limit = allow_open_files(environment.max_connections)
+        if limit is not None:
+            gateway.observer.emit(OpenFilesLimited(limit, environment.max_connections))
         if show:
             gateway.tap.watch(_show)
         await gateway.run(stop, _on_ready)

@@ -12,7 +12,7 @@ Why below the SDK's client classes (`_mqtt_pipeline`):
   for each acknowledgement. The pipeline below takes a callback, keeps the order, and costs a quarter of the CPU;
 - everything the SDK does runs in one thread for all clients of the process. When that thread hangs, only replacing it
   (`_abandon`) lets a new client work;
-- paho's network thread may die in silence (`_guard`).
+- paho's network thread may die in silence (`_guard`), and cannot use descriptors above 1,023 (`wide_select`).
 `tests/peers/test_upstream_module.py` notices when an update of the SDK changes what is used here.
 """
 
@@ -31,8 +31,10 @@ from azure.iot.device import IoTHubModuleClient, MethodResponse
 from azure.iot.device import Message as SdkMessage
 from azure.iot.device.common.pipeline import pipeline_thread
 from azure.iot.device.iothub.pipeline import constant
+from paho.mqtt import client as paho_mqtt
 
 from gateway.upstream.proxy import Document, MethodReply, NotConnectedError
+from gateway.upstream.wide_select import WideSelect
 
 KEEP_ALIVE_S: Final = 30
 """An idle link that is dead is noticed after two of these. Also how long the SDK waits in a TLS handshake."""
@@ -109,6 +111,7 @@ class ModuleLink:
     async def open(self) -> None:
         """Connect, and subscribe to the twin and to methods."""
         logging.getLogger("azure.iot.device").setLevel(logging.CRITICAL)  # it logs what its callers are told as well
+        paho_mqtt.select = WideSelect()
         threading.Thread(target=self._work, name="upstream-link", daemon=True).start()
         await self._request(self._prepare)
         await self._request(lambda done: self._pipeline.connect(callback=done))
