@@ -19,6 +19,7 @@ from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import listen
 from edgewire.transport.reports import Report
 from gateway.app.document import read_settings
+from gateway.cli.run import settle_collector
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Presence
 from gateway.head.mqtt import MqttHead
@@ -104,6 +105,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         report=ignore,
         on_crash=complain,
     )
+    settle_collector()
     print("READY", flush=True)
     reporting = asyncio.create_task(report_each_second(ingress))
     await stop.wait()
