@@ -66,6 +66,7 @@ class NumberedDevice:
 
     async def _connect_and_send(self) -> None:
         reader, writer = await asyncio.open_connection(self._site.address, 8883, ssl=self._tls)
+        lost = ""
         try:
             async with asyncio.timeout(ANSWER_S):
                 frames = await self._log_in(reader, writer)
@@ -78,9 +79,11 @@ class NumberedDevice:
                 finally:
                     listening.cancel()
         except* OSError as errors:
-            raise ConnectionError(str(errors)) from None
+            lost = str(errors)
         finally:
             writer.transport.abort()
+        if lost:  # raised here, as Python 3.11.2 wraps what is raised inside of except* into one more group
+            raise ConnectionError(lost)
 
     async def _log_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> FrameReader:
         connect = Connect(
