@@ -1,3 +1,6 @@
+import asyncio
+from contextlib import suppress
+
 import aiohttp
 import pytest
 
@@ -25,3 +28,33 @@ async def test_after_stop_nobody_answers() -> None:
     async with aiohttp.ClientSession() as client:
         with pytest.raises(aiohttp.ClientConnectorError):
             await client.get(f"http://127.0.0.1:{port}/metrics")
+
+
+async def test_stop_does_not_wait_for_a_first_visitor_who_is_not_served_yet() -> None:
+    server = DashboardServer(Metrics())
+    port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await server.stop()
+    writer.close()
+    with suppress(ConnectionResetError):  # the kernel's word for a connection that nobody had accepted
+        assert await reader.read() == b""
+
+
+async def test_later_visitors_are_served_too_and_other_pages_do_not_exist() -> None:
+    server = DashboardServer(Metrics())
+    port = await server.start("127.0.0.1", 0)
+    statuses = []
+    for page in ("metrics", "metrics", "other"):
+        async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/{page}") as answer:
+            statuses.append(answer.status)
+    await server.stop()
+    assert statuses == [200, 200, 404]
+
+
+async def test_a_port_that_is_taken_is_an_error_at_once() -> None:
+    first, second = DashboardServer(Metrics()), DashboardServer(Metrics())
+    port = await first.start("127.0.0.1", 0)
+    with pytest.raises(OSError, match="in use"):
+        await second.start("127.0.0.1", port)
+    await second.stop()
+    await first.stop()

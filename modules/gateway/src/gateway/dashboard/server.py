@@ -1,32 +1,70 @@
 """The HTTP server with the counters."""
 
-from aiohttp import web
+import asyncio
+import importlib
+import socket
+from typing import TYPE_CHECKING, Final
 
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
 
+if TYPE_CHECKING:
+    from aiohttp import web
+
+GOODBYE_S: Final = 0.5
+"""For a visitor who is being answered at shutdown, all of which must fit into five seconds."""
+
 
 class DashboardServer:
-    """Serves `/metrics` in Prometheus' text form."""
+    """Serves `/metrics` in Prometheus' text form.
+
+    aiohttp is loaded with the first visitor, who waits for it in the socket's backlog: most gateways have none, and it
+    takes 11 MB.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._socket: socket.socket | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
 
     async def start(self, address: str, port: int) -> int:
         """Listen; port 0 takes any. Returns the port. Raises OSError where the address cannot be had."""
-        application = web.Application()
-        application.router.add_get("/metrics", self._show_metrics)
-        self._runner = web.AppRunner(application, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, address, port).start()
-        bound: int = self._runner.addresses[0][1]
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        listener = self._socket = socket.create_server((address, port), family=family)
+        listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(listener, self._on_first_visitor, listener)
+        bound: int = listener.getsockname()[1]
         return bound
 
     async def stop(self) -> None:
         """Close the listener and what is connected."""
+        if self._socket is None:
+            return
+        if self._opening is None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+        else:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
-            self._runner = None
+        self._socket.close()
+        self._socket = self._opening = self._runner = None
 
-    async def _show_metrics(self, _request: web.Request) -> web.Response:
+    def _on_first_visitor(self, listener: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(listener)
+        self._opening = asyncio.create_task(self._open(listener), name="page with the counters")
+
+    async def _open(self, listener: socket.socket) -> None:
+        await asyncio.to_thread(importlib.import_module, "aiohttp.web")  # a tenth of a second, not of the loop's
+        from aiohttp import web  # noqa: PLC0415 — loaded by now; see the class
+
+        application = web.Application()
+        application.router.add_get("/metrics", self._show_metrics)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=GOODBYE_S)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def _show_metrics(self, _request: "web.Request") -> "web.Response":
+        from aiohttp import web  # noqa: PLC0415 — as in _open
+
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
