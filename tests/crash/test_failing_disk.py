@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from functools import partial
 from pathlib import Path
 
 from crash.campaign import PADDING, Campaign, pressing
@@ -78,6 +79,11 @@ async def test_whichever_operation_fails_what_was_stored_is_there_now_and_after_
     assert failed.count(0) < len(failed) / 10, "nearly all of them met their failure"
 
 
+async def has_failed(disk: Disk, times: int) -> bool:
+    """Whether the disk has failed so often by now."""
+    return int((await disk.told())["injected"]) >= times
+
+
 async def test_the_gateway_lives_through_failing_writes_and_syncs_and_loses_nothing(site: GatewaySite) -> None:
     kinds = ("write", "sync", "create", "sync_names")
     async with fault_disk(site.data) as disk:
@@ -92,6 +98,7 @@ async def test_the_gateway_lives_through_failing_writes_and_syncs_and_loses_noth
             for number, kind in enumerate(kinds):
                 error = (errno.EIO, errno.ENOSPC, errno.EROFS)[number % 3]
                 await disk.fail({kind, "sync"}, nth=number + 1, times=number % 3 + 1, error=error)
+                await until(partial(has_failed, disk, number + 1))
                 await progress(devices, 20)
                 await disk.heal()
             for device in devices:
