@@ -41,7 +41,7 @@ class Phase(IntEnum):
 
 
 _OPEN = Phase.OPEN
-"""For the calls of each read and write: found by name alone, at a third of the cost."""
+"""For the calls of each read and write: found by name alone, at a sixth of the cost."""
 
 
 class Host(Protocol):
