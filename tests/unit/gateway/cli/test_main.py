@@ -1,3 +1,6 @@
+import os
+import threading
+
 import pytest
 
 from gateway import __version__
@@ -45,3 +48,22 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_commands_are_wired() -> None:
     assert parser().parse_args(["store", "status"]).command == "store"
+
+
+def test_the_program_ends_with_the_code_of_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "main", lambda: 1)
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.current_thread()])
+    with pytest.raises(SystemExit) as ended:
+        cli.entry()
+    assert ended.value.code == 1
+
+
+def test_a_thread_that_hangs_does_not_hold_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended_at_once(code: int) -> None:
+        raise InterruptedError(code)
+
+    monkeypatch.setattr(cli, "main", lambda: 1)
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.current_thread(), threading.Thread()])
+    monkeypatch.setattr(os, "_exit", ended_at_once)
+    with pytest.raises(InterruptedError, match="1"):
+        cli.entry()

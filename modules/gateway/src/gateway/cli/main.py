@@ -1,7 +1,9 @@
 """`gateway COMMAND`: reads the command line and runs one command."""
 
 import argparse
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -50,3 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def entry() -> None:
+    """The program `gateway`: runs the command and ends the process with its exit code.
+
+    At once if a thread of the SDK hangs in a handshake: the interpreter would wait for it up to 30 s.
+    """
+    code = main()
+    if any(each is not threading.current_thread() and not each.daemon for each in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import sys
-import threading
 import time
 
 from gateway.app.open_files import allow_open_files
@@ -45,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import uvloop  # noqa: PLC0415 — there is no wheel for armv7; asyncio's own loop serves there
     except ImportError:
-        return _end(asyncio.run(_serve(show=arguments.show)))
-    return _end(uvloop.run(_serve(show=arguments.show)))
+        return asyncio.run(_serve(show=arguments.show))
+    return uvloop.run(_serve(show=arguments.show))
 
 
 async def _serve(*, show: bool) -> int:
@@ -85,16 +84,6 @@ def settle_collector() -> None:
 def _on_ready(places: str) -> None:
     settle_collector()
     _say(f"READY {places}")
-
-
-def _end(code: int) -> int:
-    """The exit code; ends the process at once if a thread of the SDK hangs, which would hold it for up to 30 s."""
-    hanging = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
-    if hanging:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
 
 
 def _show(routed: Routed) -> None:
