@@ -1,9 +1,12 @@
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from gateway import __version__
+from gateway.cli import check
 from gateway.cli import main as cli
 from gateway.cli.main import main, parser
 
@@ -13,7 +16,7 @@ def test_every_command_has_its_file_and_its_place_in_the_help(capsys: pytest.Cap
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for command in cli.RUN:
+    for command in cli.COMMANDS:
         assert f"\n    {command} " in text
     assert "exit codes:" in text
 
@@ -34,7 +37,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
 
 
 def test_the_exit_code_of_the_command_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "RUN", {**cli.RUN, "check": lambda _: 1})
+    monkeypatch.setattr(check, "run", lambda _: 1)
     assert main(["check", "x.json"]) == 1
 
 
@@ -42,8 +45,21 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "RUN", {**cli.RUN, "check": interrupted})
+    monkeypatch.setattr(check, "run", interrupted)
     assert main(["check", "x.json"]) == 130
+
+
+def test_a_command_loads_no_other() -> None:
+    code = """
+import sys
+from gateway.cli.main import main
+try:
+    main(["run", "--help"])
+finally:
+    print(sorted(name for name in sys.modules if name.startswith("gateway.cli.")), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "['gateway.cli.main', 'gateway.cli.run']\n"
 
 
 def test_all_commands_are_wired() -> None:

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observe.dispatch import MessagesReceived
 from gateway.observe.events import Event
@@ -20,7 +21,7 @@ def test_labels_carry_the_value_of_the_closed_set() -> None:
     metrics = Metrics()
     metrics.count(MessagesRefused(reason=RefusalReason.BYTE_CAP, count=2))
     assert metrics.totals() == {'gateway_store_refused_messages_total{reason="byte_cap"}': 2}
-    assert b'gateway_store_refused_messages_total{reason="byte_cap"} 2.0' in metrics.text()
+    assert b'gateway_store_refused_messages_total{reason="byte_cap"} 2\n' in metrics.text()
 
 
 def test_an_event_without_a_metric_is_not_counted() -> None:
@@ -41,3 +42,34 @@ def test_a_label_that_is_no_field_is_our_own_mistake() -> None:
 
     with pytest.raises((AssertionError, AttributeError), match="nowhere"):
         Metrics().count(Mistaken())
+
+
+def test_prometheus_reads_what_is_written() -> None:
+    metrics = Metrics()
+    metrics.count(MessagesReceived(3))
+    for reason in RefusalReason:
+        metrics.count(MessagesRefused(reason=reason, count=2))
+    families = list(text_string_to_metric_families(metrics.text().decode()))
+    assert [(family.name, family.type) for family in families] == [
+        ("gateway_received_messages", "counter"),
+        ("gateway_store_refused_messages", "counter"),
+    ]
+    assert [sample.value for sample in families[0].samples] == [3]
+    assert {sample.labels["reason"] for sample in families[1].samples} == {reason.value for reason in RefusalReason}
+
+
+def test_whatever_a_text_holds_it_stays_on_its_line() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Odd(Event):
+        r"""A \ in it."""
+
+        METRIC: ClassVar[str] = "gateway_oddities_total"
+        LABELS: ClassVar[tuple[str, ...]] = ("what",)
+        what: str
+
+    metrics = Metrics()
+    metrics.count(Odd('a "quoted"\n\\ text'))
+    [family] = text_string_to_metric_families(metrics.text().decode())
+    assert family.documentation == r"A \ in it."
+    assert family.samples[0].labels == {"what": 'a "quoted"\n\\ text'}
+    assert metrics.text().count(b"\n") == 3

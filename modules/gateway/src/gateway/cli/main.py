@@ -1,24 +1,18 @@
 """`gateway COMMAND`: reads the command line and runs one command."""
 
 import argparse
+import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Final
 
 from gateway import __version__
-from gateway.cli import check, devices, explain, run, sas, store, test
 
-RUN: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
-    "run": run.run,
-    "check": check.run,
-    "explain": explain.run,
-    "test": test.run,
-    "sas": sas.run,
-    "devices": devices.run,
-    "store": store.run,
-}
+COMMANDS: Final = ("run", "check", "explain", "test", "sas", "devices", "store")
+"""In the order of the help; each is a module beside this one."""
 
 EPILOG = """exit codes:
   0  done, or the answer is yes
@@ -27,8 +21,8 @@ EPILOG = """exit codes:
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line with these commands."""
     top = argparse.ArgumentParser(
         prog="gateway",
         description="Gateway module for Azure IoT Edge: devices in, routed by body, safe on disk, out to $upstream.",
@@ -36,22 +30,30 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"gateway {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (run, check, explain, test, sas, devices, store):
-        command.add_parser(commands)
+    subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in commands:
+        _module(command).add_parser(subparsers)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name. Returns its exit code."""
-    parsed = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    # Only the module of the command that is asked for: `gateway run` keeps in memory what is loaded now.
+    asked = [word for word in words[:1] if word in COMMANDS]
+    parsed = parser(asked or COMMANDS).parse_args(words)
     try:
-        return RUN[parsed.command](parsed)
+        code: int = _module(parsed.command).run(parsed)
     except BrokenPipeError:  # somebody reads only the first lines, as `| head` does
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
         return 130
+    return code
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"gateway.cli.{command}")
 
 
 def entry() -> None:

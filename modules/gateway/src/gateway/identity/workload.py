@@ -1,7 +1,7 @@
 """Client of IoT Edge's workload API: this module's server certificate, the trust bundle, signing, encryption.
 
 The API is on this machine (edgehub.md §6.5), so it answers while the cloud is away, and no certificate is kept on disk:
-a restart asks for a new one. Each call has a session of its own, for there are a few of them a month.
+a restart asks for a new one. Each call has a connection of its own, for there are a few of them a month.
 """
 
 import asyncio
@@ -11,18 +11,24 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import orjson
 from cryptography import x509
 
 from edgewire.transport.backoff import Backoff
+from gateway.identity.local_http import (
+    Address,
+    BadAddressError,
+    BrokenOffError,
+    Call,
+    UnreachableError,
+    exchange,
+    read_address,
+)
 from gateway.observe.events import Event
 from gateway.observe.workload import CertificateIssued, CertificateRunsOut, CertificateTryFailed
-
-if TYPE_CHECKING:
-    import aiohttp
 
 CALL_S: Final = 60.0
 """Of one call: the daemon makes an RSA key for a certificate, which takes a small Pi many seconds."""
@@ -35,7 +41,6 @@ ALARM_S: Final = 3 * 86_400.0
 LOOK_EVERY_S: Final = 3600.0
 """How often the calendar is looked at: a Pi without a clock chip may learn the date long after its start."""
 LEAST_BETWEEN_S: Final = 60.0
-_MAX_ANSWER_BYTES: Final = 1 << 20
 _VARIABLES: Final = (
     "IOTEDGE_WORKLOADURI",
     "IOTEDGE_APIVERSION",
@@ -119,35 +124,24 @@ class Workload:
 
     async def _call(self, method: str, path: str, body: Mapping[str, str] | None) -> dict[str, Any]:
         """One call, answered by a JSON object."""
-        import aiohttp  # noqa: PLC0415 — 9 MB that a gateway with its certificate in files does without
-        from yarl import URL  # noqa: PLC0415 — comes with aiohttp
-
-        connector, base = self._connector()
-        url = URL(base + path, encoded=True).extend_query(self._query)
+        target = f"{path}?{urlencode(self._query)}"
+        content = None if body is None else orjson.dumps(body)
         try:
-            async with (
-                asyncio.timeout(CALL_S),
-                aiohttp.ClientSession(connector=connector) as session,
-                session.request(method, url, json=body) as response,
-            ):
-                answer = await response.content.read(_MAX_ANSWER_BYTES)
-                return self._read(response.status, answer)
+            async with asyncio.timeout(CALL_S):
+                answer = await exchange(self._address(), Call(method=method, target=target, body=content))
         except TimeoutError:
             raise WorkloadError(f"the workload API at {self._uri} did not answer within {CALL_S:.0f} s") from None
-        except aiohttp.ClientConnectorError as error:
-            raise WorkloadError(self._unreachable(error.os_error)) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except UnreachableError as error:
+            raise WorkloadError(self._unreachable(error.cause)) from error
+        except BrokenOffError as error:
             raise WorkloadError(f"the workload API at {self._uri} broke off: {error}") from error
+        return self._read(answer.status, answer.body)
 
-    def _connector(self) -> "tuple[aiohttp.BaseConnector, str]":
-        """How to reach the API, and what its URLs begin with."""
-        import aiohttp  # noqa: PLC0415 — as in _call
-
-        if self._uri.startswith("unix://"):
-            return aiohttp.UnixConnector(self._uri.removeprefix("unix://").rstrip("/")), "http://workload"
-        if self._uri.startswith("http://"):
-            return aiohttp.TCPConnector(), self._uri.rstrip("/")
-        raise WorkloadError(f"IOTEDGE_WORKLOADURI is '{self._uri}'; it must begin with unix:// or http://")
+    def _address(self) -> Address:
+        try:
+            return read_address(self._uri)
+        except BadAddressError as error:
+            raise WorkloadError(f"IOTEDGE_WORKLOADURI is '{self._uri}': {error}") from error
 
     def _unreachable(self, error: OSError) -> str:
         if isinstance(error, FileNotFoundError):
@@ -159,7 +153,7 @@ class Workload:
             return f"the workload socket {self._uri} may not be opened by the user the gateway runs as"
         return f"cannot reach the workload API at {self._uri}: {error.strerror or error}"
 
-    def _read(self, status: int, answer: bytes) -> dict[str, Any]:
+    def _read(self, status: int, answer: bytes | bytearray) -> dict[str, Any]:
         try:
             document = orjson.loads(answer)
         except orjson.JSONDecodeError:
