@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.bag import Bag, Direction, merge_user_properties, read_bag, write_bag
+from edgewire.iothub.bag import Bag, Direction, merge_user_properties, read_bag, read_pairs, write_bag
 from edgewire.iothub.limits import MAX_PROPERTIES
 from project_sources import ROOT
 
@@ -97,3 +97,11 @@ class TestUserPropertiesOfMqtt5:
     ) -> None:
         with pytest.raises(ProtocolError):
             merge_user_properties(read_bag(topic), pairs, content_type)
+
+
+def test_properties_that_came_apart_are_sorted_like_those_of_a_bag() -> None:
+    pairs = [("$.mid", "1"), ("$.cdid", "other"), ("a", None)]
+    assert read_pairs(pairs, Direction.FROM_DEVICE) == Bag({"a": None}, {"messageId": "1"})
+    assert read_pairs(pairs, Direction.TO_DEVICE).system == {"messageId": "1", "connectionDeviceId": "other"}
+    with pytest.raises(ProtocolError, match="more than 256"):
+        read_pairs([(f"p{number}", "") for number in range(MAX_PROPERTIES + 1)], Direction.FROM_DEVICE)

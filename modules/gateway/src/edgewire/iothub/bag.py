@@ -4,7 +4,7 @@ Differences from edgeHub (docs/deviations.md): one leading `?` is dropped, as Io
 gateway may give is refused, or dropped where honest modules send it on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -105,9 +105,17 @@ def merge_user_properties(bag: Bag, user_properties: Iterable[tuple[str, str]], 
     pairs += user_properties
     if content_type is not None:
         pairs.append(("$.ct", content_type))
+    return read_pairs(pairs, Direction.FROM_DEVICE)
+
+
+def read_pairs(pairs: Collection[tuple[str, str | None]], direction: Direction) -> Bag:
+    """The bag of names and values that came apart, under the names that a bag gives them (`$.mid`, …).
+
+    Raises ProtocolError for a name or a number of them that `read_bag` refuses.
+    """
     if len(pairs) > MAX_PROPERTIES:
         raise ProtocolError(f"the message has more than {MAX_PROPERTIES} properties")
-    return _sort(pairs, Direction.FROM_DEVICE)
+    return _sort(pairs, direction)
 
 
 def _read_pair(pair: str) -> tuple[str, str | None]:

@@ -17,6 +17,10 @@ SENDER_ROOM_TOPIC_BYTES: Final = 4_096
 """Ours: the same in a topic, where each byte of a name may take three, with the topic's own start."""
 MAX_BATCH_MESSAGES: Final = 500
 """Messages in one batch."""
+MAX_BATCH_BYTES: Final = 262_144
+"""A batch that we send, all of it as encoded; IoT Hub's limit for a message counts for a batch too."""
+MAX_TRANSFER_BYTES: Final = 614_400
+"""A transfer from a device, batch or not; edgeHub's own figure."""
 
 MAX_ID_CHARS: Final = 128
 """A device id or a module id."""
@@ -26,6 +30,10 @@ MAX_TOKEN_CHARS: Final = 4096
 """Ours: a resource of two ids, fully escaped, is below 1000."""
 MAX_PROPERTIES: Final = 256
 """Ours: properties of one message, system properties included; a topic has room for thousands of empty ones."""
+MAX_ADDRESS_CHARS: Final = 2048
+"""Ours: the address of a link; two ids, fully escaped, and a host take below 1,200."""
+MAX_LINK_PROPERTY_CHARS: Final = 4096
+"""Ours: a property of a link, as long as a user name may be: an SDK's description of itself, or a chain of ids."""
 MAX_REQUEST_ID_CHARS: Final = 256
 """Ours: `$rid` of twins and methods; the SDKs use a number or a uuid."""
 
