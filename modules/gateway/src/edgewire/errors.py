@@ -4,8 +4,8 @@
 class ProtocolError(Exception):
     """The peer broke a rule of the protocol; answer it with `reply`, if there is one, and close."""
 
-    def __init__(self, what: str, *, reply: int | None = None, spec: str = "") -> None:
-        """`what` says what was wrong; `reply` is the protocol's own code for it; `spec` names the rule."""
+    def __init__(self, what: str, *, reply: int | str | None = None, spec: str = "") -> None:
+        """`what` says what was wrong; `reply` is the protocol's own code for it (AMQP: a symbol); `spec` the rule."""
         super().__init__(what)
         self.what = what
         self.reply = reply

@@ -528,7 +528,7 @@ class ServerSession:
 
     def _fail(self, error: ProtocolError) -> ProtocolError:
         """The peer broke a rule: say goodbye in its version's words. The will stays due for `connection_lost`."""
-        reply = error.reply if error.reply is not None else ReasonCode.PROTOCOL_ERROR
+        reply = error.reply if isinstance(error.reply, int) else ReasonCode.PROTOCOL_ERROR
         self._say_goodbye(reply, error.what)
         return error
 
