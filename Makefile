@@ -52,4 +52,4 @@ lock: setup ## resolve the dependencies again, for every platform
 	@tools/lock
 
 clean: ## remove what was installed and generated here
-	rm -rf .venv build run .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build run .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/peers/node/node_modules
