@@ -122,9 +122,9 @@ def drain_store(context: Context, size: int) -> Figures:
     return figures | run_tool("drain_store.py", "--store", str(backlog / "store"))
 
 
-def routes(_: Context, count: int) -> Figures:
-    """Matching one message against a table of so many routes, in a process of its own."""
-    return run_tool("time_routes.py", "--routes", str(count))
+def routes(_: Context, count: int, kind: str) -> Figures:
+    """Matching one message against a table of so many routes of a kind, in a process of its own."""
+    return run_tool("time_routes.py", "--routes", str(count), "--kind", kind)
 
 
 def run_tool(name: str, *arguments: str) -> Figures:

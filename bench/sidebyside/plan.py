@@ -100,10 +100,10 @@ def plan(extent: Extent, backlog: Path) -> Iterator[Step]:
             yield _step("memory", f"{connections:,} idle TLS connections", target, measures.memory, connections)
     yield from _start_up(extent, backlog)
     yield from _through(extent)
-    for count in (1, 10, 100, 1_000):
-        yield Step(
-            measure="routes", case="match", target=f"{count:,} routes", take=partial(measures.routes, count=count)
-        )
+    for case, kind in (("match", "site"), ("match, each route reads a key of its own", "fields")):
+        for count in (1, 10, 100, 1_000):
+            take = partial(measures.routes, count=count, kind=kind)
+            yield Step(measure="routes", case=case, target=f"{count:,} routes", take=take)
 
 
 def _step(measure: str, case: str, target: Target, take: Callable[..., Figures], *arguments: object) -> Step:

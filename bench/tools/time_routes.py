@@ -21,10 +21,16 @@ KINDS: Final = {
     "range": ("$body.machine.temperature > {number}",),
     "guarded": ("is_number($body.machine.temperature) AND $body.machine.temperature > {number}",),
     "conjunction": ("$body.machine.temperature > {number} AND $body.site = 'plant-{number}'",),
-    "fields": ("$body.field{number} > 5",),
+    "fields": (
+        "$body.field{number} > 5",
+        "$body.messageType = 'state' AND $body.field{number} < 7",
+        "is_number($body.field{number})",
+        "NOT ($body.field{number} != 3)",
+    ),
 }
 """Conditions by kind. `site` is what sites have, its four in turn: by type, by place, by a threshold with something
-else (`site` without `$body` is a property). In the others all routes are alike; `fields` share nothing."""
+else (`site` without `$body` is a property). In the others all routes are alike. Each of `fields` reads a key of its
+own; a message has one of the first 16."""
 BODIES: Final = 16
 REPEATS: Final = 7
 BUDGET_S: Final = 0.15
@@ -46,7 +52,7 @@ def messages() -> list[Message]:
     for number in range(BODIES):
         head = (
             f'{{"messageType":"state","site":"plant-{number}","machine":{{"temperature":{20 + number}.5}},'
-            f'"ambient":{{"humidity":{24 + number}}},"pad":"'
+            f'"ambient":{{"humidity":{24 + number}}},"field{number}":3,"pad":"'
         )
         made.append(Message(envelope, (head + "x" * (254 - len(head)) + '"}').encode()))
     return made

@@ -150,6 +150,65 @@ def test_many_conditions_on_few_values_come_out_as_one_by_one(
     assert table.match(sent).routes == expected, (good, body, properties)
 
 
+KEYS = [f"k{n}" for n in range(24)]
+keys = st.sampled_from(KEYS)
+key_values = st.builds(
+    "$body.{}{}".format, keys, st.sampled_from(["", "", "", "", ".in", "[1]", ".*", "[4294967296]"])
+) | st.sampled_from(["$body.*", "$body.$", "level", "$messageId"])
+key_terms = st.one_of(
+    key_values,
+    literals,
+    st.builds("{}({})".format, st.sampled_from(["as_number", "length", "upper", "-"]), key_values),
+    st.builds("({} {} {})".format, key_values, st.sampled_from(["??", "+", "||"]), key_values | literals),
+)
+key_questions = st.builds(
+    "({} {} {})".format, key_terms, st.sampled_from(["=", "!=", "<>", "<", "<=", ">", ">="]), key_terms
+) | st.builds("{}({})".format, st.sampled_from(["is_defined", "is_null", "is_number", "NOT "]), key_values)
+key_conditions = st.recursive(
+    key_questions,
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, st.sampled_from(["AND", "OR"]), inner | key_values)
+        | st.builds("NOT ({})".format, inner)
+    ),
+    max_leaves=4,
+)
+key_documents = st.dictionaries(keys, json_values | other_values | st.just({"in": 5}) | st.just([1, "abc"]), max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(key_conditions, min_size=10, max_size=20),
+    st.lists(key_documents.map(json.dumps).map(str.encode), min_size=1, max_size=4),
+    st.fixed_dictionaries({}, optional={"level": texts, "$body.k1": texts, "$messageId": texts}),
+)
+def test_conditions_on_many_keys_come_out_as_one_by_one(
+    wheres: list[str], bodies: list[bytes], properties: dict[str, str | None]
+) -> None:
+    good = [where for where in wheres if compiled(where).table is not None]
+    table = compiled(*good).table
+    assert table is not None
+    for body in (*bodies, b"{}", b"[]", b"no json"):
+        sent = message(body, {"other": "x", **properties})
+        expected = tuple(found.route for found in table.explain(sent) if found.result == "true")
+        assert table.match(sent).routes == expected, (good, body, properties)
+
+
+def test_a_thousand_routes_on_a_thousand_keys_are_met_exactly() -> None:
+    table = compiled(
+        *[f"$body.k{n} < 5" for n in range(500)],
+        *[f"$body.k{n} != 4 AND $body.kind = 'x'" for n in range(500)],
+    ).table
+    assert table is not None
+    assert table.match(message(b'{"k7":4,"k8":5,"k499":3,"k500":1}')).routes == ("r7", "r499")
+    absent = table.match(message(b'{"kind":"x","k7":4}')).routes
+    assert len(absent) == 500
+    assert (absent[0], "r507" in absent, "r508" in absent) == ("r7", False, True)
+    nulls = compiled(*[f"$body.k{n} > 5" for n in range(500)]).table
+    assert nulls is not None
+    assert len(nulls.match(message(b'{"k7":4,"k8":6}')).routes) == 499  # the missing value is greater than any number
+    assert table.match(message(b"no json")).routes == ()
+
+
 def test_a_thousand_thresholds_are_met_exactly() -> None:
     table = compiled(*[f"$body.n >= {n} AND level = 'l{n % 2}'" for n in range(1500)]).table
     assert table is not None

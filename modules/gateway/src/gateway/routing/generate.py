@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from gateway.routing import values
+from gateway.routing.absence import Evaluate, by_keys, look_up
 from gateway.routing.body import as_value, read_body, value_at
 from gateway.routing.bodypath import BodyPath
 from gateway.routing.expression import (
@@ -63,9 +64,7 @@ class _Writer:
 
     def slot(self, path: BodyPath) -> str:
         """The local variable that holds what `path` found."""
-        name = self.paths.setdefault(path.text, f"b{len(self.paths)}")
-        self.namespace[f"p{name}"] = path
-        return name
+        return self.paths.setdefault(path.text, f"b{len(self.paths)}")
 
     # What is asked of an expression: its value, whether it is true, whether it is false.
 
@@ -127,13 +126,13 @@ class _Writer:
         slot = self.slot(expression.path)
         if slot in self.known:
             return slot
-        return f"({slot} if {slot} is not UNREAD else ({slot} := {self._read(expression.path, slot)}))"
+        return f"({slot} if {slot} is not UNREAD else ({slot} := {self._read(expression.path)}))"
 
-    def _read(self, path: BodyPath, slot: str) -> str:
+    def _read(self, path: BodyPath) -> str:
         document = "doc" if "doc" in self.known else "(doc if doc is not UNREAD else (doc := read_body(body, codec)))"
         if len(path.steps) == 1 and isinstance(path.steps[0], str) and not path.impossible:
             return f"as_value({document}.get({self.constant(path.steps[0])}, MISSING))"
-        return f"value_at({document}, p{slot})"
+        return f"value_at({document}, {self.constant(path)})"
 
     def hoisted(self, expression: Expression) -> list[str]:
         """Statements that read what this condition reads in any case, so that it may use the slots plainly."""
@@ -145,7 +144,7 @@ class _Writer:
             if "doc" not in self.known:
                 lines.append("if doc is UNREAD: doc = read_body(body, codec)")
                 self.known.add("doc")
-            lines.append(f"if {slot} is UNREAD: {slot} = {self._read(value.path, slot)}")
+            lines.append(f"if {slot} is UNREAD: {slot} = {self._read(value.path)}")
             self.known.add(slot)
         return lines
 
@@ -240,11 +239,17 @@ def generate(groups: Sequence[Group]) -> Match:
             writer.known.clear()  # whether another group has run is not known here
             lines.append(f"if groups & {1 << number}:")
             lines += (f"    {line}" for line in _group_lines(writer, group))
-    source = "def match(groups, view, body):\n"
+    match: Match = _function(writer, "groups, view, body", ["doc = UNREAD", *lines])
+    return match
+
+
+def _function(writer: _Writer, parameters: str, lines: Sequence[str]) -> Any:
+    """The function of these statements that returns `hits`."""
+    source = f"def written({parameters}):\n"
     for line in (*_prologue(writer, "\n".join(lines)), *lines, "return hits"):
         source += f"    {line}\n"
     exec(compile(source, "<routes>", "exec"), writer.namespace)  # noqa: S102 - the text holds only our own names
-    return writer.namespace["match"]  # type: ignore[no-any-return] # it was just defined
+    return writer.namespace.pop("written")
 
 
 def _prologue(writer: _Writer, code: str) -> list[str]:
@@ -257,11 +262,31 @@ def _prologue(writer: _Writer, code: str) -> list[str]:
     ):
         if call in code:
             lines.append(line)
-    return lines + [f"{slot} = UNREAD" for slot in ("doc", *writer.paths.values())]
+    return lines + [f"{slot} = UNREAD" for slot in writer.paths.values()]
 
 
 def _group_lines(writer: _Writer, group: Group) -> list[str]:
     """The statements for the conditions of one group."""
+    split = by_keys(group)
+    lines = _condition_lines(writer, split.first)
+    if split.true:
+        lines.append(f"hits |= {split.true}")
+    if split.keyed:
+        matched = look_up([(part, _evaluator(writer, part.conditions)) for part in split.keyed])
+        lines.append("if doc is UNREAD: doc = read_body(body, codec)")
+        lines.append(f"hits = {writer.constant(matched)}(doc, view, hits)")
+    return lines
+
+
+def _evaluator(writer: _Writer, group: Group) -> Evaluate:
+    """A function for conditions on a body that has been read, with the same namespace."""
+    own = _Writer(namespace=writer.namespace, names=writer.names, known={"doc"})
+    evaluate: Evaluate = _function(own, "doc, view", _condition_lines(own, group))
+    return evaluate
+
+
+def _condition_lines(writer: _Writer, group: Group) -> list[str]:
+    """The statements for conditions one after the other, those with something in common together."""
     shared, alone = share(group, reads_body)
     lines = [line for part in shared for line in _shared_lines(writer, part)]
     for bit, condition in alone:
