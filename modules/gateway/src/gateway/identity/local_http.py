@@ -12,7 +12,6 @@ import h11
 
 UNIX: Final = "unix://"
 HTTP: Final = "http://"
-HTTP_PORT: Final = 80
 MAX_ANSWER_BYTES: Final = 1 << 20
 """Of a body: certificates and trust bundles take some kilobytes."""
 _READ_BYTES: Final = 65_536
@@ -40,7 +39,7 @@ class Address:
 
     socket: str = ""
     host: str = ""
-    port: int = HTTP_PORT
+    port: int = 80
     base: str = ""
 
 
@@ -72,7 +71,7 @@ def read_address(uri: str) -> Address:
         raise BadAddressError(str(error)) from error
     if not uri.startswith(HTTP) or not parts.hostname:
         raise BadAddressError(f"it must begin with {UNIX} or {HTTP}")
-    return Address(host=parts.hostname, port=port or HTTP_PORT, base=parts.path.rstrip("/"))
+    return Address(host=parts.hostname, port=port or 80, base=parts.path.rstrip("/"))
 
 
 async def exchange(address: Address, call: Call) -> Answer:
