@@ -84,7 +84,7 @@ class Line:
     def resume_reading(self) -> None:
         self.reading = True
 
-    def wake_at(self, when: float | None) -> None:
+    def wake_at(self, when: float) -> None:
         pass
 
     # What tests do

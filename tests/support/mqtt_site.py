@@ -81,7 +81,7 @@ class MemoryWire:
     def resume_reading(self) -> None:
         self.paused = False
 
-    def wake_at(self, when: float | None) -> None:
+    def wake_at(self, when: float) -> None:
         pass
 
 

@@ -15,7 +15,7 @@ class MemoryWire:
         self.writes: list[bytes] = []
         self.calls: list[str] = []
         self.crashes: list[Exception] = []
-        self.wakes: list[float | None] = []
+        self.wakes: list[float] = []
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
@@ -35,7 +35,7 @@ class MemoryWire:
     def resume_reading(self) -> None:
         self.calls.append("resume")
 
-    def wake_at(self, when: float | None) -> None:
+    def wake_at(self, when: float) -> None:
         self.wakes.append(when)
 
 
@@ -81,31 +81,39 @@ def test_what_is_answered_later_goes_out_by_flush(pump: Pump[bytes], wire: Memor
     assert wire.writes == [b"acknowledged"]
 
 
-def test_the_deadline_of_the_session_is_passed_on_after_each_read_and_flush(
+def test_a_deadline_that_comes_nearer_is_passed_on_after_each_read_and_flush(
     pump: Pump[bytes], wire: MemoryWire, session: EchoSession
 ) -> None:
     session.wake_at = NOW + 5
     pump.receive(b"x")
     session.wake_at = NOW + 3
     pump.flush()
-    assert wire.wakes[-2:] == [NOW + 5, NOW + 3]
+    assert wire.wakes == [NOW + 5, NOW + 3]
 
 
-def test_a_deadline_that_has_not_moved_is_passed_on_once(
-    pump: Pump[bytes], wire: MemoryWire, session: EchoSession
+def test_a_deadline_that_moves_back_is_looked_at_when_it_would_have_come(
+    pump: Pump[bytes], wire: MemoryWire, session: EchoSession, owner: RecordingOwner
 ) -> None:
     session.wake_at = NOW + 5
     pump.receive(b"x")
-    pump.flush()
+    session.wake_at = NOW + 8
+    pump.receive(b"y")
     assert wire.wakes == [NOW + 5]
+    pump.wake(NOW + 5)
+    assert wire.wakes == [NOW + 5, NOW + 8]
+    assert owner.events == [b"x", b"y"]
 
 
-def test_a_deadline_that_is_none_again_is_passed_on(pump: Pump[bytes], wire: MemoryWire, session: EchoSession) -> None:
+def test_a_deadline_that_is_none_again_wakes_nobody(
+    pump: Pump[bytes], wire: MemoryWire, session: EchoSession, owner: RecordingOwner
+) -> None:
     session.wake_at = NOW + 5
     pump.flush()
     session.wake_at = None
     pump.flush()
-    assert wire.wakes == [NOW + 5, None]
+    pump.wake(NOW + 5)
+    assert wire.wakes == [NOW + 5]
+    assert owner.events == []
 
 
 def test_a_deadline_that_has_passed_is_passed_on_again_if_the_session_still_wants_it(
@@ -121,7 +129,10 @@ def test_a_deadline_that_has_passed_is_passed_on_again_if_the_session_still_want
     assert wire.wakes == [NOW + 5, NOW + 5]
 
 
-def test_what_happened_at_a_deadline_reaches_the_owner(pump: Pump[bytes], owner: RecordingOwner) -> None:
+def test_what_happened_at_a_deadline_reaches_the_owner(
+    pump: Pump[bytes], session: EchoSession, owner: RecordingOwner
+) -> None:
+    session.wake_at = NOW
     pump.wake(NOW)
     assert owner.events == [b"deadline"]
 

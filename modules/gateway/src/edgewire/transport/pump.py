@@ -122,8 +122,8 @@ class Wire(Protocol):
         """Take from the peer again."""
         ...
 
-    def wake_at(self, when: float | None) -> None:
-        """Call `Pump.wake` at this time."""
+    def wake_at(self, when: float) -> None:
+        """Call `Pump.wake` at this time; replaces what was set before."""
         ...
 
 
@@ -233,6 +233,9 @@ class Pump(Generic[E]):
             self._crash(error)
 
     def _on_deadline(self, now: float) -> None:
+        deadline = self.session.deadline()
+        if deadline is None or now < deadline:
+            return  # it has moved back since; `_flush` sets it again
         events = self.session.on_deadline(now)
         if events:
             self.owner.on_events(events)
@@ -254,8 +257,9 @@ class Pump(Generic[E]):
         data = self.session.take_output()
         if data:
             self._wire.write(data)
-        # Told once when it has moved: what a read has set still holds when its answer goes out.
-        if self._open and (deadline := self.session.deadline()) != self._wakes_at:
+        # One that moves back, as most do with every packet, is looked at when it would have come.
+        deadline = self.session.deadline()
+        if deadline is not None and (self._wakes_at is None or deadline < self._wakes_at) and self._open:
             self._wakes_at = deadline
             self._wire.wake_at(deadline)
 

@@ -139,6 +139,15 @@ class FrameReader:
         """How many bytes have arrived and are not yet given as packets."""
         return len(self._data) - self._at + len(self._pending)
 
+    def take(self, data: bytes) -> list[Frame]:
+        """Take what has arrived, and give all packets that are whole: `push` and `rest` in one."""
+        if self._pending or self._at != len(self._data):
+            self.push(data)
+        else:
+            self._data = data
+            self._at = 0
+        return self._cut(MAX_VARINT)
+
     def push(self, data: bytes) -> None:
         """Take what has arrived."""
         if self._pending:

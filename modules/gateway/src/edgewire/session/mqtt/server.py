@@ -152,9 +152,8 @@ class ServerSession:
         if self._failure is not None:
             raise self._fail(self._failure)
         if self._state is _CONNECTED:
-            self._frames.push(data)
             self._early = False
-            return self._read(now)
+            return self._read(data, now)
         if self._state is State.DISCONNECTED:
             return []
         self._frames.push(data)
@@ -186,7 +185,7 @@ class ServerSession:
             return [ending]
         if self._early:
             self._early = False
-            return self._read(now)
+            return self._read(b"", now)
         due = self.deadline()
         if due is None or now < due:
             return []
@@ -366,13 +365,14 @@ class ServerSession:
         self._in_flight = InFlight(min(self._limits.max_inflight, event.receive_maximum))
         return [event]
 
-    def _read(self, now: float) -> list[ServerEvent]:
-        """All whole packets of a client that is let in."""
+    def _read(self, data: bytes, now: float) -> list[ServerEvent]:
+        """All whole packets of a client that is let in, `data` behind what was held."""
         events: list[ServerEvent] = []
         frames = self._frames
         on_publish = self._on_publish_5 if self._level == 5 else self._on_publish
         try:
-            while found := frames.rest():
+            found = frames.take(data)
+            while found:
                 self._heard_at = now
                 for first, body in found:
                     if first >> 4 == _PUBLISH:
@@ -383,6 +383,7 @@ class ServerSession:
                             return events
                 if not frames.refused:
                     break
+                found = frames.rest()
         except ProtocolError as error:
             if not events:
                 self._fail(error)
