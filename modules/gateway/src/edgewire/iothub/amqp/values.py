@@ -11,8 +11,11 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from edgewire.codec.amqp.types import Decimal32, Decimal64, Decimal128, Float, Timestamp
+from edgewire.codec.amqp.types import Decimal32, Decimal64, Decimal128, Float, Timestamp, ULong
 from edgewire.errors import ProtocolError
+
+MessageId = str | ULong | uuid.UUID | bytes
+"""A message id or correlation id in its own AMQP type, which that of an answer must have. Spec: AMQP 1.0 §3.2.4."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FLOAT_DIGITS: Final = range(6, 10)
@@ -53,7 +56,7 @@ def utf8_text(value: bytes, what: str) -> str:
         raise ProtocolError(f"{what} is binary that is not UTF-8") from None
 
 
-def id_text(value: str | int | uuid.UUID | bytes) -> str:
+def id_text(value: MessageId) -> str:
     """A message id or correlation id as text, as .NET writes each of its types: binary in hexadecimal."""
     match value:
         case bytes():
