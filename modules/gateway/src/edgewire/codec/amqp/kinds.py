@@ -1,8 +1,8 @@
 """The classes of values. Spec: AMQP 1.0 §1.6.
 
 In Python a value is what it is anyway (`None`, `bool`, `str`, `bytes`, `list`, `dict`; `float` is double, `int` long);
-a type without such a counterpart is a small subclass, so that a value is written back as the type it was read as. Values
-of types that are alike in Python compare equal: `Symbol("a") == "a"`, `UInt(1) == 1`.
+a type without such a counterpart is a small subclass, so that a value is written back as the type it was read as.
+Values of types that are alike in Python compare equal: `Symbol("a") == "a"`, `UInt(1) == 1`.
 """
 
 import uuid
