@@ -1,7 +1,7 @@
 import pytest
 
 from edgewire.codec.amqp.conditions import INVALID_FIELD
-from edgewire.codec.amqp.types import Symbol, UInt
+from edgewire.codec.amqp.kinds import Symbol, UInt
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.links import LinkProperties, read_link_properties, write_link_properties
 from edgewire.iothub.limits import MAX_LINK_PROPERTY_CHARS

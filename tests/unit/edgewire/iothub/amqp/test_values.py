@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewire.codec.amqp.types import Float
+from edgewire.codec.amqp.kinds import Float
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.values import format_time, parse_time, property_text
 

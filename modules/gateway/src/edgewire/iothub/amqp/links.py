@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgewire.codec.amqp.conditions import INVALID_FIELD
+from edgewire.codec.amqp.kinds import Symbol
 from edgewire.codec.amqp.performatives import Map
-from edgewire.codec.amqp.types import Symbol
 from edgewire.errors import ProtocolError
 from edgewire.iothub.limits import MAX_LINK_PROPERTY_CHARS
 

@@ -11,7 +11,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from edgewire.codec.amqp.types import Decimal32, Decimal64, Decimal128, Float, Timestamp, ULong
+from edgewire.codec.amqp.kinds import Decimal32, Decimal64, Decimal128, Float, Timestamp, ULong
 from edgewire.errors import ProtocolError
 
 MessageId = str | ULong | uuid.UUID | bytes
