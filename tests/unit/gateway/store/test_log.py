@@ -75,6 +75,26 @@ def test_a_failed_write_or_sync_keeps_nothing_and_abandons_the_segment() -> None
         assert (again.base, again.header.first_sequence) == (2, 2)
 
 
+def test_an_error_that_is_not_the_disk_s_refuses_the_batch_and_begins_a_new_segment() -> None:
+    def before(what: str, name: str) -> None:
+        if what == what_breaks:
+            raise RuntimeError("a bug")
+
+    for what_breaks in ("create", "write", "sync"):
+        disk = ModelDisk()
+        each = log(disk)
+        each.commit(commit())
+        disk.before = before
+        result = each.commit(commit() if what_breaks != "create" else commit(20_000))
+        assert result == Refused(result=AppendResult.FAILED, error="RuntimeError: a bug")
+        assert isinstance(result.bug, RuntimeError)
+        assert isinstance(each.keep(POSITIONS), RuntimeError | None)
+        disk.before = lambda what, name: None
+        again = each.commit(commit())
+        assert isinstance(again, Committed)
+        assert again.header.first_sequence == 2
+
+
 def test_no_space_for_a_segment_is_full_and_leaves_nothing_behind() -> None:
     disk = ModelDisk()
     each = log(disk)

@@ -18,6 +18,7 @@ from gateway.observe.store import (
     MessagesExpired,
     MessagesRefused,
     RefusalReason,
+    StoreFailed,
     StoreFull,
     StoreTakesAgain,
 )
@@ -247,6 +248,24 @@ def test_a_checkpoint_that_fails_is_tried_again_and_frees_then() -> None:
     disk.before = lambda what, name: None
     bench.store.checkpoint()
     assert len(disk.names()) < names
+
+
+def test_a_bug_on_the_thread_is_answered_and_shown_and_the_store_goes_on() -> None:
+    bench = Bench(ModelDisk())
+    results: list[AppendResult] = []
+
+    def fail(what: str, name: str) -> None:
+        if what == "sync":
+            raise ValueError("no such thing")
+
+    disk_of(bench).before = fail
+    with pytest.raises(ValueError, match="no such thing"):
+        bench.store.append([(message(b"a"), TO_CLOUD)], results.append)
+    assert results == [AppendResult.FAILED]
+    assert bench.said(StoreFailed) == [StoreFailed("ValueError: no such thing")]
+    disk_of(bench).before = lambda what, name: None
+    assert bench.append(b"b") is AppendResult.STORED
+    assert bodies(bench.take()) == [b"b"]
 
 
 def test_damage_found_in_the_background_stops_this_and_the_next_start() -> None:

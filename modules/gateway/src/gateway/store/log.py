@@ -5,7 +5,8 @@ is cut at its last good batch and never written again, because a later sync that
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from gateway.store.checkpoint import Positions, PositionsFile
 from gateway.store.errors import Damage
@@ -53,6 +54,8 @@ class Refused:
 
     result: AppendResult
     error: str
+    bug: Exception | None = field(default=None, compare=False)
+    """What was raised if it is no error of the disk, but one of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,13 @@ class Log:
 
     def commit(self, commit: Commit) -> Committed | Refused:
         """Write one batch and sync it: all of it is safe afterwards, or nothing of it is kept."""
+        try:
+            return self._commit(commit)
+        except Exception as bug:  # noqa: BLE001 - whoever waits for this batch must hear of it, and the next may go well
+            self._give_up()
+            return Refused(result=AppendResult.FAILED, error=f"{type(bug).__name__}: {bug}", bug=bug)
+
+    def _commit(self, commit: Commit) -> Committed | Refused:
         data = write_batch(
             first_sequence=self._next,
             received_at_ms=commit.received_at_ms,
@@ -103,15 +113,15 @@ class Log:
             return _refused(error)
         return self._written(len(data), commit)
 
-    def keep(self, positions: Positions) -> OSError | None:
+    def keep(self, positions: Positions) -> Exception | None:
         """Write a checkpoint; the error if it could not be written."""
         try:
             self._positions.write(positions)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller tries again later
             return error
         return None
 
-    def free(self, positions: Positions, front: Sequence[str], middle: Sequence[Retired]) -> OSError | None:
+    def free(self, positions: Positions, front: Sequence[str], middle: Sequence[Retired]) -> Exception | None:
         """Give segments back, after a checkpoint that no longer needs them; the error if that failed."""
         try:
             self._positions.write(positions)
@@ -126,11 +136,11 @@ class Log:
                 self._files.sync_names()
             for retired in middle:
                 empty(self._files, freed_name(retired.base, retired.end))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as in keep
             return error
         return None
 
-    def close(self, positions: Positions) -> OSError | None:
+    def close(self, positions: Positions) -> Exception | None:
         """Seal the last segment, write the last checkpoint, close the files."""
         if self._file is not None:
             self._seal(self._file)
@@ -156,7 +166,7 @@ class Log:
             file.write_at(0, write_segment_header(self._store_id, self._next))
             file.sync()
             self._files.sync_names()
-        except OSError:
+        except Exception:
             file.close()
             self._discard(name)
             raise
@@ -192,6 +202,12 @@ class Log:
     def _abandon(self, file: File) -> None:
         self._file = None
         self._seal(file)
+
+    def _give_up(self) -> None:
+        """Leave the segment after a bug of ours: whatever it did to the file, a new one is begun."""
+        if self._file is not None:
+            with suppress(Exception):
+                self._abandon(self._file)
 
 
 def empty(files: Files, name: str) -> None:

@@ -272,6 +272,8 @@ class Store:
                     _tell(group.waiting, AppendResult.STORED)
                 else:
                     self._failed(group, result)
+                    if result.bug is not None:
+                        raise result.bug  # a bug: the loop's handler shows where
             finally:
                 self._start()
 
@@ -409,7 +411,7 @@ class Store:
         (front, middle), self._freeing = self._freeing, ([], [])
         positions = self._positions()
 
-        def freed(error: OSError | None) -> None:
+        def freed(error: Exception | None) -> None:
             if error is not None:  # both are asked for again with the next checkpoint
                 self._freeing[0].extend(front)
                 self._freeing[1].extend(middle)
@@ -418,7 +420,7 @@ class Store:
 
         self._runner.submit(lambda: self._log.free(positions, front, middle), freed)
 
-    def _kept(self, error: OSError | None) -> None:
+    def _kept(self, error: Exception | None) -> None:
         if error is not None:
             self._emit(CheckpointFailed(error=str(error)))
             self._changed()
