@@ -1,0 +1,35 @@
+"""Serial numbers of 32 bits, which begin again at 0 after 2^32 - 1. Spec: AMQP 1.0 §2.8.10, RFC 1982."""
+
+from typing import Final
+
+MASK: Final = 0xFFFF_FFFF
+HALF: Final = 0x8000_0000
+
+
+def add(number: int, count: int) -> int:
+    """The serial number `count` steps on; `count` may be negative."""
+    return number + count & MASK
+
+
+def distance(start: int, end: int) -> int:
+    """How many steps lead from `start` to `end`: 0 to 2^31 - 1 forwards, negative if `end` lies behind `start`."""
+    steps = end - start & MASK
+    return steps - (MASK + 1) if steps & HALF else steps
+
+
+def ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    """The runs of consecutive serial numbers in a list, each as its first and last; in the order of the list."""
+    first = numbers[0]
+    last = first + len(numbers) - 1
+    # A batch that is settled whole is one run: compared in C, as it is what each read ends with.
+    if last <= MASK and numbers == list(range(first, last + 1)):
+        return [(first, last)]
+    found: list[tuple[int, int]] = []
+    last = first
+    for number in numbers[1:]:
+        if number != last + 1 & MASK:
+            found.append((first, last))
+            first = number
+        last = number
+    found.append((first, last))
+    return found
