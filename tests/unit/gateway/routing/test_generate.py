@@ -30,13 +30,28 @@ BODY = {
     "five": "5",
     "nul": None,
     "obj": {"in": 1, "s": "abc"},
+    "deep": {"a": {"b": 1.5}},
     "list": [1, "a", None],
     "when": "2024-05-06T07:08:09Z",
 }
 
+INSIDE = (
+    "obj.in",
+    "obj.gone",
+    "deep.a.b",
+    "deep.a.gone",
+    "deep.gone.b",
+    "n.in",
+    "list[0]",
+    "list[9]",
+    "obj.*",
+    "*",
+    "$.n",
+)
+
 names = st.sampled_from(
     ["level", "LEVEL", "missing", "novalue", "num", "$messageId", "$nothing", "{$messageId}"]
-    + [f"$body.{name}" for name in (*BODY, "gone", "obj.in", "list[0]", "list[9]", "obj.*", "*", "$.n")]
+    + [f"$body.{name}" for name in (*BODY, "gone", *INSIDE)]
 )
 literals = st.sampled_from(
     [

@@ -130,9 +130,21 @@ class _Writer:
 
     def _read(self, path: BodyPath) -> str:
         document = "doc" if "doc" in self.known else "(doc if doc is not UNREAD else (doc := read_body(body, codec)))"
-        if len(path.steps) == 1 and isinstance(path.steps[0], str) and not path.impossible:
-            return f"as_value({document}.get({self.constant(path.steps[0])}, MISSING))"
-        return f"value_at({document}, {self.constant(path)})"
+        if path.impossible or not path.steps or not all(isinstance(step, str) for step in path.steps):
+            return f"value_at({document}, {self.constant(path)})"
+        *outer, last = map(self.constant, path.steps)
+        if not outer:
+            return f"as_value({document}.get({last}, MISSING))"
+        return self._read_inside(document, outer, last)
+
+    def _read_inside(self, holder: str, outer: Sequence[str], last: str) -> str:
+        """Member by member without a call; only an unreadable body gives UNDEFINED on the way."""
+        objects = []
+        for name in outer:
+            objects.append(f"(at := {holder}.get({name})).__class__ is dict")
+            holder = "at"
+        absent = "UNDEFINED if at is UNDEFINED else MISSING"
+        return f"(as_value(at.get({last}, MISSING)) if {' and '.join(objects)} else {absent})"
 
     def hoisted(self, expression: Expression) -> list[str]:
         """Statements that read what this condition reads in any case, so that it may use the slots plainly."""
