@@ -1,6 +1,7 @@
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -342,3 +343,57 @@ def test_what_is_written_is_read(
     system = {"messageId": message_id} if message_id else {}
     written = write_content(properties, system, body, direction)
     assert read_content(read_message(written), direction) == Content(Bag(properties, system), body)
+
+
+WIRES = [(row["format"], bytes.fromhex(row["wire"])) for row in VECTORS["recorded"]]
+
+
+@pytest.mark.parametrize(("message_format", "wire"), WIRES)
+def test_a_recorded_message_cut_at_every_byte_is_read_or_refused(message_format: int, wire: bytes) -> None:
+    for end in range(len(wire)):
+        with suppress(ProtocolError):
+            read_transfer(message_format, wire[:end])
+
+
+@given(st.sampled_from(WIRES), st.data())
+def test_mangled_messages_are_read_or_refused(recorded: tuple[int, bytes], data: st.DataObject) -> None:
+    message_format, wire = recorded
+    mangled = bytearray(wire)
+    for _ in range(data.draw(st.integers(1, 4))):
+        mangled[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(ProtocolError):
+        for content in read_transfer(message_format, bytes(mangled)):
+            write_telemetry(envelope_for(OWNER, content.bag), content.body)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.integers(-(2**63), 2**63 - 1).map(Timestamp)
+    | st.floats()
+    | st.floats(width=32).map(Float)
+    | st.binary(max_size=8)
+    | TEXTS
+    | st.uuids(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=4,
+)
+KNOWN = sorted(
+    {name for way in Direction for name in WIRE_NAMES[way]} | {"dt-subject", "iothub-outputname", "iothub-ack"}
+)
+
+
+@given(
+    annotations=st.dictionaries(st.sampled_from(KNOWN) | TEXTS, VALUES, max_size=4),
+    application=st.dictionaries(st.sampled_from(KNOWN) | TEXTS, VALUES, max_size=4),
+    body=VALUES,
+    direction=st.sampled_from(Direction),
+)
+def test_any_values_are_read_or_refused_and_what_is_read_can_be_written(
+    annotations: dict[str, object], application: dict[str, object], body: object, direction: Direction
+) -> None:
+    message = AmqpMessage(message_annotations=annotations, application_properties=application, body=Value(body))
+    with suppress(ProtocolError):
+        bag = read_content(message, direction).bag
+        assert over_amqp(bag, direction) == bag

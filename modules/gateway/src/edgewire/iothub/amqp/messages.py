@@ -25,11 +25,9 @@ from edgewire.codec.amqp.performatives import Map
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.values import format_time, id_text, parse_time, property_text, utf8_text
 from edgewire.iothub.bag import WIRE_NAMES, Bag, Direction, read_pairs
-from edgewire.iothub.limits import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_TRANSFER_BYTES
+from edgewire.iothub.limits import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_PROPERTIES, MAX_TRANSFER_BYTES
 from edgewire.message import Envelope, SystemProperties
 from edgewire.message import Properties as ApplicationProperties
-
-Pair = tuple[str, str | None]
 
 _SECTION_BYTES: Final = 8
 """Around each message of a batch: descriptor (3), binary with a four-byte size (5). AMQP 1.0 §3.2.6, §1.6.19."""
@@ -57,9 +55,13 @@ _APPLICATION: Final[Mapping[Direction, Mapping[str, str]]] = {
 """Application properties that are system properties, compared with case as edgeHub does."""
 
 _BAG_NAMES: Final[Mapping[Direction, Mapping[str, str]]] = {
-    direction: {name: wire for wire, name in names.items()} for direction, names in WIRE_NAMES.items()
+    direction: {
+        name: next(wire for wire, known in WIRE_NAMES[direction].items() if known == system)
+        for name, system in names.items()
+    }
+    for direction, names in _APPLICATION.items()
 }
-"""System properties to what a bag calls them."""
+"""The same by what a bag calls them."""
 
 
 class Content(NamedTuple):
@@ -107,7 +109,7 @@ def read_telemetry(message: AmqpMessage) -> Content:
 def read_content(message: AmqpMessage, direction: Direction) -> Content:
     """What a message that travels this way says."""
     try:
-        bag = read_pairs(_pairs(message, direction), direction)
+        bag = _read_bag(message, direction)
     except ProtocolError as error:
         raise ProtocolError(error.what, reply=error.reply or ARGUMENT_ERROR, spec=error.spec) from None
     return Content(bag, read_body(message))
@@ -138,62 +140,68 @@ def _read_part(part: bytes, number: int, count: int) -> Content:
         raise ProtocolError(what, reply=error.reply, spec=error.spec) from None
 
 
-def _pairs(message: AmqpMessage, direction: Direction) -> list[Pair]:
-    """All properties under the names of a bag."""
-    pairs: list[Pair] = []
+def _read_bag(message: AmqpMessage, direction: Direction) -> Bag:
+    system: dict[str, str] = {}
     if message.properties is not None:
-        pairs += _read_properties(message.properties)
+        _read_properties(message.properties, system)
     if message.message_annotations:
-        pairs += _read_annotations(message.message_annotations, direction)
-    if message.application_properties:
-        pairs += _read_application(message.application_properties, direction)
-    said = message.properties.creation_time if message.properties is not None else None
-    if said is not None and all(name != "$.ctime" for name, _ in pairs):
-        pairs.append(("$.ctime", format_time(said, "creation-time")))
-    return pairs
+        _read_annotations(message.message_annotations, direction, system)
+    said = message.application_properties
+    if not said:
+        return Bag({}, system)
+    if len(said) + len(system) > MAX_PROPERTIES:
+        raise ProtocolError(f"the message has more than {MAX_PROPERTIES} properties")
+    bag = read_pairs(_pairs(said, direction), direction)
+    system.update(bag.system)
+    return Bag(bag.properties, system)
 
 
-def _read_properties(said: Properties) -> Iterator[Pair]:
+def _read_properties(said: Properties, system: dict[str, str]) -> None:
     """What the properties section says; empty texts count as absent, as for edgeHub."""
     if said.message_id is not None and (text := id_text(said.message_id)):
-        yield "$.mid", text
+        system["messageId"] = text
     if said.correlation_id is not None and (text := id_text(said.correlation_id)):
-        yield "$.cid", text
+        system["cid"] = text
     if said.user_id:
-        yield "$.uid", utf8_text(said.user_id, "the user-id")
+        system["userId"] = utf8_text(said.user_id, "the user-id")
     if said.to:
-        yield "$.to", str(said.to)
+        system["to"] = str(said.to)
     if said.content_type:
-        yield "$.ct", str(said.content_type)
+        system["contentType"] = str(said.content_type)
     if said.content_encoding:
-        yield "$.ce", str(said.content_encoding)
+        system["contentEncoding"] = str(said.content_encoding)
     if said.absolute_expiry_time is not None:
-        yield "$.exp", format_time(said.absolute_expiry_time, "absolute-expiry-time")
+        system["absolute-expiry-time"] = format_time(said.absolute_expiry_time, "absolute-expiry-time")
+    if said.creation_time is not None:
+        # What SDKs write, among the application properties, is read later and wins.
+        system["creationTime"] = format_time(said.creation_time, "creation-time")
 
 
-def _read_annotations(annotations: Map, direction: Direction) -> Iterator[Pair]:
-    wire_of = _BAG_NAMES[direction]
-    for name, system in _ANNOTATIONS[direction].items():
+def _read_annotations(annotations: Map, direction: Direction, system: dict[str, str]) -> None:
+    for name, key in _ANNOTATIONS[direction].items():
         value = annotations.get(name)
         if value is None or value == "":
             continue
         if not isinstance(value, str):
             raise ProtocolError(f"the annotation '{name}' is no text")
-        yield wire_of[system], str(value)
+        system[key] = str(value)
 
 
-def _read_application(said: Map, direction: Direction) -> Iterator[Pair]:
-    systems, wire_of, wire_names = _APPLICATION[direction], _BAG_NAMES[direction], WIRE_NAMES[direction]
+def _pairs(said: Map, direction: Direction) -> list[tuple[str, str | None]]:
+    """The application properties under the names of a bag; a system property without a text is none."""
+    systems, wire_names = _BAG_NAMES[direction], WIRE_NAMES[direction]
+    pairs: list[tuple[str, str | None]] = []
     for name, value in said.items():
-        if name.startswith("$.") and name in wire_names:
-            # Among the application properties of AMQP it is no system property; behind MQTT it would turn into one.
-            raise ProtocolError(f"the property '{name}' has another place in an AMQP message; see docs/amqp.md")
-        text = property_text(value, name)
-        system = systems.get(name)
-        if system is None:
-            yield str(name), text
+        text = value if type(value) is str else property_text(value, name)
+        wire = systems.get(name)
+        if wire is None:
+            if name.startswith("$.") and name.lower() in wire_names:
+                # It is no system property here, but behind MQTT it would turn into one.
+                raise ProtocolError(f"the property '{name}' has another place in an AMQP message; see docs/amqp.md")
+            pairs.append((name, text))
         elif text:
-            yield wire_of[system], text
+            pairs.append((wire, text))
+    return pairs
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
