@@ -8,7 +8,6 @@ from edgewire.transport.certificates import SecurityError, read_server_certifica
 from support.certificates import Credential, authority, rsa_key, self_signed, signed
 
 WHAT = "certificate of listener 'mqtt' (/certs/server.pem)"
-UNTOUCHED = "What was in force stays in force."
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,6 @@ def refusal(chain: bytes, key: bytes, now: float | None = None) -> str:
         read_server_certificate(chain, key, what=WHAT, now=time.time() if now is None else now)
     sentence = str(caught.value)
     assert sentence.startswith(f"{WHAT}: ")
-    assert UNTOUCHED in sentence
     assert "PRIVATE KEY-----\n" not in sentence
     return sentence
 

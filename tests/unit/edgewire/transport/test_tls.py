@@ -48,7 +48,7 @@ def test_a_reload_that_fails_changes_nothing(security: Security, server: Credent
         "other key": (server.pem, other.key_pem),
         "expired": (expired.pem, expired.key_pem),
     }[fault]
-    with pytest.raises(SecurityError, match=r"certificate of 'mqtt': .* What was in force stays in force"):
+    with pytest.raises(SecurityError, match=r"certificate of 'mqtt': "):
         security.reload(chain, key)
     assert served(security) == server.der
     assert security.expires_at == server.certificate.not_valid_after_utc.timestamp()

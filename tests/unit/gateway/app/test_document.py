@@ -161,6 +161,8 @@ def test_edgehub_1_0_passes_over_empty_routes_and_1_3_has_more_keys() -> None:
         ({"routs": {}}, "routs", "did you mean 'routes'?"),
         ({"elsewhere": {}}, "elsewhere", "known here: schemaVersion, routes"),
         ({"topics": []}, "topics", "not available in this version"),
+        ({"topisc": []}, "topisc", "did you mean 'topics'? But topic mapping is not available"),
+        ({"routes": {"r": {"route": ALL, "sned": {}}}}, "routes.r.sned", "did you mean 'send'? But sending by change"),
         ({"schemaVersion": 1}, "schemaVersion", "as text"),
         ({"routes": []}, "routes", "must be an object"),
         ({"routes": {"a b": ALL}}, "routes.a b", "rename it"),

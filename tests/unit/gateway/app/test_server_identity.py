@@ -66,6 +66,7 @@ async def test_files_that_cannot_be_used_stop_the_start_with_a_sentence(
         await server_identity(read_environment(environ), {}, lambda _: None)
     assert sentence in str(raised.value)
     assert str(tmp_path) in str(raised.value)
+    assert "in force" not in str(raised.value)  # nothing was, before the start
 
 
 async def test_changed_files_are_used_for_new_connections_and_bad_ones_are_not(tmp_path: Path) -> None:
@@ -83,6 +84,8 @@ async def test_changed_files_are_used_for_new_connections_and_bad_ones_are_not(t
     identity.look_again()
     identity.look_again()
     assert [type(event) for event in events] == [CertificateReloaded, CertificateUnusable]
+    assert "key.pem: the private key is not readable PEM" in events[1].sentence()
+    assert events[1].sentence().endswith(" forms). What was in force stays in force")
     assert identity.security.expires_at == newer.certificate.not_valid_after_utc.timestamp()
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.settings import SETTINGS, ConfigError, Environment, read_environment
+from gateway.app.settings import SETTINGS, ConfigError, Environment, read_count, read_environment
 
 
 def test_an_empty_environment_gives_the_defaults_of_the_table() -> None:
@@ -49,3 +49,11 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as raised:
         read_environment({"GATEWAY_MQTT_PORT": "x", "GATEWAY_UPSTREAM": "moon"})
     assert len(str(raised.value).splitlines()) == 2
+
+
+def test_one_number_can_be_had_without_the_others() -> None:
+    environ = {"GATEWAY_TOKEN_SKEW_S": "7", "GATEWAY_MQTT_PORT": "x"}
+    assert read_count("GATEWAY_TOKEN_SKEW_S", environ) == 7
+    assert read_count("GATEWAY_TOKEN_SKEW_S", {}) == 300
+    with pytest.raises(ConfigError, match="GATEWAY_MQTT_PORT is 'x'"):
+        read_count("GATEWAY_MQTT_PORT", environ)

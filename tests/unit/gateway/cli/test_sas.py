@@ -183,3 +183,13 @@ class TestInspect:
     @pytest.mark.parametrize("row", VECTORS["malformed"], ids=lambda row: row["rule"])
     def test_what_is_no_token_is_told_with_the_form(self, out: Terminal, row: dict[str, str]) -> None:
         assert "A token is: SharedAccessSignature sr=" in out.says("inspect", row["token"], code=1)
+
+    def test_the_gateways_own_setting_says_how_long_a_token_is_taken(
+        self, out: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late = tokens.make("h/devices/leaf-01", KEYS.primary, int(time.time()) - 400)
+        assert "(EXPIRED)" in out.says("inspect", late, code=1)
+        monkeypatch.setenv("GATEWAY_TOKEN_SKEW_S", "500")
+        assert "(EXPIRED)" not in out.says("inspect", late)
+        monkeypatch.setenv("GATEWAY_TOKEN_SKEW_S", "long")
+        assert "GATEWAY_TOKEN_SKEW_S is 'long'" in out.says("inspect", late, code=2)

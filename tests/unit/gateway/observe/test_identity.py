@@ -17,5 +17,8 @@ def test_a_peers_text_cannot_write_log_lines() -> None:
 
 
 def test_the_registrys_events_name_the_file() -> None:
-    assert "/data/devices.json was changed" in RegistryReloaded("/data/devices.json", 3, 1).sentence()
+    changed, same = (RegistryReloaded("/data/devices.json", 3, changed).sentence() for changed in (1, 0))
+    assert "/data/devices.json was changed" in changed
+    assert "the credentials of 1 are no longer what they were" in changed
+    assert same.endswith("3 devices and modules; nobody's credentials changed, all connections stay")
     assert "stay in force" in RegistryUnreadable("/data/devices.json is gone").sentence()

@@ -45,7 +45,7 @@ def not_trusted() -> ssl.SSLCertVerificationError:
         (
             transport_exceptions.UnauthorizedError("Connection Refused: not authorised."),
             LinkFault.CREDENTIALS,
-            "refused this module's token (Connection Refused: not authorised.)",
+            "refused this module's token (Connection Refused: not authorised)",
         ),
         (
             caused(transport_exceptions.TlsExchangeAuthError(), not_trusted()),
@@ -63,6 +63,11 @@ def not_trusted() -> ssl.SSLCertVerificationError:
             "/run/workload.sock does not exist",
         ),
         (
+            transport_exceptions.ConnectionFailedError("Connection Refused: broker unavailable."),
+            LinkFault.UNREACHABLE,
+            "Connection Refused: broker unavailable",
+        ),
+        (
             transport_exceptions.ConnectionDroppedError("transport disconnected"),
             LinkFault.UNREACHABLE,
             "transport disconnected",
@@ -76,6 +81,7 @@ def test_a_failure_is_said_in_words(error: Exception, fault: LinkFault, says: st
 
     assert failure.fault is fault
     assert says in failure.reason
+    assert not failure.reason.endswith(".")
 
 
 @pytest.mark.parametrize("environ", [{}, {"IOTEDGE_DEVICEID": "edge-1"}, {"EdgeHubConnectionString": "x"}])

@@ -12,8 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 MIN_RSA_BITS = 2048
 """OpenSSL at its default security level refuses less."""
 
-UNCHANGED = "What was in force stays in force."
-
 
 class SecurityError(Exception):
     """The certificate or key cannot be used; the text says what is wrong, where, and what to do."""
@@ -48,7 +46,7 @@ def _read_chain(pem: bytes, what: str) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(pem))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SecurityError(
-            f"{what}: the chain holds no readable PEM certificate ({error}). {UNCHANGED} "
+            f"{what}: the chain holds no readable PEM certificate ({error}). "
             "Give the server's certificate as '-----BEGIN CERTIFICATE-----' blocks, server first, then its issuers."
         ) from error
 
@@ -58,22 +56,22 @@ def _read_key(pem: bytes, what: str) -> EllipticCurvePrivateKey | RSAPrivateKey:
         key = load_pem_private_key(pem, None)
     except TypeError as error:
         raise SecurityError(
-            f"{what}: the private key is encrypted with a pass phrase. {UNCHANGED} Give the key without one, "
+            f"{what}: the private key is encrypted with a pass phrase. Give the key without one, "
             "readable by the gateway only (mode 0600)."
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SecurityError(
-            f"{what}: the private key is not readable PEM. {UNCHANGED} Give it as one "
+            f"{what}: the private key is not readable PEM. Give it as one "
             "'-----BEGIN PRIVATE KEY-----' block (RSA, EC also in their older forms)."
         ) from error
     if isinstance(key, RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
         raise SecurityError(
-            f"{what}: the RSA key has {key.key_size} bits, clients refuse less than {MIN_RSA_BITS}. {UNCHANGED} "
+            f"{what}: the RSA key has {key.key_size} bits, clients refuse less than {MIN_RSA_BITS}. "
             "Make a new key and certificate, P-256 or RSA 2048."
         )
     if not isinstance(key, EllipticCurvePrivateKey | RSAPrivateKey):
         raise SecurityError(
-            f"{what}: the private key is neither RSA nor EC; boards cannot verify it. {UNCHANGED} "
+            f"{what}: the private key is neither RSA nor EC; boards cannot verify it. "
             "Make a key and certificate with P-256 or RSA 2048."
         )
     return key
@@ -90,7 +88,7 @@ def _check_match(chain: tuple[x509.Certificate, ...], key: EllipticCurvePrivateK
     else:
         fix = "Give the certificate and the key that were made together."
     subject = chain[0].subject.rfc4514_string() or "(no subject)"
-    raise SecurityError(f"{what}: the key does not belong to the first certificate ({subject}). {UNCHANGED} {fix}")
+    raise SecurityError(f"{what}: the key does not belong to the first certificate ({subject}). {fix}")
 
 
 def _check_time(chain: tuple[x509.Certificate, ...], what: str, now: float) -> None:
@@ -101,6 +99,6 @@ def _check_time(chain: tuple[x509.Certificate, ...], what: str, now: float) -> N
             today = datetime.fromtimestamp(now, UTC)
             raise SecurityError(
                 f"{what}: the certificate of {subject} expired at {expired_at:%Y-%m-%d %H:%M} UTC "
-                f"(it is {today:%Y-%m-%d %H:%M} UTC here). {UNCHANGED} "
+                f"(it is {today:%Y-%m-%d %H:%M} UTC here). "
                 "Renew it; if the date here is wrong, set the clock."
             )

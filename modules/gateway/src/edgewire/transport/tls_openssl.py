@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from OpenSSL import SSL, crypto
 
-from edgewire.transport.certificates import UNCHANGED, SecurityError, ServerCertificate
+from edgewire.transport.certificates import SecurityError, ServerCertificate
 from edgewire.transport.tls_engine import CIPHERS, RECORD_BYTES, HandshakeError, TlsError, failure_of
 
 OUTPUT_BYTES = RECORD_BYTES + 1024
@@ -25,7 +25,7 @@ def maker(certificate: ServerCertificate, what: str) -> Callable[[], "OpensslEng
         context = _context(certificate)
     except SSL.Error as error:
         raise SecurityError(
-            f"{what}: OpenSSL does not take it ({_words(error)}). {UNCHANGED} Make a new key and certificate, "
+            f"{what}: OpenSSL does not take it ({_words(error)}). Make a new key and certificate, "
             "P-256 or RSA 2048 signed with SHA-256."
         ) from error
     return lambda: OpensslEngine(context)

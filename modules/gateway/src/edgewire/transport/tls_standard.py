@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from edgewire.transport.certificates import UNCHANGED, SecurityError, ServerCertificate
+from edgewire.transport.certificates import SecurityError, ServerCertificate
 from edgewire.transport.tls_engine import CIPHERS, RECORD_BYTES, HandshakeError, TlsError, failure_of
 
 
@@ -17,7 +17,7 @@ def maker(certificate: ServerCertificate, what: str) -> Callable[[], "StandardEn
         context = _context(certificate)
     except ssl.SSLError as error:
         raise SecurityError(
-            f"{what}: OpenSSL does not take it ({error.reason}). {UNCHANGED} Make a new key and certificate, "
+            f"{what}: OpenSSL does not take it ({error.reason}). Make a new key and certificate, "
             "P-256 or RSA 2048 signed with SHA-256."
         ) from error
     return lambda: StandardEngine(context)

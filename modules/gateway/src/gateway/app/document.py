@@ -280,8 +280,11 @@ class _SectionReader:
             if key in _LATER and not self._section.is_edge_hub:
                 self._problem(_joined(path, key), _LATER[key], "remove it")
                 continue
-            near = near_match(key, known)
+            later = () if self._section.is_edge_hub else tuple(_LATER)
+            near = near_match(key, (*known, *later))
             hint = f"did you mean '{near}'?" if near else "known here: " + ", ".join(known)
+            if near in later:
+                hint += f" But {_LATER[near]}"
             self._problem(_joined(path, key), f"there is no setting '{key}'", hint)
 
     def _version(self, desired: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ class FileIdentity:
         try:
             self.security.reload(read_file(self._chain), read_file(self._key))
         except (SecurityError, ConfigError) as error:
-            self._emit(CertificateUnusable(str(error)))
+            self._emit(CertificateUnusable(_refused(error)))
         else:
             self._emit(CertificateReloaded(self.security.expires_at - time.time()))
 
@@ -114,7 +114,7 @@ class WorkloadIdentity:
         try:
             self.security.reload(certificate.chain, certificate.key)
         except SecurityError as error:
-            self._emit(CertificateUnusable(str(error)))
+            self._emit(CertificateUnusable(_refused(error)))
 
 
 def _host_name(environment: Environment) -> str:
@@ -124,6 +124,10 @@ def _host_name(environment: Environment) -> str:
             "that devices dial. Set it to that name or address"
         )
     return environment.host_name
+
+
+def _refused(error: Exception) -> str:
+    return f"{str(error).removesuffix('.')}. What was in force stays in force"
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

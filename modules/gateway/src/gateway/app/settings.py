@@ -209,6 +209,15 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     return environment
 
 
+def read_count(name: str, environ: Mapping[str, str]) -> int:
+    """One numeric setting, for a command that needs no other. Raises ConfigError."""
+    reader = _Reader(environ)
+    number = reader.number(name)
+    if reader.problems:
+        raise ConfigError("\n".join(reader.problems))
+    return number
+
+
 class _Reader:
     """Reads values by the table, and collects what is wrong instead of stopping at the first."""
 

@@ -8,12 +8,14 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.limits import LAST_EXPIRY_S
 from edgewire.message import Identity, identity
+from gateway.app.settings import ConfigError, read_count
 from gateway.cli.inputs import (
     KEY_HELP,
     InputError,
@@ -158,15 +160,23 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _best(token: str, arguments: argparse.Namespace) -> Inspection:
     """The inspection with the key that fits, or with the first one."""
-    now = time.time()
+    judge = partial(inspect, now=time.time(), skew_s=_skew_s())
     if arguments.key is not None:
-        return inspect(token, key_text(arguments.key), now)
-    found = inspect(token, None, now)
+        return judge(token, key_text(arguments.key))
+    found = judge(token, None)
     if arguments.data is None:
         return found
     keys = map(sas.encode_key, _registered_keys(_owner_of(token), arguments))
-    inspections = [inspect(token, key, now) for key in keys] or [found]
+    inspections = [judge(token, key) for key in keys] or [found]
     return next((one for one in inspections if one.signature is not Signature.UNKNOWN), inspections[0])
+
+
+def _skew_s() -> float:
+    """What the gateway beside this command takes; its setting is in the same environment."""
+    try:
+        return read_count("GATEWAY_TOKEN_SKEW_S", os.environ)
+    except ConfigError as error:
+        raise InputError(str(error)) from None
 
 
 def _owner_of(token: str) -> Identity:

@@ -63,7 +63,7 @@ class Inspection:
     remarks: tuple[str, ...]
 
 
-def inspect(token: str, key: str | None, now: float) -> Inspection:
+def inspect(token: str, key: str | None, now: float, *, skew_s: float = TOKEN_SKEW_S) -> Inspection:
     """Look at a token. `key` as it stands in a connection string, or None. Raises ProtocolError if it is no token."""
     parsed = sas.parse(token)
     return Inspection(
@@ -72,7 +72,7 @@ def inspect(token: str, key: str | None, now: float) -> Inspection:
         expires_at=parsed.expires_at,
         expiry=_in_words(parsed.expires_at, now),
         key_name=parsed.key_name,
-        expired=now >= parsed.expires_at + TOKEN_SKEW_S,
+        expired=now >= parsed.expires_at + skew_s,
         signature=Signature.NOT_CHECKED if key is None else _judge(parsed, key),
         remarks=tuple(_remarks(parsed)),
     )

@@ -99,10 +99,10 @@ class RegistryReloaded(Event):
 
     def sentence(self) -> str:
         """What a person reads in the log."""
-        return (
-            f"{self.path} was changed and is in force: {self.devices} devices and modules; the credentials of "
-            f"{self.changed} are no longer what they were, and their connections end"
-        )
+        known = f"{self.path} was changed and is in force: {self.devices} devices and modules"
+        if not self.changed:
+            return f"{known}; nobody's credentials changed, all connections stay"
+        return f"{known}; the credentials of {self.changed} are no longer what they were, and their connections end"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,4 +109,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    """What it says, without a full stop at its end: it becomes part of a sentence."""
+    return str(error).rstrip(".") or type(error).__name__
