@@ -1,4 +1,4 @@
-"""The peer's messages on one session: frames put together, windows and credit watched. Spec: AMQP 1.0 §2.5.6, §2.6.7."""
+"""The peer's messages on one session: frames joined, windows and credit watched. Spec: AMQP 1.0 §2.5.6, §2.6.7."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -31,7 +31,8 @@ class Holdings:
 class Incoming:
     """The receiving half of a session.
 
-    `links` by the peer's handles, those of both directions. `next_id` counts the peer's transfer frames, `window` those it may still send.
+    `links` by the peer's handles, those of both directions. `next_id` counts the peer's transfer frames, `window` those
+    that it may still send.
     """
 
     __slots__ = (

@@ -3,17 +3,15 @@
 from collections import deque
 from typing import Final
 
-from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.frames import write_frame
 from edgewire.codec.amqp.performatives import DeliveryState, Disposition, Flow, Transfer
 from edgewire.errors import UsageError
 from edgewire.session.amqp.events import AmqpEvent, CreditReceived, DeliveryStateChanged
-from edgewire.session.amqp.faults import SessionError
 from edgewire.session.amqp.limits import MAX_TAG_BYTES, AmqpLimits
 from edgewire.session.amqp.link import Delivery, Link
 from edgewire.session.amqp.outbox import Outbox
 from edgewire.session.amqp.receiving import span
-from edgewire.session.amqp.serial import HALF, MASK
+from edgewire.session.amqp.serial import MASK, distance
 from edgewire.session.amqp.states import LinkState
 
 _ATTACHED: Final = LinkState.ATTACHED
@@ -79,13 +77,9 @@ class Outgoing:
 
     def on_flow(self, flow: Flow, events: list[AmqpEvent]) -> None:
         """The peer's window. Spec: AMQP 1.0 §2.5.6."""
-        heard = flow.next_incoming_id
         # Null says that the peer had not seen our begin, which names 0.
-        in_flight = self.next_id - (0 if heard is None else heard) & MASK
-        if in_flight >= HALF:
-            what = f"a flow that awaits transfer {heard} where {self.next_id} is next"
-            raise SessionError(what, condition=conditions.INVALID_FIELD)
-        self.window = max(0, flow.incoming_window - in_flight)
+        on_the_way = max(0, distance(flow.next_incoming_id or 0, self.next_id))
+        self.window = max(0, flow.incoming_window - on_the_way)
         self._send_waiting()
         self._feed(events)
 

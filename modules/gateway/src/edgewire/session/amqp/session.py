@@ -41,7 +41,7 @@ from edgewire.session.amqp.numbers import Numbers
 from edgewire.session.amqp.outbox import Outbox
 from edgewire.session.amqp.receiving import Holdings, Incoming
 from edgewire.session.amqp.sending import Outgoing
-from edgewire.session.amqp.serial import HALF, MASK
+from edgewire.session.amqp.serial import MASK, distance
 from edgewire.session.amqp.states import (
     LINK_RECEIVED,
     LINK_SENT,
@@ -396,11 +396,8 @@ class Session:
         if flow.link_credit is None:
             return
         # Null says that the peer had not seen our attach, whose count is 0.
-        in_flight = link.delivery_count - (flow.delivery_count or 0) & MASK
-        if in_flight >= HALF:
-            what = f"credit from delivery {flow.delivery_count}, where {link.delivery_count} is next"
-            raise LinkError(link, what, condition=conditions.INVALID_FIELD)
-        link.credit = max(0, flow.link_credit - in_flight)
+        on_the_way = max(0, distance(flow.delivery_count or 0, link.delivery_count))
+        link.credit = max(0, flow.link_credit - on_the_way)
         link.drain = flow.drain
         if link.credit:
             events.append(CreditReceived(link=link, credit=link.credit, drain=link.drain))
@@ -408,11 +405,11 @@ class Session:
             self._send_flow(link)
 
     def _on_sent(self, link: Link, flow: Flow, events: list[AmqpEvent]) -> None:
-        """The sender of a link says what it has; its word on credit counts for nothing (`_pyamqp` gives itself some)."""
+        """The sender of a link says what it has; its word on credit is not asked for (`_pyamqp` gives some)."""
         link.available = flow.available or 0
         if flow.delivery_count is not None:
-            given_up = flow.delivery_count - link.delivery_count & MASK
-            if given_up < HALF:
+            given_up = distance(link.delivery_count, flow.delivery_count)
+            if given_up > 0:
                 link.delivery_count = flow.delivery_count
                 link.credit = max(0, link.credit - given_up)
         if link.drain and not link.credit:
