@@ -44,7 +44,9 @@ from edgewire.iothub.amqp.messages import (
     read_telemetry,
     read_transfer,
     write_batches,
-    write_content,
+    write_body,
+    write_envelope,
+    write_sections,
     write_telemetry,
 )
 from edgewire.iothub.bag import WIRE_NAMES, Bag, Direction, read_bag, write_bag
@@ -236,7 +238,7 @@ TRIPS = [
 
 
 def over_amqp(bag: Bag, direction: Direction) -> Bag:
-    return read_content(read_message(write_content(bag.properties, bag.system, b"x", direction)), direction).bag
+    return read_content(read_message(write_sections(bag, direction) + write_body(b"x")), direction).bag
 
 
 @pytest.mark.parametrize(("direction", "wire", "system", "text"), TRIPS)
@@ -298,6 +300,14 @@ def test_where_each_property_stands_in_a_message() -> None:
     }
 
 
+def test_what_is_written_of_an_envelope_serves_all_its_messages() -> None:
+    envelope = envelope_for(OWNER, Bag({"a": "1"}, {"messageId": "1"}))
+    before = write_envelope(envelope)
+    for body in (b"", b"x", bytes(300)):
+        assert before + write_body(body) == write_telemetry(envelope, body)
+        assert read_message(before + write_body(body)).body == body
+
+
 def test_the_sender_is_not_in_its_message_and_an_empty_text_is_no_property() -> None:
     envelope = envelope_for(OWNER, Bag({}, {"messageId": "", "contentType": "", "userId": "", "operation": ""}))
     assert read_telemetry(read_message(write_telemetry(envelope, b""))) == Content(Bag({}, {}), b"")
@@ -341,8 +351,9 @@ def test_what_is_written_is_read(
     if len({name.lower() for name in properties}) < len(properties):
         return
     system = {"messageId": message_id} if message_id else {}
-    written = write_content(properties, system, body, direction)
-    assert read_content(read_message(written), direction) == Content(Bag(properties, system), body)
+    content = Content(Bag(properties, system), body)
+    written = write_sections(content.bag, direction) + write_body(body)
+    assert read_content(read_message(written), direction) == content
 
 
 WIRES = [(row["format"], bytes.fromhex(row["wire"])) for row in VECTORS["recorded"]]

@@ -12,7 +12,7 @@ from edgewire.codec.amqp.kinds import Timestamp, UByte, ULong
 from edgewire.codec.amqp.message import AmqpMessage
 from edgewire.codec.amqp.performatives import Map
 from edgewire.errors import ProtocolError
-from edgewire.iothub.amqp.messages import read_content, write_content
+from edgewire.iothub.amqp.messages import read_content, write_body, write_sections
 from edgewire.iothub.bag import Bag, Direction
 
 _LOCK: Final = "x-opt-lock-token"
@@ -52,7 +52,7 @@ def read_devicebound(message: AmqpMessage) -> Devicebound:
 
 def write_devicebound(bag: Bag, body: bytes, notes: Notes) -> bytes:
     """A message to a device, encoded, in the types that all clients read (amqp.md §7.4)."""
-    return write_content(bag.properties, bag.system, body, Direction.TO_DEVICE, _write_notes(notes))
+    return write_sections(bag, Direction.TO_DEVICE, _write_notes(notes)) + write_body(body)
 
 
 def tag_of(lock_token: uuid.UUID) -> bytes:

@@ -27,7 +27,6 @@ from edgewire.iothub.amqp.values import format_time, id_text, parse_time, proper
 from edgewire.iothub.bag import WIRE_NAMES, Bag, Direction, read_pairs
 from edgewire.iothub.limits import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_PROPERTIES, MAX_TRANSFER_BYTES
 from edgewire.message import Envelope, SystemProperties
-from edgewire.message import Properties as ApplicationProperties
 
 _SECTION_BYTES: Final = 8
 """Around each message of a batch: descriptor (3), binary with a four-byte size (5). AMQP 1.0 §3.2.6, §1.6.19."""
@@ -209,29 +208,34 @@ def _pairs(said: Map, direction: Direction) -> list[tuple[str, str | None]]:
 
 def write_telemetry(envelope: Envelope, body: bytes) -> bytes:
     """A message on its way to the hub, encoded; its sender is the owner of the link and is not in it."""
-    return write_content(envelope.properties, envelope.system, body, Direction.FROM_DEVICE)
+    return write_envelope(envelope) + write_body(body)
 
 
-def write_content(
-    properties: ApplicationProperties,
-    system: SystemProperties,
-    body: bytes,
-    direction: Direction,
-    annotations: Mapping[str, object] | None = None,
-) -> bytes:
-    """A message that travels this way, encoded; system properties that have no place in it stay behind."""
-    notes = {name: system[key] for name, key in _ANNOTATIONS[direction].items() if system.get(key)} | dict(
-        annotations or {}
-    )
-    said = _write_application(properties, system, direction)
+def write_envelope(envelope: Envelope) -> bytes:
+    """All of a message on its way to the hub but its body: the same for all messages of an envelope."""
+    return write_sections(Bag(envelope.properties, envelope.system), Direction.FROM_DEVICE)
+
+
+def write_sections(bag: Bag, direction: Direction, annotations: Mapping[str, object] | None = None) -> bytes:
+    """The sections before the body; system properties that have no place in this direction stay behind."""
+    system = bag.system
+    notes: dict[Symbol, object] = {
+        Symbol(name): system[key] for name, key in _ANNOTATIONS[direction].items() if system.get(key)
+    }
+    for name, value in (annotations or {}).items():
+        notes[Symbol(name)] = value
     return write_message(
         AmqpMessage(
-            message_annotations={Symbol(name): value for name, value in notes.items()} or None,
+            message_annotations=notes or None,
             properties=_write_properties(system),
-            application_properties=said or None,
-            body=body,
+            application_properties=_write_application(bag, direction) or None,
         )
     )
+
+
+def write_body(body: bytes) -> bytes:
+    """The section of the body, which comes last."""
+    return write_message(AmqpMessage(body=body))
 
 
 def write_batches(messages: Iterable[bytes], max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:
@@ -266,14 +270,10 @@ def _write_properties(system: SystemProperties) -> Properties:
     )
 
 
-def _write_application(
-    properties: ApplicationProperties, system: SystemProperties, direction: Direction
-) -> dict[str, object]:
-    """Application properties, the system's before the sender's own; those win, whatever the case of a name."""
-    said: dict[str, object] = {name: system[key] for name, key in _APPLICATION[direction].items() if system.get(key)}
-    taken = frozenset(said)
-    said.update({name: value for name, value in properties.items() if name.lower() not in taken})
-    return said
+def _write_application(bag: Bag, direction: Direction) -> dict[str, object]:
+    """Application properties: the sender's own, but for names that are the system's, whatever their case."""
+    said = {name: bag.system[key] for name, key in _APPLICATION[direction].items() if bag.system.get(key)}
+    return said | {name: value for name, value in bag.properties.items() if name.lower() not in said}
 
 
 def _symbol(text: str | None) -> Symbol | None:
