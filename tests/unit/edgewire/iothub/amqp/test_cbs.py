@@ -1,7 +1,10 @@
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewire.codec.amqp.conditions import INVALID_FIELD
 from edgewire.codec.amqp.kinds import Int, Symbol, Timestamp, UInt, ULong
@@ -170,3 +173,16 @@ def test_whose_token_it_is_stands_in_the_token(resource: str, owners: tuple[Iden
     audience = sas.audience(sas.parse(f"SharedAccessSignature sr={resource}&sig=x&se=1999999999"))
     assert identities_of(audience) == owners
     assert all(audience.covers(owner) for owner in owners)
+
+
+VALUES: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers(-9, 300) | st.binary(max_size=4) | st.text(max_size=4) | st.just([])
+)
+
+
+@given(said=st.dictionaries(st.sampled_from(["operation", "type", "name", "status-code"]), VALUES), body=VALUES)
+def test_any_values_are_read_or_refused(said: dict[str, object], body: object) -> None:
+    with suppress(ProtocolError):
+        read_put_token(request(None, body, **said))
+    with suppress(ProtocolError):
+        read_reply(request(None, body, **said))

@@ -1,6 +1,9 @@
 import uuid
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewire.codec.amqp.conditions import INVALID_FIELD
 from edgewire.codec.amqp.kinds import Int, Symbol, Timestamp, UByte, UInt, ULong
@@ -91,3 +94,15 @@ def test_the_delivery_tag_is_the_lock_token_in_the_order_of_dotnet() -> None:
 @pytest.mark.parametrize("tag", [b"", b"0", bytes(15), bytes(17)])
 def test_another_tag_is_no_lock_token(tag: bytes) -> None:
     assert lock_token_of(tag) is None
+
+
+NAMES = ["x-opt-lock-token", "x-opt-sequence-number", "iothub-enqueuedtime", "iothub-deliverycount", "x-opt-input-name"]
+VALUES: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers(-9, 300) | st.binary(max_size=4) | st.text(max_size=4) | st.just([])
+)
+
+
+@given(annotations=st.dictionaries(st.sampled_from(NAMES), VALUES))
+def test_any_notes_are_read_or_refused(annotations: dict[str, object]) -> None:
+    with suppress(ProtocolError):
+        read_devicebound(AmqpMessage(message_annotations=annotations, body=b""))

@@ -1,10 +1,13 @@
 import uuid
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewire.codec.amqp.conditions import INVALID_FIELD
 from edgewire.codec.amqp.kinds import Int
-from edgewire.codec.amqp.message import AmqpMessage, Properties, read_message
+from edgewire.codec.amqp.message import AmqpMessage, Properties, Value, read_message
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.methods import MethodAnswer, MethodCall, read_answer, read_call, write_answer, write_call
 
@@ -71,3 +74,16 @@ def test_a_call_without_a_name_or_an_id_is_refused(name: object, rid: uuid.UUID 
     with pytest.raises(ProtocolError) as refused:
         read_call(AmqpMessage(properties=Properties(correlation_id=rid), application_properties=said, body=b""))
     assert refused.value.reply == INVALID_FIELD
+
+
+VALUES: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers(-9, 300) | st.binary(max_size=4) | st.text(max_size=4) | st.just([])
+)
+
+
+@given(said=st.dictionaries(st.sampled_from(["IoThub-methodname", "IoThub-status"]), VALUES), body=VALUES)
+def test_any_values_are_read_or_refused(said: dict[str, object], body: object) -> None:
+    message = AmqpMessage(properties=Properties(correlation_id=RID), application_properties=said, body=Value(body))
+    for read in (read_call, read_answer):
+        with suppress(ProtocolError):
+            read(message)

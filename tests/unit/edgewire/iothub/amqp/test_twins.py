@@ -1,10 +1,13 @@
 import uuid
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewire.codec.amqp.conditions import INVALID_FIELD
 from edgewire.codec.amqp.kinds import Int, Symbol, ULong
-from edgewire.codec.amqp.message import AmqpMessage, Properties, read_message
+from edgewire.codec.amqp.message import AmqpMessage, Properties, Value, read_message
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.twins import (
     DesiredChange,
@@ -128,3 +131,19 @@ def test_an_answer_without_a_status_is_refused(status: object) -> None:
     )
     with pytest.raises(ProtocolError, match="no status"):
         read_reply(message)
+
+
+VALUES: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers(-9, 300) | st.binary(max_size=4) | st.text(max_size=4) | st.just([])
+)
+
+
+@given(
+    annotations=st.dictionaries(st.sampled_from(["operation", "resource", "status", "version"]), VALUES),
+    body=VALUES,
+)
+def test_any_values_are_read_or_refused(annotations: dict[str, object], body: object) -> None:
+    message = AmqpMessage(message_annotations=annotations, properties=Properties(correlation_id="1"), body=Value(body))
+    for read in (read_request, read_reply):
+        with suppress(ProtocolError):
+            read(message)
