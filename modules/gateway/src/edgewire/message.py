@@ -5,7 +5,7 @@ messages, and whatever is computed from an envelope alone can be kept per envelo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NewType
 
@@ -42,18 +42,32 @@ class MessageSource(Enum):
     TWIN_CHANGE = "twinChangeNotifications"
 
 
+class Notes:
+    """What rooms have worked out from an envelope alone: one place for each, which only that room reads.
+
+    A look-up by the envelope instead would cost more than what it finds, and need a bound of its own.
+    """
+
+    __slots__ = ("routed", "stored")
+
+    def __init__(self) -> None:
+        self.routed: object = None
+        self.stored: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """All of a message but its body.
 
     `system` always holds connectionDeviceId, and connectionModuleId for a module; whoever builds an envelope sets
-    them from the authenticated sender, never from what the peer wrote.
+    them from the authenticated sender, never from what the peer wrote. `notes` are no part of the value.
     """
 
     sender: Identity
     properties: Properties
     system: SystemProperties
     source: MessageSource = MessageSource.TELEMETRY
+    notes: Notes = field(default_factory=Notes, init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -1,4 +1,6 @@
+import gc
 import json
+import weakref
 
 from edgewire.message import UPSTREAM, Delivery, Envelope, Message, identity, module_input
 from gateway.routing import table as tables
@@ -58,34 +60,46 @@ def test_an_envelope_that_serves_many_messages_is_looked_at_once() -> None:
     assert matches == [(), (), ("a",), ("a",)]
 
 
-def test_what_is_remembered_of_envelopes_sources_and_decisions_is_bounded() -> None:
+def test_what_one_table_has_noted_on_an_envelope_is_nothing_to_another() -> None:
+    envelope = Envelope(sender=identity("d"), properties={"level": "high"}, system=SYSTEM)
+    for level, routes in (("high", ("a",)), ("low", ()), ("high", ("a",))):
+        found = table(a=f"FROM /messages/* WHERE level = '{level}' INTO $upstream")
+        assert found.match(Message(envelope, b"{}")).routes == routes
+
+
+def test_an_envelope_does_not_keep_the_table_that_has_looked_at_it() -> None:
+    found = table(a="FROM /messages/* WHERE level = 'high' INTO $upstream")
+    gone = weakref.ref(found)
+    envelope = Envelope(sender=identity("d"), properties={}, system=SYSTEM)
+    found.match(Message(envelope, b"{}"))
+    del found
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_is_remembered_of_sources_is_bounded() -> None:
     found = table(
         a="FROM /messages/* WHERE level = 'high' INTO $upstream",
         **{f"b{n}": f"FROM /messages/modules/m{n} WHERE $body.bits[{n}] = 1 INTO $upstream" for n in range(3)},
     )
-    for number in range(2 * tables.MAX_KNOWN_ENVELOPES):
+    for number in range(2 * tables.MAX_KNOWN_SOURCES):
         level = "high" if number % 2 else "low"
         expected = ("a",) if number % 2 else ()
         assert found.match(message({}, f"other{number}", level=level)).routes == expected
-    assert len(found._known) <= tables.MAX_KNOWN_ENVELOPES
-    assert len(found._sources) <= tables.MAX_KNOWN_ENVELOPES
+    assert len(found._sources) <= tables.MAX_KNOWN_SOURCES
 
 
-def test_what_is_long_comes_out_right_and_is_not_kept() -> None:
+def test_a_long_source_comes_out_right_and_is_not_kept() -> None:
     found = table(
         a="FROM /messages/* WHERE level = 'high' INTO $upstream",
         b="FROM /messages/modules/m1/outputs/* INTO $upstream",
     )
-    long = "x" * (tables.MAX_KNOWN_CHARS + 1)
-    assert found.match(message({}, level="high", other=long)).routes == ("a",)
-    assert found.match(message({}, **{long: "1"})).routes == ()
-    assert found._known == {}
+    long = "x" * (tables.MAX_SOURCE_CHARS + 1)
     sender = identity("d", "m1")
     system = {"outputName": long}
     envelope = Envelope(sender=sender, properties={}, system=system)
     assert found.match(Message(envelope, b"")).routes == ("b",)
-    assert (found._known, found._sources.keys() & {long}) == ({}, set())
-    assert all(len(source) <= tables.MAX_KNOWN_CHARS for source in found._sources)
+    assert all(len(source) <= tables.MAX_SOURCE_CHARS for source in found._sources)
 
 
 def test_more_outcomes_than_are_kept_still_come_out_right() -> None:

@@ -1,6 +1,6 @@
-from edgewire.message import UPSTREAM, Delivery, Endpoint, module_input
+from edgewire.message import UPSTREAM, Delivery, Endpoint, Message, module_input
 from faults.inline import message
-from gateway.store.encoding import PLANS, Batch, Encoder
+from gateway.store.encoding import PARTS, PLANS, Batch, Encoder
 from gateway.store.record import NEVER, NO_LIMIT, Row
 
 INPUT = module_input("m", "i")
@@ -41,6 +41,14 @@ def test_a_queue_too_many_adds_nothing() -> None:
     before = (list(batch.parts), batch.records, batch.size)
     assert not encoder.add(batch, [(message(b"x"), CLOUD), (message(b""), (Delivery(UPSTREAM, 9),))], 0)
     assert (batch.parts, batch.records, batch.size) == before
+
+
+def test_an_envelope_is_written_once_for_all_its_messages() -> None:
+    envelope = message(b"").envelope
+    batch, encoder = Batch(), Encoder(queue_for)
+    assert encoder.add(batch, [(Message(envelope, body), CLOUD) for body in (b"a", b"b")], 0)
+    first, second = batch.parts[2::PARTS]
+    assert first is second
 
 
 def test_a_delivery_list_is_prepared_once_if_it_cannot_change() -> None:

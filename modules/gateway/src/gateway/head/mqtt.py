@@ -361,20 +361,25 @@ class MqttConnection:
         """So much more waits for the disk; above the bounds we read no more from this device."""
         self._unanswered += count
         self._unanswered_bytes += size
-        if not self._paused and self._is_too_much():
-            self._paused = True
-            self._pump.pause_reading()
+        if self._unanswered > MAX_UNANSWERED_MESSAGES or self._unanswered_bytes > MAX_UNANSWERED_BYTES:
+            self._pause()
 
     def _note_answer(self, count: int, size: int) -> None:
         """The disk has answered for so much."""
         self._unanswered -= count
         self._unanswered_bytes -= size
-        if self._paused and not self._is_too_much():
+        if self._paused:
+            self._go_on()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._pump.pause_reading()
+
+    def _go_on(self) -> None:
+        if self._unanswered <= MAX_UNANSWERED_MESSAGES and self._unanswered_bytes <= MAX_UNANSWERED_BYTES:
             self._paused = False
             self._pump.resume_reading()
-
-    def _is_too_much(self) -> bool:
-        return self._unanswered > MAX_UNANSWERED_MESSAGES or self._unanswered_bytes > MAX_UNANSWERED_BYTES
 
     def _refuse_batch(self, packet_ids: Sequence[int], reason: RefusedMessage) -> None:
         """Tell the device that a batch was not kept: by a PUBACK for each, or by closing without any."""

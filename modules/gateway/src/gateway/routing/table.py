@@ -12,11 +12,11 @@ from gateway.routing.generate import can_be_true, generate, reads_body
 from gateway.routing.interpret import Interpreter
 from gateway.routing.view import View, view_of
 
-MAX_KNOWN_ENVELOPES: Final = 1024
-"""How many envelopes a table remembers. A device repeats its topic, so its messages share an envelope."""
+MAX_KNOWN_SOURCES: Final = 1024
+"""How many sources a table remembers; the outputs of modules are sources of their own."""
 
-MAX_KNOWN_CHARS: Final = 2_048
-"""Names and values of an envelope whose outcome is remembered; one may have 65,535, and a thousand such 130 MB."""
+MAX_SOURCE_CHARS: Final = 2_048
+"""The longest source that is remembered: the name of an output is the module's own, of up to 65,535 characters."""
 
 MAX_KNOWN_DECISIONS: Final = 4096
 """How many different outcomes a table keeps as shared objects; devices choose what comes out, so it is bounded."""
@@ -50,9 +50,13 @@ class Decision:
 
 @dataclass(slots=True)
 class _Known:
-    """What an envelope alone decides: routes that match already, groups whose conditions need the body."""
+    """What an envelope alone decides: routes that match already, groups whose conditions need the body.
 
-    envelope: Envelope
+    Noted on the envelope: a device repeats its topic, so its messages share one.
+    """
+
+    mark: object
+    """The table's that has worked it out; not the table, which ends when another is in force."""
     view: View
     hits: int
     groups: int
@@ -72,21 +76,20 @@ class Table:
     def __init__(self, routes: Sequence[Route]) -> None:
         """Generates the code; takes about a millisecond for ten routes."""
         self.routes = tuple(routes)
+        self._mark = object()
         self._prefixes = tuple(dict.fromkeys(route.prefix for route in self.routes))
         self._match_envelope = generate([self._group(prefix, body=False) for prefix in self._prefixes])
         body_groups = [self._group(prefix, body=True) for prefix in self._prefixes]
         self._match_body = generate(body_groups)
         self._body_groups = sum(1 << number for number, group in enumerate(body_groups) if group)
         self._sources: dict[str, _Source] = {}
-        self._known: dict[int, _Known] = {}
         self._decisions: dict[int, Decision] = {}
 
     def match(self, message: Message) -> Decision:
         """Where `message` goes. Equal decisions are the same object, as long as there are not too many of them."""
-        envelope = message.envelope
-        known = self._known.get(id(envelope))
-        if known is None or known.envelope is not envelope:
-            known = self._learn(envelope)
+        known = message.envelope.notes.routed
+        if not isinstance(known, _Known) or known.mark is not self._mark:
+            known = self._learn(message.envelope)
         hits = known.hits
         if known.groups:
             if known.view.shadows:
@@ -133,14 +136,11 @@ class Table:
         view = view_of(envelope)
         source = self._sources.get(view.source) or self._learn_source(view.source)
         if view.shadows:  # a property may win over anything with a '$': all routes are interpreted, for each message
-            known = _Known(envelope, view, 0, source.groups)
+            known = _Known(self._mark, view, 0, source.groups)
         else:
             hits = source.hits | self._match_envelope(source.groups, view, b"")
-            known = _Known(envelope, view, hits, source.groups & self._body_groups)
-        if _chars(envelope) <= MAX_KNOWN_CHARS:
-            if len(self._known) >= MAX_KNOWN_ENVELOPES:
-                self._known.clear()
-            self._known[id(envelope)] = known
+            known = _Known(self._mark, view, hits, source.groups & self._body_groups)
+        envelope.notes.routed = known
         return known
 
     def _learn_source(self, source: str) -> _Source:
@@ -151,8 +151,8 @@ class Table:
             if route.condition is None and source.startswith(route.prefix)
         )
         learnt = _Source(groups, sum(always))
-        if len(source) <= MAX_KNOWN_CHARS:  # the name of an output is the module's own
-            if len(self._sources) >= MAX_KNOWN_ENVELOPES:
+        if len(source) <= MAX_SOURCE_CHARS:
+            if len(self._sources) >= MAX_KNOWN_SOURCES:
                 self._sources.clear()
             self._sources[source] = learnt
         return learnt
@@ -177,13 +177,6 @@ class Table:
             self._decisions.clear()
         self._decisions[hits] = decision
         return decision
-
-
-def _chars(envelope: Envelope) -> int:
-    """About how much text an envelope holds."""
-    properties, system = envelope.properties, envelope.system
-    texts = (*properties, *filter(None, properties.values()), *system, *system.values())
-    return sum(map(len, texts))
 
 
 def preferred(first: Delivery, second: Delivery) -> Delivery:

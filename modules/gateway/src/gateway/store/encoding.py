@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from edgewire.message import Delivery, Endpoint, Message
-from gateway.store.envelopes import EnvelopeWriter
+from edgewire.message import Delivery, Endpoint, Envelope, Message
+from gateway.store.envelopes import write_envelope
 from gateway.store.record import DELIVERY, NO_LIMIT, RECORD, Row, expiry
 
 PLANS = 4096
@@ -76,14 +76,13 @@ class Encoder:
     def __init__(self, queue_for: Callable[[Endpoint, int], int | None]) -> None:
         """`queue_for` gives the number of an endpoint's queue, None if there are too many already."""
         self._queue_for = queue_for
-        self._envelopes = EnvelopeWriter()
         self._plans: dict[int, tuple[Sequence[Delivery], Plan]] = {}
 
     def add(self, batch: Batch, messages: Sequence[tuple[Message, Sequence[Delivery]]], now_ms: int) -> bool:
         """Add all messages that go anywhere; False, and nothing added, if there is no queue left for one of them."""
         before, size_before = len(batch.plans), batch.size
         parts, plans, sizes, known_plans = batch.parts, batch.plans, batch.sizes, self._plans
-        write, pack, head_size = self._envelopes.write, RECORD.pack, RECORD.size
+        pack, head_size = RECORD.pack, RECORD.size
         for message, deliveries in messages:
             if not deliveries:
                 continue
@@ -92,7 +91,7 @@ class Encoder:
             if plan is None:
                 batch.cut(before, size_before)
                 return False
-            envelope = write(message.envelope)
+            envelope = message.envelope.notes.stored or _noted(message.envelope)
             body, data = message.body, plan.data
             parts += (pack(len(body), now_ms, len(plan.times_to_live_s), len(envelope)), data, envelope, body)
             size = head_size + len(data) + len(envelope) + len(body)
@@ -120,3 +119,9 @@ class Encoder:
                 self._plans.clear()
             self._plans[id(deliveries)] = (deliveries, plan)
         return plan
+
+
+def _noted(envelope: Envelope) -> bytes:
+    """An envelope's bytes, noted for its next message."""
+    data = envelope.notes.stored = write_envelope(envelope)
+    return data

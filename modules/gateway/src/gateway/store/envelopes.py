@@ -1,4 +1,4 @@
-"""Envelopes as bytes. A device repeats its topic, so one envelope serves many records: both ways are cached.
+"""Envelopes as bytes. A device repeats its topic, so one envelope serves many records: what is read is kept too.
 
 Layout: u8 source (0 telemetry, 1 twin change); device; module, as a value; number of properties; each name, value;
 number of system properties; each name, value. Numbers are LEB128. A name is its UTF-8 length and bytes. A value is 0
@@ -37,30 +37,6 @@ def read_envelope(data: bytes) -> Envelope:
     sender = Identity(DeviceId(device), None if module is None else ModuleId(module))
     plain = {name: value for name, value in system.items() if value is not None}
     return Envelope(sender=sender, properties=properties, system=plain, source=source)
-
-
-class EnvelopeWriter:
-    """Bytes per envelope object. Holds the objects, so that an id cannot come to mean another one."""
-
-    __slots__ = ("_cache", "_max_bytes", "_size")
-
-    def __init__(self, max_bytes: int = 2 << 20) -> None:
-        self._cache: dict[int, tuple[Envelope, bytes]] = {}
-        self._max_bytes = max_bytes
-        self._size = 0
-
-    def write(self, envelope: Envelope) -> bytes:
-        """The envelope's bytes, from the cache where it was written before."""
-        known = self._cache.get(id(envelope))
-        if known is not None:
-            return known[1]
-        data = write_envelope(envelope)
-        self._size += len(data) + 512  # what the object and its place in the cache weigh, about
-        if self._size > self._max_bytes:
-            self._cache.clear()
-            self._size = len(data)
-        self._cache[id(envelope)] = (envelope, data)
-        return data
 
 
 class EnvelopeReader:

@@ -126,6 +126,8 @@ class Store:
         self._committing: _Group | None = None
         self._start_wanted = False
         self._uncommitted_bytes = 0
+        self._room = 0
+        """Bytes that may be appended before the limits are looked at again: they are asked once per batch."""
         self._untold_refusals: deque[RefusalReason] = deque()
         self._queue_numbers = opened.queue_numbers
         self._queues: dict[tuple[Endpoint, int], Queue] = {}
@@ -147,6 +149,7 @@ class Store:
     def use(self, *, max_bytes: int, when_full: WhenFull) -> None:
         """Keep to this cap and policy from now on. What is above a lowered cap stays until it is sent or dropped."""
         self._limits = replace(self._limits, max_bytes=max_bytes, when_full=when_full)
+        self._room = 0
         self._log.segment_bytes = self._limits.effective_segment_bytes()
 
     # Taking messages in
@@ -162,18 +165,19 @@ class Store:
             raise UsageError("append to a store that is closed")
         group = self._group
         joined = group.batch
-        records, size = joined.records, joined.size
+        records, size = len(joined.plans), joined.size
         if not self._encoder.add(joined, batch, int(self._clock() * 1000)):
             self._refuse(done, RefusalReason.TOO_MANY_QUEUES, len(batch))
         elif (added := joined.size - size) == 0:
             group.waiting.append((done, AppendResult.STORED))
-        elif (reason := self._reason_to_refuse(added)) is not None:
+        elif added > self._room and (reason := self._reason_to_refuse(added)) is not None:
             refused = joined.records - records
             joined.cut(records, size)
             self._refuse(done, reason, refused)
         else:
             group.waiting.append((done, None))
             self._uncommitted_bytes += added
+            self._room -= added
             if joined.size >= self._limits.max_batch_bytes:
                 self._groups.append(self._group)
                 self._group = _Group()
@@ -186,14 +190,20 @@ class Store:
             return self._untold_refusals[-1]
         if self._uncommitted_bytes and self._uncommitted_bytes + size > self._limits.max_uncommitted_bytes:
             return RefusalReason.WAITING_FOR_DISK
-        if self._fits(size):
-            return None
-        self._make_room(size)
-        return None if self._fits(size) else RefusalReason.BYTE_CAP
+        if not self._fits(size):
+            self._make_room(size)
+            if not self._fits(size):
+                return RefusalReason.BYTE_CAP
+        self._room = max(size, min(self._free_bytes(), self._limits.max_uncommitted_bytes - self._uncommitted_bytes))
+        return None
 
     def _fits(self, size: int) -> bool:
+        return size <= self._free_bytes()
+
+    def _free_bytes(self) -> int:
+        """Room for records of one more batch, below the cap."""
         around = BATCH.size + ROW.size * len(self._cursors)
-        return self._backlog.used_bytes + self._uncommitted_bytes + size + around <= self._limits.max_bytes
+        return self._limits.max_bytes - self._backlog.used_bytes - self._uncommitted_bytes - around
 
     def _make_room(self, size: int) -> None:
         now = self._clock()
@@ -233,6 +243,7 @@ class Store:
             done(result)
 
         self._untold_refusals.append(reason)
+        self._room = 0
         self._group.waiting.append((told, AppendResult.FULL))
 
     # Onto the disk
@@ -252,6 +263,7 @@ class Store:
 
     def _commit(self, group: _Group) -> None:
         self._committing = group
+        self._room = 0
         batch = group.batch
         new_queues = self._new_queues
         commit = Commit(
@@ -335,6 +347,7 @@ class Store:
         return queue.queue_id
 
     def _add_queue(self, queue: Queue, position: int) -> None:
+        self._room = 0
         self._queues[queue.endpoint, queue.priority] = queue
         cursor = self._cursors[queue.queue_id] = Cursor(queue, self._reading, position)
         self.reader(queue.endpoint).add(cursor)
