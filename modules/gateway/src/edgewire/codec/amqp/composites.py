@@ -93,6 +93,12 @@ def _read_tag(value: object, where: str) -> object:
     return tag
 
 
+def _write_tag(value: bytes) -> bytes:
+    if len(value) > MAX_TAG_BYTES:
+        raise ValueError(f"{len(value)} bytes, where {MAX_TAG_BYTES} are the most")
+    return write_binary(value)
+
+
 def _read_message_id(value: object, where: str) -> object:
     if type(value) not in (str, ULong, Uuid, bytes):
         raise _wrong(where, "string, ulong, uuid or binary", value)
@@ -143,7 +149,7 @@ def _read_any_map(value: object, where: str) -> object:
     return value
 
 
-TAG: Final = Kind(_read_tag, write_binary)
+TAG: Final = Kind(_read_tag, _write_tag)
 MESSAGE_ID: Final = Kind(_read_message_id, write_value)
 SYMBOLS: Final = Kind(_read_symbols, _write_symbols)
 FIELDS: Final = _map_with("a map of fields", Symbol)

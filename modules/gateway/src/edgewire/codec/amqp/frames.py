@@ -48,6 +48,9 @@ class FrameType(IntEnum):
     SASL = 1
 
 
+_AMQP: Final = FrameType.AMQP
+
+
 # Made once per message, so it is neither frozen nor keyword-only.
 @dataclass(slots=True)
 class Frame:
@@ -143,7 +146,7 @@ class FrameReader:
         if kind == 0 and data[start : start + 3] == b"\x00\x53\x14":
             found = read_transfer(data, start + 3, stop)
             if found is not None:
-                return Frame(channel, FrameType.AMQP, found[0], data[found[1] : stop])
+                return Frame(channel, _AMQP, found[0], data[found[1] : stop])
         return read_body(channel, kind, data[start:stop])
 
     def _check(self, size: int, offset: int, kind: int) -> None:

@@ -17,7 +17,7 @@ from edgewire.codec.amqp.composites import (
     UINT,
     Table,
 )
-from edgewire.codec.amqp.kinds import Array, Described, Symbol, ULong, Uuid
+from edgewire.codec.amqp.kinds import NULL, Array, Described, Symbol, ULong, Uuid
 from edgewire.codec.amqp.performatives import Map
 from edgewire.codec.amqp.types import (
     FAULTS_OF_READING,
@@ -31,6 +31,7 @@ from edgewire.codec.amqp.types import (
 from edgewire.codec.amqp.writing import (
     FAULTS_OF_WRITING,
     write_binary,
+    write_list,
     write_map,
     write_string,
     write_value,
@@ -114,6 +115,7 @@ _PROPERTIES: Final = Table(
     *(MESSAGE_ID, BINARY, STRING, STRING, STRING, MESSAGE_ID, SYMBOL, SYMBOL),
     *(TIMESTAMP, TIMESTAMP, STRING, UINT, STRING),
 )
+_WRITE: Final = tuple(row.kind.write for row in _PROPERTIES.rows)
 _DEFAULT_HEADER: Final = Header()
 
 _NAMES: Final = {
@@ -392,7 +394,14 @@ def _sections(message: AmqpMessage) -> list[bytes]:
 
 
 def _write_properties(properties: Properties) -> bytes:
-    return _PROPERTIES.write(properties)
+    # By hand, since this is done once per message.
+    p = properties
+    values = (
+        *(p.message_id, p.user_id, p.to, p.subject, p.reply_to, p.correlation_id, p.content_type, p.content_encoding),
+        *(p.absolute_expiry_time, p.creation_time, p.group_id, p.group_sequence, p.reply_to_group_id),
+    )
+    parts = [NULL if value is None else write(value) for write, value in zip(_WRITE, values, strict=True)]
+    return b"\x00\x53\x73" + write_list(parts)
 
 
 def _write_application_properties(properties: Mapping[str, object]) -> bytes:
