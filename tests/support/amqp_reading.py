@@ -154,13 +154,19 @@ SIMPLE: st.SearchStrategy[Any] = st.one_of(
     _int(int, 64, signed=True),
     _int(k.Timestamp, 64, signed=True),
 )
+
+
+def _for_an_array(value: object) -> bool:
+    return not (isinstance(value, k.Described) and isinstance(value.value, k.Described))
+
+
 VALUES = st.recursive(
     SIMPLE,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(KEYS, inner, max_size=4),
         st.builds(k.Described, _int(k.ULong, 64, signed=False) | SYMBOLS, inner),
-        inner.flatmap(lambda one: st.integers(0, 4).map(lambda count: k.Array((one,) * count))),
+        inner.filter(_for_an_array).flatmap(lambda one: st.integers(0, 4).map(lambda count: k.Array((one,) * count))),
     ),
     max_leaves=12,
 )

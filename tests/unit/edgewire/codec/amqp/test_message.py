@@ -90,9 +90,7 @@ def test_properties_read_the_short_way_are_those_of_the_table(data: bytes) -> No
         assert refusal_of(long) is not None or long() is None
 
 
-@given(
-    st.dictionaries(TEXTS, SIMPLE, max_size=3).map(lambda one: m._write_application_properties(one)).flatmap(changed)
-)
+@given(st.dictionaries(TEXTS, SIMPLE, max_size=3).map(m._write_application_properties).flatmap(changed))
 def test_application_properties_read_the_short_way_are_a_map(data: bytes) -> None:
     if refusal_of(lambda: m.read_message(b"\0\x53\x74" + data)) is None:
         found = m.read_message(b"\0\x53\x74" + data).application_properties

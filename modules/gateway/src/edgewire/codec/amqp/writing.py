@@ -153,6 +153,8 @@ def write_array(items: tuple[object, ...], constructor: bytes = NULL) -> bytes:
 def _element(value: object) -> tuple[bytes, bytes]:
     """The constructor and the bytes of an element, in the one form that holds any value of its type."""
     if isinstance(value, Described):
+        if isinstance(value.value, Described):
+            raise TypeError("an array whose elements have two descriptors, which no reader takes")
         constructor, content = _element(value.value)
         return b"\x00" + _write(value.descriptor) + constructor, content
     for kind in type(value).__mro__:
