@@ -65,7 +65,7 @@ def test_a_packet_cut_short_is_read_or_refused(packet: Packet) -> None:
 
 @given(st.sampled_from([0x30, 0x31, 0x32, 0x3B]), st.binary(max_size=12))
 def test_the_short_way_to_read_publish_agrees_with_the_long_one(first: int, body: bytes) -> None:
-    def outcome(read: Callable[[], Publish]) -> Publish | int | None:
+    def outcome(read: Callable[[], Publish]) -> Publish | int | str | None:
         try:
             return read()
         except ProtocolError as error:
