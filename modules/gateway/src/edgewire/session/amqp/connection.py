@@ -72,7 +72,6 @@ class AmqpConnection(ABC):
         "_limits",
         "_now",
         "_outbox",
-        "_peer_max_frame",
         "_reader",
         "_sasl",
         "_sent_at",
@@ -85,7 +84,8 @@ class AmqpConnection(ABC):
         self._container_id = container_id
         self._state = ConnectionState.START
         self._sasl: SaslServer | SaslClient | None = None
-        self._outbox = Outbox()
+        # Before the peer's open says more, frames have the size that all peers take (AMQP 1.0 §2.4.1).
+        self._outbox = Outbox(MIN_MAX_FRAME)
         self._reader = FrameReader(limits.max_frame)
         self._sessions: dict[int, Session] = {}
         """By the peer's channel."""
@@ -93,7 +93,6 @@ class AmqpConnection(ABC):
         self._ended: set[int] = set()
         """Channels of the peer that had a session."""
         self._holdings = Holdings()
-        self._peer_max_frame = MIN_MAX_FRAME
         self._failure: ProtocolError | None = None
         self._early = False
         self._now = self._heard_at = self._sent_at = now
@@ -214,7 +213,6 @@ class AmqpConnection(ABC):
             message_format=message_format,
             settled=settled,
             tag=tag,
-            max_frame=self._peer_max_frame,
         )
 
     def settle(self, link: Link, delivery_ids: Sequence[int], state: DeliveryState) -> None:
@@ -257,15 +255,15 @@ class AmqpConnection(ABC):
 
     def close(self, condition: str | None = None, description: str = "") -> None:
         """Close the connection, in answer to `OpenReceived` too; `ConnectionClosed` follows with the peer's answer."""
-        if self._state in (ConnectionState.HDR_EXCH, ConnectionState.OPEN_RCVD):
+        if self._state is ConnectionState.HDR_EXCH or self._state is ConnectionState.OPEN_RCVD:
             self._send_open()  # AMQP 1.0 §2.4.3: no close without an open
+            self._early = self._reader.held > 0
         error = error_of(condition, description)
         kind = Wire.CLOSE if error is None else Wire.ERROR_CLOSE
         if (self._state, kind) not in CONNECTION_SENT:
             if self._state in (ConnectionState.START, ConnectionState.HDR_SENT):
                 self._die()  # nothing has been opened: there is nothing to say
             return
-        self._early = False
         self._sent(kind)
         self._outbox.frame(0, Close(error))
         self._close_by = self._now + self._limits.close_timeout_s
@@ -394,7 +392,7 @@ class AmqpConnection(ABC):
                 what = f"an idle-time-out of {idle_ms} ms, below {self._limits.min_peer_idle_ms} ms"
                 raise connection_fault(what, condition=conditions.NOT_ALLOWED, spec="AMQP 1.0 §2.4.5")
             self._beat_s = idle_ms / 2_000
-        self._peer_max_frame = min(opened.max_frame_size, self._limits.max_frame)
+        self._outbox.max_frame = min(opened.max_frame_size, self._limits.max_frame)
         self._channels.highest = min(opened.channel_max, self._limits.channel_max)
         self._on_opened(opened, events)
 

@@ -1,7 +1,9 @@
 """What waits to be written, in order; dispositions that follow each other become one range."""
 
+from dataclasses import replace
+
 from edgewire.codec.amqp.frames import write_frame
-from edgewire.codec.amqp.performatives import DeliveryState, Disposition, Performative
+from edgewire.codec.amqp.performatives import Close, DeliveryState, Detach, Disposition, End, Error, Performative
 from edgewire.session.amqp.serial import MASK
 
 _Verdict = tuple[int, bool, bool, DeliveryState | None]
@@ -9,11 +11,12 @@ _Verdict = tuple[int, bool, bool, DeliveryState | None]
 
 
 class Outbox:
-    """Frames of one connection that have not been taken yet."""
+    """Frames of one connection that have not been taken yet. No frame but a disposition is larger than `max_frame`."""
 
-    __slots__ = ("_first", "_last", "_parts", "_verdict")
+    __slots__ = ("_first", "_last", "_parts", "_verdict", "max_frame")
 
-    def __init__(self) -> None:
+    def __init__(self, max_frame: int) -> None:
+        self.max_frame = max_frame
         self._parts: list[bytes] = []
         self._verdict: _Verdict | None = None
         self._first = 0
@@ -25,9 +28,16 @@ class Outbox:
             self._write_disposition()
         self._parts.append(data)
 
-    def frame(self, channel: int, performative: Performative, payload: bytes = b"") -> None:
-        """A frame."""
-        self.put(write_frame(channel, performative, payload))
+    def frame(self, channel: int, performative: Performative) -> bool:
+        """A frame; False if it is larger than the peer takes, which for an error costs its description only."""
+        data = write_frame(channel, performative)
+        if len(data) > self.max_frame and isinstance(performative, Close | End | Detach) and performative.error:
+            bare = Error(condition=performative.error.condition)
+            data = write_frame(channel, replace(performative, error=bare))
+        if len(data) > self.max_frame:
+            return False
+        self.put(data)
+        return True
 
     def disposition(
         self, channel: int, *, receiver: bool, first: int, last: int, settled: bool, state: DeliveryState | None

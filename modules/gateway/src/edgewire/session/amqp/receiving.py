@@ -11,7 +11,7 @@ from edgewire.session.amqp.limits import MAX_TAG_BYTES, AmqpLimits
 from edgewire.session.amqp.link import Link, Partial, Role
 from edgewire.session.amqp.outbox import Outbox
 from edgewire.session.amqp.serial import HALF, MASK, distance, ranges
-from edgewire.session.amqp.states import LINK_RECEIVED, LinkState, Wire
+from edgewire.session.amqp.states import LinkState
 
 _ATTACHED: Final = LinkState.ATTACHED
 _RECEIVER: Final = Role.RECEIVER
@@ -180,11 +180,11 @@ class Incoming:
 
     def _not_attached(self, link: Link) -> None:
         """A transfer that the link's state or direction has no place for."""
-        if link.state is LinkState.ATTACH_RCVD or (link.role is not _RECEIVER and link.state is _ATTACHED):
+        if link.role is not _RECEIVER and link.state is not LinkState.DETACH_SENT:
+            raise LinkError(link, "a message on a link that leads to its sender", condition=conditions.NOT_ALLOWED)
+        if link.state is LinkState.ATTACH_RCVD:
             raise LinkError(link, "a message without credit", condition=conditions.TRANSFER_LIMIT_EXCEEDED)
-        if (link.state, Wire.FRAME) not in LINK_RECEIVED:
-            what = f"a transfer on a link that is {link.state.value}"
-            raise SessionError(what, condition=conditions.ERRANT_LINK)
+        # Else it was on its way when we detached the link, and means nothing any more.
 
     def _too_large(self, link: Link) -> LinkError:
         what = f"a message of more than {link.max_message_size} bytes"

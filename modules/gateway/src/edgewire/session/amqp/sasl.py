@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from edgewire.codec.amqp import conditions
-from edgewire.codec.amqp.frames import SASL_HEADER
+from edgewire.codec.amqp.frames import SASL_HEADER, write_frame
 from edgewire.codec.amqp.performatives import OK, Performative, SaslInit, SaslMechanisms, SaslOutcome
 from edgewire.codec.amqp.types import Symbol
 from edgewire.errors import ProtocolError, UsageError
@@ -109,7 +109,8 @@ class SaslClient(_Layer):
             offered = ", ".join(performative.sasl_server_mechanisms)
             raise refused(f"the server does not offer SASL {self._init.mechanism}, but {offered}")
         self._sent(Wire.INIT)
-        self._outbox.frame(0, self._init)
+        # As long as it is: a token may need more than the 512 bytes of the standard, and servers take it.
+        self._outbox.put(write_frame(0, self._init))
 
 
 def refused(what: str) -> ProtocolError:

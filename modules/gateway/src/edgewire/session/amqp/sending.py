@@ -48,7 +48,6 @@ class Outgoing:
         message_format: int,
         settled: bool,
         tag: bytes | None,
-        max_frame: int,
     ) -> Delivery | None:
         """Send a message; None if it cannot be sent now."""
         if link.peer_max_message_size and len(payload) > link.peer_max_message_size:
@@ -72,7 +71,7 @@ class Outgoing:
             self.deliveries[delivery_id] = link.deliveries[delivery_id] = delivery
         assert link.handle is not None
         transfer = Transfer(link.handle, delivery_id, tag, message_format, settled)
-        self._write(channel, transfer, payload, max_frame)
+        self._write(channel, transfer, payload)
         return delivery
 
     def on_flow(self, flow: Flow, events: list[AmqpEvent]) -> None:
@@ -128,7 +127,8 @@ class Outgoing:
         for one in link.deliveries:
             self.deliveries.pop(one, None)
 
-    def _write(self, channel: int, transfer: Transfer, payload: bytes, max_frame: int) -> None:
+    def _write(self, channel: int, transfer: Transfer, payload: bytes) -> None:
+        max_frame = self._outbox.max_frame
         frame = write_frame(channel, transfer, payload)
         if len(frame) <= max_frame:
             self._put(frame)

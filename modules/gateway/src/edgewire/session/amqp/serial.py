@@ -6,11 +6,6 @@ MASK: Final = 0xFFFF_FFFF
 HALF: Final = 0x8000_0000
 
 
-def add(number: int, count: int) -> int:
-    """The serial number `count` steps on; `count` may be negative."""
-    return number + count & MASK
-
-
 def distance(start: int, end: int) -> int:
     """How many steps lead from `start` to `end`: 0 to 2^31 - 1 forwards, negative if `end` lies behind `start`."""
     steps = end - start & MASK

@@ -191,6 +191,8 @@ class Session:
         error = Error(condition=fault.condition, description=fault.what)
         self.end(error)
         self._told = True
+        for link in self._links:
+            self.incoming.drop_partial(link)
         events.append(SessionEnded(self, error))
 
     def drop(self) -> None:
@@ -255,7 +257,7 @@ class Session:
 
     def detach(self, link: Link, error: Error | None) -> bool:
         """Close a link; False if it is over already."""
-        if self.state is not SessionState.MAPPED and self.state is not SessionState.BEGIN_SENT:
+        if not self._flows():
             return False
         if link.state is LinkState.ATTACH_RCVD:
             self._answer_null(link)
@@ -282,6 +284,12 @@ class Session:
 
     def _on_asked(self, attach: Attach, role: Role, events: list[AmqpEvent]) -> None:
         """The peer asks for a link."""
+        if self._holdings.links >= self._limits.max_links:
+            what = f"more than {self._limits.max_links} links"
+            raise SessionError(what, condition=conditions.RESOURCE_LIMIT_EXCEEDED)
+        if len(attach.name) > self._limits.max_name_chars:
+            what = f"a link name of {len(attach.name)} characters"
+            raise SessionError(what, condition=conditions.RESOURCE_LIMIT_EXCEEDED)
         handle = self._handles.take()
         if handle is None:
             what = f"a handle-max of {self._handles.highest} and more links"
@@ -297,9 +305,6 @@ class Session:
         if not self.takes_attaches:
             what = "only the client asks for links"
             self.refuse(link, Error(condition=conditions.NOT_ALLOWED, description=what))
-        elif self._holdings.links > self._limits.max_links:
-            what = f"more than {self._limits.max_links} links"
-            self.refuse(link, Error(condition=conditions.RESOURCE_LIMIT_EXCEEDED, description=what))
         else:
             events.append(AttachReceived(link))
 
@@ -351,6 +356,7 @@ class Session:
         if not self._may_flow(link) or 0 <= -lowered <= credit // 2 or not lowered:
             return
         link.slack = max(0, link.slack + lowered)
+        link.drain = False
         link.credit = credit
         self._send_flow(link)
 
@@ -449,6 +455,10 @@ class Session:
 
     # Helpers.
 
+    def _flows(self) -> bool:
+        """Whether frames of ours may go out."""
+        return self.state is SessionState.MAPPED or self.state is SessionState.BEGIN_SENT
+
     def _send(self, kind: Wire) -> None:
         after = SESSION_SENT.get((self.state, kind))
         if after is None:
@@ -457,7 +467,11 @@ class Session:
 
     def _write(self, link: Link, kind: Wire, performative: Attach | Detach) -> None:
         link.state = LINK_SENT[link.state, kind]
-        self._outbox.frame(self.channel, performative)
+        if not self._flows():
+            return
+        if not self._outbox.frame(self.channel, performative):
+            what = f"an attach of more than the {self._outbox.max_frame} bytes that the peer takes"
+            self.end(Error(condition=conditions.FRAME_SIZE_TOO_SMALL, description=what))
 
     def _answer(
         self, link: Link, source: Source | Described | None, target: Target | Coordinator | Described | None
@@ -491,6 +505,7 @@ class Session:
 
     def _release(self, link: Link) -> None:
         """A link is over: its handles are free, its messages forgotten."""
+        link.state = LinkState.DETACHED
         del self._links[link]
         self._holdings.links -= 1
         self._handles.give_back(our_handle(link))
