@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from edgeca.credential import Credential
 from edgewire.iothub import sas
-from support.gateway_site import KEY
+from support.gateway_site import KEY, GatewaySite
 
 PEERS: Final = Path(__file__).parents[1] / "peers"
 PATIENCE_S: Final = 30.0
@@ -111,6 +111,21 @@ async def fail(program: Program, plan: Plan) -> dict[str, Any]:
         return failures[0]
 
 
+MESSAGES: Final[Sequence[Mapping[str, Any]]] = (
+    {
+        "body": '{"t":31}',
+        "id": "m 1",
+        "correlation": "c-1",
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "properties": {"a b": "c/d&e"},
+    },
+    {"body": "and one more"},
+)
+"""What most tests send."""
+BODIES: Final = [b'{"t":31}', b"and one more"]
+
+
 def accepted(said: Sequence[Mapping[str, Any]]) -> int:
     """How many messages the client knows to be accepted."""
     return sum(line["event"] == "accepted" for line in said)
@@ -123,6 +138,11 @@ class Server:
     hub: str
     address: str
     root: Path
+
+    @classmethod
+    def of(cls, site: GatewaySite) -> Self:
+        """The gateway of a site."""
+        return cls(hub=site.hub.hub_name, address=site.address, root=site.root_file)
 
     @property
     def label(self) -> str:

@@ -105,6 +105,8 @@ class Replay:
     pushed: int = 0
     """Transfers from the server, those of CBS among them."""
     close: Close | None = None
+    complete: bool = False
+    """All of the trace has been sent; else the server ended the connection before."""
     ended: bool = False
     """The connection is at its end."""
 
@@ -149,6 +151,8 @@ class Replayer:
                 await self._send(wire if token is None else with_token(wire, frame, token), frame)
                 if self.replay.ended:
                     break
+            else:
+                self.replay.complete = True
             await self._until(lambda: False)
         finally:
             self._writer.close()

@@ -18,7 +18,7 @@ from edgewire.iothub import sas
 from edgewire.message import identity
 from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import Registration, Roster, SymmetricKeys
-from standin.app import Ports, StandIn
+from standin.app import DEFAULT_HUB, Ports, StandIn
 from standin.events import Event
 from support.gateway_process import GATEWAY, GatewayProcess, clean_environment
 
@@ -61,11 +61,14 @@ class GatewaySite:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: Path, certificates: Path, hub_address: str, address: str) -> AsyncIterator[Self]:
+    async def open(
+        cls, folder: Path, certificates: Path, hub_address: str, address: str, *, hub_name: str = DEFAULT_HUB
+    ) -> AsyncIterator[Self]:
         """A stand-in that runs and a gateway that does not yet; at the end neither may have had a fault."""
         hub = StandIn(
             folder / "hub",
             address=hub_address,
+            hub_name=hub_name,
             modules=("gateway",),
             ports=Ports(websocket=None),
             certificates=certificates,
