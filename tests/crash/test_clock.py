@@ -4,10 +4,11 @@ What is measured on the other clock (keep-alive, back-off, checkpoints) goes on 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pytest
@@ -22,7 +23,7 @@ LIBRARIES: Final = "/usr/lib"
 HOUR_S: Final = 3600
 TEN_YEARS_S: Final = 10 * 365 * 86_400
 NOT_AUTHORIZED: Final = 5
-FOR_EVER: Final = {"timeToLiveSecs": 2_000_000_000}
+FOR_EVER: Final = MappingProxyType({"timeToLiveSecs": 2_000_000_000})
 """Else a jump of ten years rightly expires what is stored."""
 MOST_TRIES: Final = 5
 """To connect upstream, in the first seconds."""
@@ -58,8 +59,8 @@ def clock(tmp_path: Path) -> SetClock:
 
 
 @asynccontextmanager
-async def started(site: GatewaySite, clock: SetClock) -> AsyncIterator[None]:
-    site.write_settings(routes={"all": "FROM /messages/* INTO $upstream"}, storeAndForward=FOR_EVER)
+async def started(site: GatewaySite, clock: SetClock, store: Mapping[str, int] = FOR_EVER) -> AsyncIterator[None]:
+    site.write_settings(routes={"all": "FROM /messages/* INTO $upstream"}, storeAndForward=dict(store))
     await site.gateway.start(**clock.environment(), GATEWAY_SETTINGS_FILE=str(site.folder / "settings.json"))
     yield
     await site.gateway.stop()
@@ -93,6 +94,68 @@ async def test_a_token_counts_only_in_its_time_however_the_clock_is_set(site: Ga
         clock.set(-TEN_YEARS_S)
         async with dial(site, "d1", Dial(token=site.token("d1", life_s=-TEN_YEARS_S + HOUR_S))) as old:
             assert await old.connects.next() == NOT_AUTHORIZED
+
+
+async def test_a_token_that_ended_stays_ended_when_the_clock_is_set_back(site: GatewaySite, clock: SetClock) -> None:
+    short = Dial(token=site.token("d1", life_s=HOUR_S / 3))
+    async with started(site, clock):
+        clock.set(HOUR_S // 2)
+        await site.gateway.said("was set ahead")
+        clock.set(0)
+        await site.gateway.said("was set back")
+        async with dial(site, "d1", short) as device:
+            assert await device.connects.next() == NOT_AUTHORIZED
+        await site.gateway.stop()
+        await site.gateway.start()
+        async with dial(site, "d1", short) as device:
+            assert await device.connects.next() == NOT_AUTHORIZED
+        async with let_in(site, "d2", Dial(token=site.token("d2"))) as device:
+            await device.publish(b"made by the right clock")
+
+
+async def test_a_wrong_future_locks_nobody_out_once_it_is_corrected(site: GatewaySite, clock: SetClock) -> None:
+    async with started(site, clock):
+        clock.set(TEN_YEARS_S)
+        await site.gateway.said("was set ahead")
+        await site.gateway.kill()
+        clock.set(0)
+        await site.gateway.start()
+        async with let_in(site, "d1", Dial(token=site.token("d1"))) as device:
+            await device.publish(b"after a restart")
+        clock.set(TEN_YEARS_S)
+        await site.gateway.said("was set ahead")
+        clock.set(0)
+        await site.gateway.said("was set back")
+        async with let_in(site, "d1", Dial(token=site.token("d1"))) as device:
+            await device.publish(b"without one")
+
+
+async def test_what_is_stored_is_kept_for_its_time_by_the_calendar(site: GatewaySite, clock: SetClock) -> None:
+    day = {"timeToLiveSecs": 24 * HOUR_S}
+    async with (
+        started(site, clock, day),
+        let_in(site, "d1", Dial(token=site.token("d1", life_s=TEN_YEARS_S))) as device,
+    ):
+        async with site.without_hub():
+            await device.publish(b"kept for a day")
+            for ahead_s in (-HOUR_S, 0, 20 * HOUR_S, -20 * HOUR_S):
+                before = len(site.gateway.lines)
+                clock.set(ahead_s)
+                await site.gateway.said("the clock was set", after=before)
+                await device.publish(b"at %d" % ahead_s)
+            clock.set(0)
+        arrived = [event.body for event in await site.arrived(5)]
+        assert (
+            sorted(arrived, key=[b"kept for a day", b"at -3600", b"at 0", b"at 72000", b"at -72000"].index) == arrived
+        )
+        async with site.without_hub():
+            await device.publish(b"for nobody")
+            clock.set(25 * HOUR_S)
+            await site.gateway.said("was set ahead by 90,000 s")
+        assert ": 1 messages for $upstream" in await site.gateway.said("expired before it took them", PATIENCE_S)
+        clock.set(0)
+        await device.publish(b"the next")
+        assert [event.body for event in await site.arrived(1, after=5)] == [b"the next"]
 
 
 async def test_a_clock_that_is_set_storms_nothing_and_disturbs_no_order(

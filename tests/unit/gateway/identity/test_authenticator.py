@@ -234,6 +234,8 @@ def test_a_clock_that_was_set_back_revives_no_token(registry: Registry) -> None:
     careful = Authenticator(registry, [HUB], None, clock_floor=NOW)
     token = token_for(LEAF, KEYS.primary, expires_at=int(NOW) - 1000)
     assert careful.authenticate(claim(LEAF, token, now=NOW - 5000)) == Refused(RefusalReason.EXPIRED)
+    careful.clock_floor = NOW - 2000
+    assert isinstance(careful.authenticate(claim(LEAF, token, now=NOW - 5000)), Admitted)
 
 
 def test_a_changed_key_counts_at_once_and_the_other_one_goes_on(

@@ -1,6 +1,12 @@
 """The rules for all event classes stand in test_events.py; here, what the sentences of this room must not leave out."""
 
-from gateway.observe.app import CertificateReloaded, CertificateUnusable, GatewayStarted, GatewayStopped
+from gateway.observe.app import (
+    CertificateReloaded,
+    CertificateUnusable,
+    GatewayStarted,
+    GatewayStopped,
+    LatestTimeNotKept,
+)
 
 
 def test_the_first_and_the_last_word_say_what_a_person_asks() -> None:
@@ -16,3 +22,9 @@ def test_a_reloaded_certificate_says_how_long_it_lives() -> None:
 
 def test_an_unusable_certificate_says_what_the_check_said() -> None:
     assert CertificateUnusable("the key does not fit").sentence() == "the key does not fit"
+
+
+def test_a_time_that_was_not_kept_says_what_follows() -> None:
+    sentence = LatestTimeNotKept("[Errno 28] No space left on device").sentence()
+    assert "No space left" in sentence
+    assert "tokens that have expired would count again" in sentence

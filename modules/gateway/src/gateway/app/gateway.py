@@ -16,6 +16,7 @@ from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
 from gateway.app.doors import Doors
 from gateway.app.in_force import InForce
+from gateway.app.latest_time import LatestTime
 from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
@@ -27,7 +28,7 @@ from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.registry import FILE_NAME, Registry, RegistryError
-from gateway.observe.app import ClockJumped, GatewayStarted, GatewayStopped
+from gateway.observe.app import ClockJumped, GatewayStarted, GatewayStopped, LatestTimeNotKept
 from gateway.observe.metrics import Metrics
 from gateway.observe.observer import Observer
 from gateway.observe.tap import Tap
@@ -40,6 +41,8 @@ HOUSEKEEPING_S: Final = 1.0
 """How soon a command that changes the registry takes effect on those who are connected."""
 GOODBYE_S: Final = 1.0
 """For devices to take their goodbye at shutdown."""
+
+LATEST_TIME_FILE: Final = "latest-time"
 
 BUILT_AT: Final = 1_795_000_000.0
 """November 2026, when this was written: no token is judged at an earlier time, should a clock have been set back."""
@@ -97,6 +100,8 @@ class Gateway:
         self._sessions = SessionStore(self._data / "sessions.db", self._emit)
         rooms.callback(self._sessions.close)
         self._registry = Registry(self._data / FILE_NAME, self._emit)
+        self._latest_time = LatestTime(self._data / LATEST_TIME_FILE)
+        rooms.callback(self._keep_latest_time)
         self._presence = Presence()
         self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
         await self._open_settings()
@@ -137,7 +142,7 @@ class Gateway:
             )
         trusted = None if ours.trust is None else ours.trust.bundle
         self._authenticator = Authenticator(
-            self._registry, names, trusted, skew_s=environment.token_skew_s, clock_floor=BUILT_AT
+            self._registry, names, trusted, skew_s=environment.token_skew_s, clock_floor=self._clock_floor()
         )
         return MqttHead(
             authenticator=self._authenticator,
@@ -213,7 +218,17 @@ class Gateway:
             if jump_s := clock.jump_s():
                 self._emit(ClockJumped(jump_s))
                 self._presence.judge_again()
+            self._authenticator.clock_floor = self._clock_floor()
+            if self._latest_time.is_due:
+                self._keep_latest_time()
             self._presence.end(self._registry.refresh(), Ending.CREDENTIALS_CHANGED)
+
+    def _clock_floor(self) -> float:
+        return max(self._latest_time.follow(time.time()), BUILT_AT)
+
+    def _keep_latest_time(self) -> None:
+        if error := self._latest_time.keep():
+            self._emit(LatestTimeNotKept(str(error)))
 
     def _on_damage(self, damage: StoreDamaged) -> None:
         if not self._fault.done():

@@ -26,10 +26,10 @@ class Authenticator:
 
     `hub_names`: the hub's host name and the gateway's own, as user names and tokens may carry them.
     `clock_floor`: no token is judged at an earlier time than this, should the machine's clock be set back; the caller
-    gives the latest time it knows to have passed.
+    gives the latest time it knows to have passed, again and again.
     """
 
-    __slots__ = ("_clock_floor", "_decoys", "_hub_names", "_limiter", "_registry", "_skew_s", "_trust_bundle")
+    __slots__ = ("_decoys", "_hub_names", "_limiter", "_registry", "_skew_s", "_trust_bundle", "clock_floor")
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Authenticator:
         self._hub_names = frozenset(map(sas.host_of, hub_names))
         self._trust_bundle = trust_bundle
         self._skew_s = skew_s
-        self._clock_floor = clock_floor
+        self.clock_floor = clock_floor
         self._limiter = FailureLimiter()
         # Random, so that nobody can sign with them: a module is checked against them beside its own keys.
         self._decoys = (os.urandom(32), os.urandom(32))
@@ -136,7 +136,7 @@ class Authenticator:
         if not is_enabled:
             return Refused(RefusalReason.DISABLED)
         expires_at = token.expires_at + self._skew_s
-        if max(claim.now, self._clock_floor) >= expires_at:
+        if max(claim.now, self.clock_floor) >= expires_at:
             return Refused(RefusalReason.EXPIRED)
         return Admitted(claim.identity, expires_at, method)
 

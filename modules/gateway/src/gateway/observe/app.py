@@ -52,6 +52,23 @@ class ClockJumped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LatestTimeNotKept(Event):
+    """The latest time that has passed could not be written; only a restart by a clock set back would miss it."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_latest_time_failures_total"
+
+    error: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"the time could not be kept ({self.error}): should the clock be set back over a restart, tokens that "
+            "have expired would count again for as long. Check the disk"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateReloaded(Event):
     """The certificate files were changed; new connections get the new certificate, others keep theirs."""
 
