@@ -1,5 +1,8 @@
 """A client and a server engine in memory, and a clock that the test sets."""
 
+from collections.abc import Iterator
+from itertools import cycle
+
 from edgewire.codec.amqp.performatives import Map
 from edgewire.session.amqp.client import AmqpClient
 from edgewire.session.amqp.events import (
@@ -30,7 +33,7 @@ class Pair:
         piece: int | None = None,
     ) -> None:
         self.now = START
-        self.piece = piece
+        self.cut([] if piece is None else [piece])
         self.client = AmqpClient(
             client_limits or AmqpLimits(),
             self.now,
@@ -43,6 +46,10 @@ class Pair:
         self.client_events: list[AmqpEvent] = []
         self.server_events: list[AmqpEvent] = []
 
+    def cut(self, sizes: list[int]) -> None:
+        """Carry bytes in pieces of these sizes from now on, over and over; whole if there are none."""
+        self._sizes: Iterator[int | None] = cycle(sizes or [None])
+
     def transfer(self) -> None:
         """Carry bytes both ways until neither end has any more, and let both read what waited for an answer."""
         while True:
@@ -54,9 +61,10 @@ class Pair:
 
     def _deliver(self, to: AmqpClient | AmqpServer, data: bytes) -> list[AmqpEvent]:
         found: list[AmqpEvent] = []
-        step = self.piece or len(data) or 1
-        for at in range(0, len(data), step):
-            found += to.receive(data[at : at + step], self.now)
+        while data:
+            size = next(self._sizes)
+            piece, data = (data, b"") if size is None else (data[:size], data[size:])
+            found += to.receive(piece, self.now)
         if self._due(to):
             found += to.on_deadline(self.now)
         return found

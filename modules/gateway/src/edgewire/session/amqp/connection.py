@@ -173,7 +173,7 @@ class AmqpConnection(ABC):
         error = Error(condition=conditions.RESOURCE_LIMIT_EXCEEDED, description=what)
         self._outbox.frame(0, Close(error))
         self._die()
-        return [ConnectionClosed(error)]
+        return [ConnectionClosed(error, silent=True)]
 
     def connection_lost(self) -> None:
         """The connection is gone: calls that come late do nothing."""
@@ -487,7 +487,9 @@ class AmqpConnection(ABC):
         """The peer broke a rule: say so as far as the connection has come, and be dead."""
         self._failure = None
         condition = error.reply if isinstance(error.reply, Symbol) else conditions.FRAMING_ERROR
-        if self._state in (ConnectionState.HDR_EXCH, ConnectionState.OPEN_RCVD):
+        if self._state is ConnectionState.START and self._awaits_header():
+            self._outbox.put(AMQP_HEADER)  # AMQP 1.0 §2.2: what we speak, for whoever speaks something else
+        elif self._state in (ConnectionState.HDR_EXCH, ConnectionState.OPEN_RCVD):
             self._outbox.frame(0, self._open_of_ours())  # AMQP 1.0 §2.4.3: no close without an open
             self._state = _OPENED
         if self._state in (_OPENED, ConnectionState.OPEN_SENT):

@@ -133,10 +133,12 @@ class SessionEnded:
 class ConnectionClosed:
     """The connection is over, all sessions and links with it, and is to be closed once the output is sent.
 
-    error: what the peer gave as its reason, if it gave one. The last event there is.
+    error: what the peer gave as its reason, if it gave one; with `silent`, what we have told a peer that said nothing.
+    The last event there is.
     """
 
     error: Error | None
+    silent: bool = False
 
 
 AmqpEvent = (

@@ -217,9 +217,11 @@ class Session:
         properties: Map | None,
     ) -> Link:
         """Ask the peer for a link."""
+        if (name, role) in self._awaiting:
+            raise UsageError(f"another link named {name!r} awaits its answer")
         handle = self._handles.take()
-        if handle is None or (name, role) in self._awaiting:
-            raise UsageError(f"no handle left for {name!r}, or another link of this name awaits its answer")
+        if handle is None:
+            raise UsageError(f"no handle left for {name!r}")
         attach = Attach(
             name=name,
             handle=handle,
