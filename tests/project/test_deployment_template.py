@@ -23,7 +23,6 @@ SERVICED_UNTIL = {"1.6": date(2028, 11, 14)}  # of the runtime's images
 PLATFORMS = ("amd64", "arm32v7", "arm64v8")
 CHUNK = 512  # characters of one createOptions text (template rules of IoT Edge's tools)
 MAX_CHUNKS = 8
-NOT_YET_HEARD = {5671}  # design §4: the gateway takes the AMQP port of the host, its head for it comes later
 CONTAINER_USER = 13699
 
 Document = dict[str, Any]
@@ -208,8 +207,7 @@ def test_the_environment_is_one_the_gateway_reads(template: Document) -> None:
 def test_every_published_port_is_one_the_gateway_listens_on(template: Document) -> None:
     environment = read_environment(environment_of(template))
     published = {int(port.removesuffix("/tcp")) for port in options_of(template)["HostConfig"]["PortBindings"]}
-    assert published - NOT_YET_HEARD == {environment.mqtt_port, environment.websocket_port}
-    assert not {setting.name for setting in SETTINGS if "AMQP_PORT" in setting.name}, "AMQP is heard now: NOT_YET_HEARD"
+    assert published == {environment.mqtt_port, environment.amqp_port, environment.websocket_port}
 
 
 def test_no_port_inside_the_container_needs_a_privilege(template: Document) -> None:

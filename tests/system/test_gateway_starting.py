@@ -135,7 +135,8 @@ async def test_a_data_folder_that_may_not_be_written_is_named(site: GatewaySite)
 
 async def test_two_gateways_do_not_share_a_data_folder(site: GatewaySite, tmp_path: Path) -> None:
     await site.gateway.start()
-    second = type(site.gateway)({**site.gateway.environment, "GATEWAY_METRICS_PORT": "0", "GATEWAY_MQTT_PORT": "8884"})
+    others = {"GATEWAY_METRICS_PORT": "0", "GATEWAY_MQTT_PORT": "8884", "GATEWAY_AMQP_PORT": "5672"}
+    second = type(site.gateway)({**site.gateway.environment, **others})
     await second.spawn()
     assert await second.exit_code() == UNUSABLE
     assert str(site.data) in second.transcript()

@@ -31,22 +31,28 @@ from gateway.observe.head import (
     ConnectionWasCut,
     Cut,
 )
+from support.amqp_site import AmqpSite
 from support.certificates import self_signed
-from support.mqtt_site import Site
 
 ADDRESS = "127.0.0.141"
+NAMES = ("mqtt", "amqp", "websocket")
 
 
-def environment(*, mqtt: int, websocket: int = 0) -> Environment:
+def environment(*, mqtt: int, amqp: int = 0, websocket: int = 0) -> Environment:
     return read_environment(
-        {"GATEWAY_ADDRESS": ADDRESS, "GATEWAY_MQTT_PORT": str(mqtt), "GATEWAY_WEBSOCKET_PORT": str(websocket)}
+        {
+            "GATEWAY_ADDRESS": ADDRESS,
+            "GATEWAY_MQTT_PORT": str(mqtt),
+            "GATEWAY_AMQP_PORT": str(amqp),
+            "GATEWAY_WEBSOCKET_PORT": str(websocket),
+        }
     )
 
 
-def doors(site: Site) -> Doors:
+def doors(site: AmqpSite) -> Doors:
     credential = self_signed("gateway", addresses=(ADDRESS,))
     security = Security(credential.pem, credential.key_pem)
-    return Doors(security, site.head.accept, site.events.append, TransportLimits())
+    return Doors(security, site.head.accept, site.amqp.accept, site.events.append, TransportLimits())
 
 
 def free_port() -> int:
@@ -57,11 +63,12 @@ def free_port() -> int:
 
 
 async def test_doors_open_where_the_settings_say_and_close(tmp_path: Path) -> None:
-    async with Site.open(tmp_path) as site:
-        mqtt, websocket = free_port(), free_port()
+    async with AmqpSite.open(tmp_path) as site:
+        mqtt, amqp, websocket = free_port(), free_port(), free_port()
         ours = doors(site)
-        await ours.open(environment(mqtt=mqtt, websocket=websocket))
-        assert str(ours) == f"mqtt on {ADDRESS} port {mqtt}, websocket on {ADDRESS} port {websocket}"
+        await ours.open(environment(mqtt=mqtt, amqp=amqp, websocket=websocket))
+        places = (f"{name} on {ADDRESS} port {port}" for name, port in zip(NAMES, (mqtt, amqp, websocket), strict=True))
+        assert str(ours) == ", ".join(places)
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -74,7 +81,7 @@ async def test_doors_open_where_the_settings_say_and_close(tmp_path: Path) -> No
 
 
 async def test_a_port_in_use_is_said_and_nothing_stays_open(tmp_path: Path) -> None:
-    async with Site.open(tmp_path) as site:
+    async with AmqpSite.open(tmp_path) as site:
         mqtt = free_port()
         with socket.socket() as taken:
             taken.bind((ADDRESS, 0))
@@ -107,20 +114,22 @@ async def test_a_port_in_use_is_said_and_nothing_stays_open(tmp_path: Path) -> N
     ],
 )
 async def test_what_the_transport_reports_becomes_an_event(tmp_path: Path, report: Report, event: Event) -> None:
-    async with Site.open(tmp_path) as site:
+    async with AmqpSite.open(tmp_path) as site:
         doors(site)._report(report)
         assert site.events[-1] == event
 
 
 async def test_a_fault_of_ours_names_its_kind_and_the_peer(tmp_path: Path) -> None:
-    async with Site.open(tmp_path) as site:
+    async with AmqpSite.open(tmp_path) as site:
         doors(site)._on_crash(ValueError("no such thing"), "10.0.0.9")
         assert site.events[-1:] == [ConnectionCrashed("10.0.0.9", "ValueError: no such thing")]
 
 
 async def test_each_connection_gets_a_session_of_its_own(tmp_path: Path) -> None:
-    async with Site.open(tmp_path) as site:
+    async with AmqpSite.open(tmp_path) as site:
         peer = Peer(address="10.0.0.9", port=1)
         first, second = site.head.accept(peer), site.head.accept(peer)
         assert first[0] is not second[0]
+        third, fourth = site.amqp.accept(peer), site.amqp.accept(peer)
+        assert third[0] is not fourth[0]
         assert site.head.limits == ServerLimits()

@@ -44,6 +44,7 @@ def settings(folder: Path, **more: str) -> dict[str, str]:
         "GATEWAY_DATA_DIR": str(folder / "data"),
         "GATEWAY_ADDRESS": ADDRESS,
         "GATEWAY_MQTT_PORT": str(free_port()),
+        "GATEWAY_AMQP_PORT": "0",
         "GATEWAY_WEBSOCKET_PORT": "0",
         "GATEWAY_METRICS_PORT": "0",
         "GATEWAY_CERTIFICATE_FILE": str(folder / "chain.pem"),

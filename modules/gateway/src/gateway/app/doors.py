@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import Listener, listen
@@ -24,21 +24,28 @@ from gateway.observe.head import (
 Emit = Callable[[Event], None]
 
 
-class Doors:
-    """The listeners of one gateway: MQTT over TLS, and MQTT over WebSocket."""
+AMQP_OVER_WEBSOCKET: Final = ("AMQPWSB10", "amqp")
+"""Azure's clients ask for the first, the standard's binding (AMQP WSB 1.0 §2.1) and others for the second."""
 
-    def __init__(self, security: Security, accept: Accept, emit: Emit, limits: TransportLimits) -> None:
+
+class Doors:
+    """The listeners of one gateway: MQTT and AMQP over TLS, and both over WebSocket."""
+
+    def __init__(self, security: Security, mqtt: Accept, amqp: Accept, emit: Emit, limits: TransportLimits) -> None:
         self._security = security
-        self._accept = accept
+        self._mqtt = mqtt
+        self._amqp = amqp
         self._emit = emit
         self._limits = limits
         self._listeners: dict[str, Listener] = {}
 
     async def open(self, environment: Environment) -> None:
         """Listen where the settings say. Raises ListenError; then nothing is open."""
+        over_websocket = {"mqtt": self._mqtt, **dict.fromkeys(AMQP_OVER_WEBSOCKET, self._amqp)}
         services: dict[str, tuple[int, Accept | WebSocketService]] = {
-            "mqtt": (environment.mqtt_port, self._accept),
-            "websocket": (environment.websocket_port, WebSocketService({"mqtt": self._accept})),
+            "mqtt": (environment.mqtt_port, self._mqtt),
+            "amqp": (environment.amqp_port, self._amqp),
+            "websocket": (environment.websocket_port, WebSocketService(over_websocket)),
         }
         try:
             for name, (port, serve) in services.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgewire.message import Endpoint
+from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
@@ -24,6 +25,7 @@ from gateway.app.status import gateway_status
 from gateway.app.upstream import Upstream, has_upstream
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Ending, Presence
+from gateway.head.amqp import AmqpHead
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
@@ -106,7 +108,7 @@ class Gateway:
         self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
         await self._open_settings()
         self._identity = await server_identity(self._environment, self._environ, self._emit)
-        self._head = self._make_head(self._identity)
+        self._make_heads(self._identity)
         await self._open_doors(rooms)
         await self._open_dashboard(rooms)
 
@@ -132,7 +134,7 @@ class Gateway:
             )
             await self._settings_file.look()
 
-    def _make_head(self, ours: ServerIdentity) -> MqttHead:
+    def _make_heads(self, ours: ServerIdentity) -> None:
         environment = self._environment
         names = [name for name in (environment.hub_name, environment.host_name) if name]
         if not names:
@@ -144,7 +146,7 @@ class Gateway:
         self._authenticator = Authenticator(
             self._registry, names, trusted, skew_s=environment.token_skew_s, clock_floor=self._clock_floor()
         )
-        return MqttHead(
+        self._mqtt = MqttHead(
             authenticator=self._authenticator,
             ingress=self._ingress,
             presence=self._presence,
@@ -153,10 +155,19 @@ class Gateway:
             clock=time.time,
             limits=ServerLimits(),
         )
+        self._amqp = AmqpHead(
+            authenticator=self._authenticator,
+            ingress=self._ingress,
+            presence=self._presence,
+            emit=self._emit,
+            clock=time.time,
+            hub_names=names,
+            limits=AmqpLimits(),
+        )
 
     async def _open_doors(self, rooms: AsyncExitStack) -> None:
         limits = TransportLimits(max_connections=self._environment.max_connections)
-        self._doors = Doors(self._identity.security, self._head.accept, self._emit, limits)
+        self._doors = Doors(self._identity.security, self._mqtt.accept, self._amqp.accept, self._emit, limits)
         await self._doors.open(self._environment)
         rooms.push_async_callback(self._doors.close, 0)
 
@@ -204,7 +215,7 @@ class Gateway:
     async def _shut_down(self) -> None:
         """Let nobody in, finish what was begun, keep the rest on disk; under five seconds in all."""
         await self._doors.close(GOODBYE_S)
-        self._head.wills.publish_all()
+        self._mqtt.wills.publish_all()
         self._ingress.report()
         await self._store.flush()
         if self._upstream is not None:

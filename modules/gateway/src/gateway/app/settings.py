@@ -54,7 +54,8 @@ SETTINGS: Final = (
     ),
     _setting("GATEWAY_ADDRESS", Kind.TEXT, "0.0.0.0", "address the listeners for devices bind to"),  # noqa: S104 — a gateway listens for the site's devices
     _setting("GATEWAY_MQTT_PORT", Kind.PORT, "8883", "MQTT over TLS; 0 switches it off"),
-    _setting("GATEWAY_WEBSOCKET_PORT", Kind.PORT, "443", "MQTT over WebSocket over TLS; 0 switches it off"),
+    _setting("GATEWAY_AMQP_PORT", Kind.PORT, "5671", "AMQP 1.0 over TLS; 0 switches it off"),
+    _setting("GATEWAY_WEBSOCKET_PORT", Kind.PORT, "443", "MQTT and AMQP over WebSocket over TLS; 0 switches it off"),
     _setting(
         "GATEWAY_HOST_NAME",
         Kind.TEXT,
@@ -153,6 +154,7 @@ class Environment:
     data_dir: Path
     address: str
     mqtt_port: int
+    amqp_port: int
     websocket_port: int
     host_name: str
     certificate_file: Path | None
@@ -185,6 +187,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         data_dir=Path(reader.text("GATEWAY_DATA_DIR")),
         address=reader.text("GATEWAY_ADDRESS"),
         mqtt_port=reader.number("GATEWAY_MQTT_PORT"),
+        amqp_port=reader.number("GATEWAY_AMQP_PORT"),
         websocket_port=reader.number("GATEWAY_WEBSOCKET_PORT"),
         host_name=reader.text("GATEWAY_HOST_NAME"),
         certificate_file=certificate,

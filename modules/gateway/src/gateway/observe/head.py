@@ -27,6 +27,7 @@ class RefusedMessage(Enum):
     FOREIGN_DEVICE = "foreign_device"
     UNKNOWN_TOPIC = "unknown_topic"
     MALFORMED_PROPERTIES = "malformed_properties"
+    MALFORMED_MESSAGE = "malformed_message"
     TOO_LARGE = "too_large"
     STORE_FULL = "store_full"
     STORE_FAILED = "store_failed"
@@ -129,6 +130,35 @@ class SubscriptionRefused(Event):
         """What a person reads in the log."""
         why = "that is another's" if self.reason is RefusedFilter.FOREIGN_DEVICE else "no filter that IoT Hub knows"
         return f"a subscription of '{self.identity}' to '{self.filter[:200]}' was refused: {why}"
+
+
+class RefusedLink(Enum):
+    """Why a link of AMQP was refused, credentials aside."""
+
+    UNKNOWN_ADDRESS = "unknown_address"
+    """No address of a device or module, or not one for this direction."""
+    FOREIGN_DEVICE = "foreign_device"
+    """Another identity than the one that logged in by SASL PLAIN."""
+    MALFORMED_PROPERTIES = "malformed_properties"
+    TOO_MANY = "too_many"
+    """More identities than one connection may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRefused(Event):
+    """A link of AMQP was refused, not for want of credentials. The connection and its other links stay."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_refused_links_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    address: str
+    reason: RefusedLink
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"a link that {self.address} asked for was refused: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""The node `$cbs` of one connection: takes tokens, each by a request and its answer.
+
+A token is only read here and kept for whom it names; it is checked when a link asks for it, as by edgeHub. One that
+renews the login of somebody who is let in already is checked at once. Spec: edgehub.md §5.2, amqp.md §7.2.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from edgewire.codec.amqp.message import AmqpMessage, read_message
+from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
+from edgewire.errors import ProtocolError
+from edgewire.iothub import sas
+from edgewire.iothub.amqp.cbs import PutTokenReply, identities_of, read_put_token, request_id, write_reply
+from edgewire.message import Identity
+from edgewire.session.amqp.events import MessageReceived
+from edgewire.session.amqp.link import Link, Role
+from edgewire.session.amqp.session import Session
+from gateway.head.amqp_answers import AnswerLink, Answers, RequestLink
+from gateway.head.amqp_guest import Guest
+from gateway.head.amqp_line import Line, LinkEnd
+from gateway.identity.credentials import RefusalReason, Refused
+from gateway.observe.identity import LoginRefused
+
+
+class _Reply(NamedTuple):
+    """What is answered, and after how long."""
+
+    status: int
+    description: str
+    hold_s: float = 0.0
+
+
+_TAKEN = _Reply(200, "OK")
+
+
+class CbsNode:
+    """The node, for all sessions of a connection: the two links of a session belong together.
+
+    guests: who is let in on the connection.
+    """
+
+    __slots__ = ("_answers", "_guests", "_line")
+
+    def __init__(self, line: Line, guests: Mapping[Identity, Guest]) -> None:
+        self._line = line
+        self._guests = guests
+        self._answers: dict[Session, Answers] = {}
+
+    def end_of(self, link: Link) -> LinkEnd:
+        """Our end of a link to or from the node."""
+        answers = self._answers.get(link.session)
+        if answers is None:
+            answers = self._answers[link.session] = Answers(self._line, always_settled=False)
+        if link.role is Role.SENDER:
+            return AnswerLink(self._line, link, answers)
+        return _TokenLink(self._line, link, answers, self._take)
+
+    def forget(self, session: Session) -> None:
+        """A session is over."""
+        self._answers.pop(session, None)
+
+    def _take(self, message: AmqpMessage) -> _Reply:
+        """Take what a request brings."""
+        try:
+            token = read_put_token(message).token
+            owners = identities_of(sas.audience(sas.parse(token)))
+        except ProtocolError as error:
+            return self._refuse(error.what)
+        if not owners:
+            return self._refuse("the token's 'sr' names no device or module")
+        return self._keep(owners, token)
+
+    def _keep(self, owners: tuple[Identity, ...], token: str) -> _Reply:
+        credentials = self._line.credentials
+        if not any(map(credentials.may_use, owners)):
+            self._line.house.emit(LoginRefused(str(owners[0]), self._line.peer.address, RefusalReason.FOREIGN_AUDIENCE))
+            return _Reply(401, "the connection was logged in by SASL PLAIN, as somebody else")
+        before = {who: credentials.own_token_of(who) for who in owners}
+        if not credentials.put(owners, token):
+            return self._refuse("there are too many tokens on this connection")
+        for guest in self._guests_of(owners):
+            if isinstance(verdict := guest.renew(), Refused):
+                for who, old in before.items():
+                    credentials.put((who,), old or "")
+                return _Reply(401, "the token is not good", verdict.hold_s)
+        return _TAKEN
+
+    def _guests_of(self, owners: tuple[Identity, ...]) -> list[Guest]:
+        """Who is let in by a token of these: a device's own is good for its modules, too."""
+        devices = {who.device for who in owners if who.module is None}
+        return [guest for who, guest in self._guests.items() if who in owners or who.device in devices]
+
+    def _refuse(self, what: str) -> _Reply:
+        self._line.house.emit(LoginRefused("", self._line.peer.address, RefusalReason.MALFORMED_TOKEN, what))
+        return _Reply(400, what)
+
+
+class _TokenLink(RequestLink):
+    """Where the client sends its put-tokens."""
+
+    __slots__ = ("_take",)
+
+    def __init__(self, line: Line, link: Link, answers: Answers, take: Callable[[AmqpMessage], _Reply]) -> None:
+        super().__init__(line, link, answers)
+        self._take = take
+
+    def on_message(self, event: MessageReceived) -> None:
+        """A request."""
+        engine = self.line.engine
+        try:
+            message = read_message(event.payload)
+        except ProtocolError as error:
+            refused = Error(condition=str(error.reply), description=error.what)
+            engine.settle(self.link, [event.delivery_id], Rejected(refused))
+            self.line.house.emit(LoginRefused("", self.line.peer.address, RefusalReason.MALFORMED_TOKEN, error.what))
+            self.answers.send()
+            return
+        engine.settle(self.link, [event.delivery_id], ACCEPTED)
+        reply = self._take(message)
+        answer = write_reply(
+            PutTokenReply(correlation_id=request_id(message), status=reply.status, description=reply.description)
+        )
+        if not reply.hold_s:
+            self.answers.put(answer)
+            return
+        self.answers.hold()
+        asyncio.get_running_loop().call_later(reply.hold_s, self._answer_late, answer)
+
+    def _answer_late(self, answer: bytes) -> None:
+        if not self.line.closed:
+            self.answers.put_held(answer)
+            self.line.flush()

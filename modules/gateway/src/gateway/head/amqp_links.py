@@ -1,0 +1,143 @@
+"""Which links there are, and those that this version only answers for: nothing is sent to devices yet.
+
+Links for messages to a device, to inputs of a module and for calls of methods are granted and stay silent, as
+subscriptions over MQTT do; requests to a twin are answered with a status, so that nobody waits for a time-out.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from edgewire.codec.amqp.conditions import INVALID_FIELD, NOT_ALLOWED
+from edgewire.codec.amqp.message import read_message
+from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
+from edgewire.errors import ProtocolError
+from edgewire.iothub.amqp.addresses import Address, Purpose, is_cbs, parse_address
+from edgewire.iothub.amqp.links import read_link_properties
+from edgewire.iothub.amqp.twins import TwinAnswer, read_request, write_answer
+from edgewire.session.amqp.events import MessageReceived
+from edgewire.session.amqp.link import Link, Role
+from gateway.head.amqp_answers import AnswerLink, RequestLink
+from gateway.head.amqp_guest import Guest, Kind
+from gateway.head.amqp_line import Line, LinkEnd
+from gateway.head.amqp_telemetry import LINK_CREDIT, TelemetryLink
+from gateway.head.mqtt import TWINS_NOT_SERVED
+from gateway.observe.head import MessageRefused, RefusedLink, RefusedMessage
+
+_WAYS: Final = frozenset(
+    {
+        Kind(Purpose.EVENTS, Role.RECEIVER),
+        Kind(Purpose.EVENTS, Role.SENDER),
+        Kind(Purpose.DEVICEBOUND, Role.SENDER),
+        Kind(Purpose.METHODS, Role.SENDER),
+        Kind(Purpose.METHODS, Role.RECEIVER),
+        Kind(Purpose.TWIN, Role.SENDER),
+        Kind(Purpose.TWIN, Role.RECEIVER),
+    }
+)
+"""Spec: edgehub.md §5.3; the role is our end's."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLinkError(Exception):
+    """The link cannot be had, whoever asks; the text is for the log and for the peer."""
+
+    reason: RefusedLink
+    condition: str
+    detail: str
+
+
+class Wish(NamedTuple):
+    """What an attach asks for."""
+
+    address: Address
+    kind: Kind
+    pair: str
+
+
+def wants_cbs(link: Link) -> bool:
+    """Whether a link is to or from the node that takes tokens. Raises RefusedLinkError for an endless address."""
+    try:
+        return link.address is not None and is_cbs(link.address)
+    except ProtocolError as error:
+        raise RefusedLinkError(RefusedLink.UNKNOWN_ADDRESS, NOT_ALLOWED, error.what) from error
+
+
+def read_attach(link: Link) -> Wish:
+    """What a link is for. Raises RefusedLinkError."""
+    try:
+        address = parse_address(link.address or "")
+        kind = Kind(address.purpose, link.role)
+        _check_way(address, kind)
+        pair = read_link_properties(link.properties).pair
+    except ProtocolError as error:
+        condition = str(error.reply or NOT_ALLOWED)
+        is_property = condition == INVALID_FIELD
+        reason = RefusedLink.MALFORMED_PROPERTIES if is_property else RefusedLink.UNKNOWN_ADDRESS
+        raise RefusedLinkError(reason, condition, error.what) from error
+    return Wish(address, kind, pair)
+
+
+def end_of(line: Line, guest: Guest, link: Link, kind: Kind) -> LinkEnd:
+    """Our end of a link that `guest` may have."""
+    match kind:
+        case Kind(Purpose.EVENTS, Role.RECEIVER):
+            return TelemetryLink(line, link, guest.identity)
+        case Kind(Purpose.TWIN, Role.RECEIVER):
+            return TwinRequests(line, link, guest)
+        case Kind(Purpose.TWIN, Role.SENDER):
+            return AnswerLink(line, link, guest.twin_answers)
+        case Kind(Purpose.METHODS, Role.RECEIVER):
+            return MethodAnswers(line, link)
+        case _:
+            return LinkEnd(line, link)
+
+
+class TwinRequests(RequestLink):
+    """Where a device asks for its twin: each request gets a status."""
+
+    __slots__ = ("_guest",)
+
+    def __init__(self, line: Line, link: Link, guest: Guest) -> None:
+        super().__init__(line, link, guest.twin_answers)
+        self._guest = guest
+
+    def on_message(self, event: MessageReceived) -> None:
+        """A request."""
+        try:
+            request = read_request(read_message(event.payload))
+        except ProtocolError as error:
+            self._refuse(event, error)
+            return
+        self.line.engine.settle(self.link, [event.delivery_id], ACCEPTED)
+        status, body = TWINS_NOT_SERVED
+        self.answers.put(write_answer(TwinAnswer(correlation_id=request.correlation_id, status=status, document=body)))
+
+    def _refuse(self, event: MessageReceived, error: ProtocolError) -> None:
+        who = str(self._guest.identity)
+        self.line.house.emit(MessageRefused(who, RefusedMessage.MALFORMED_MESSAGE, error.what))
+        refused = Error(condition=str(error.reply or INVALID_FIELD), description=error.what)
+        self.line.engine.settle(self.link, [event.delivery_id], Rejected(refused))
+        self.answers.send()
+
+
+class MethodAnswers(LinkEnd):
+    """Where a device answers methods. None was called, so each answer is one too late: taken and dropped."""
+
+    __slots__ = ()
+
+    def begin(self) -> None:
+        """Answer the attach, with credit."""
+        self.line.engine.accept_link(self.link, credit=LINK_CREDIT)
+
+    def on_message(self, event: MessageReceived) -> None:
+        """An answer to nothing."""
+        self.line.engine.settle(self.link, [event.delivery_id], ACCEPTED)
+        self.line.engine.grant(self.link, LINK_CREDIT)
+
+
+def _check_way(address: Address, kind: Kind) -> None:
+    is_input = kind == Kind(Purpose.EVENTS, Role.SENDER)
+    if kind not in _WAYS or (is_input and address.identity.module is None):
+        way = "received from" if kind.role is Role.SENDER else "sent to"
+        whose = "a module's" if address.identity.module else "a device's"
+        raise ProtocolError(f"nothing is {way} {whose} '{address.purpose.value}'", reply=NOT_ALLOWED)
