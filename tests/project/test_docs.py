@@ -216,6 +216,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "cli.run": {"DONE", "FAULT", "UNUSABLE"},
         "head.subscriptions": {"NOT_AUTHORIZED", "SUCCESS", "NO_SUBSCRIPTION_EXISTED", "MQTT5"},
         "identity.roster": {"VERSION"},
+        "session.amqp.serial": {"HALF", "MASK"},  # the arithmetic of 32 bits
         "store.checkpoint": {"NO_DAMAGE"},  # of the format on disk, as those below
         "store.encoding": {"PARTS"},
         "store.record": {"CHECKED_FROM", "NEVER", "NO_LIMIT"},

@@ -209,11 +209,29 @@ def test_no_more_sessions_than_the_server_takes() -> None:
         made.begin()
 
 
-def test_no_link_on_a_session_that_is_over() -> None:
+def test_what_is_asked_for_too_late_never_comes() -> None:
     made, session = begun()
     send(made, End())
-    with pytest.raises(UsageError):
-        made.attach_sender(session, "n", "a")
+    frames(made)
+    link = made.attach_sender(session, "n", "a")
+    receiver = made.attach_receiver(session, "n", "a", credit=5)
+    assert (link.attached, receiver.attached, session.links) == (False, False, ())
+    assert made.send(link, b"x") is None
+    made.grant(receiver, 3)
+    made.detach(link)
+    made.close("amqp:connection:forced")
+    late = made.begin()
+    assert not late.mapped
+    made.attach_sender(late, "n", "a")
+    made.end(late)
+    assert frames(made) == [Close(Error(condition="amqp:connection:forced"))]
+
+
+def test_what_is_left_can_be_asked() -> None:
+    made, session = begun()
+    assert (made.sessions_left, session.links_left) == (3, 2)
+    made.attach_sender(session, "n", "a")
+    assert session.links_left == 1
 
 
 @pytest.mark.parametrize(

@@ -19,4 +19,6 @@ def test_a_highest_that_is_lowered_holds_for_numbers_that_come_back() -> None:
     numbers.give_back(3)
     assert numbers.take() is None
     numbers.give_back(2)
+    assert numbers.left == 1
     assert numbers.take() == taken[2]
+    assert numbers.left == 0

@@ -1,6 +1,7 @@
 """The side of an AMQP connection that dials."""
 
 from dataclasses import replace
+from typing import Final
 
 from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.frames import AMQP_HEADER, SASL_HEADER
@@ -17,6 +18,8 @@ from edgewire.session.amqp.session import Session
 from edgewire.session.amqp.states import ConnectionState, SaslState, Wire
 
 __all__ = ["AmqpClient"]
+
+_NOT_YET_OPEN: Final = (ConnectionState.START, ConnectionState.HDR_SENT, ConnectionState.OPEN_SENT)
 
 
 class AmqpClient(AmqpConnection):
@@ -52,13 +55,23 @@ class AmqpClient(AmqpConnection):
             self._reader.max_frame_bytes = limits.max_sasl_frame
             self._sasl = SaslClient(self._outbox, init)
 
+    @property
+    def sessions_left(self) -> int:
+        """How many more sessions the server's channels and ours allow."""
+        return self._channels.left
+
     def begin(self) -> Session:
-        """Begin a session; `SessionBegun` follows. Links may be asked for at once."""
-        if not self.opened:
-            raise UsageError(f"a session on a connection that is {self._state.value}")
+        """Begin a session; `SessionBegun` follows. Links may be asked for at once.
+
+        At most `sessions_left` times. On a connection that is over or closing, the session never begins.
+        """
+        if self._state in _NOT_YET_OPEN:
+            raise UsageError("a session on a connection that is not open yet")
         session = self._new_session(takes_attaches=False)
         if session is None:
             raise UsageError("more sessions than the server takes")
+        if not self.opened:
+            return session
         self._begun[session.channel] = session
         session.send_begin()
         return session
@@ -74,7 +87,11 @@ class AmqpClient(AmqpConnection):
         rcv_settle_mode: int = FIRST,
         properties: Map | None = None,
     ) -> Link:
-        """Ask for a link to send on; `LinkAttached` follows, then `CreditReceived`. Names may not be waiting twice."""
+        """Ask for a link to send on; `LinkAttached` follows, then `CreditReceived`.
+
+        At most `session.links_left` times; of one name only one may wait for its answer. On a session that is over
+        the link never attaches.
+        """
         return self._attach(
             session,
             name,
@@ -157,8 +174,6 @@ class AmqpClient(AmqpConnection):
         rcv_settle_mode: int,
         properties: Map | None,
     ) -> Link:
-        if not self._lives(session):
-            raise UsageError(f"a link on a session that is {session.state.value}")
         return session.attach(
             name,
             role,

@@ -6,9 +6,6 @@ from typing import Final
 MIN_MAX_FRAME: Final = 512
 """No peer may ask for smaller frames. Spec: AMQP 1.0 §2.4.1."""
 
-MAX_TAG_BYTES: Final = 32
-"""A delivery tag's longest. Spec: AMQP 1.0 §2.8.7."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmqpLimits:

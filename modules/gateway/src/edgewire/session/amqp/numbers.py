@@ -13,6 +13,11 @@ class Numbers:
         self._next = 0
         self._free: list[int] = []
 
+    @property
+    def left(self) -> int:
+        """How many are free."""
+        return max(0, self.highest + 1 - self._next) + sum(number <= self.highest for number in self._free)
+
     def take(self) -> int | None:
         """The lowest number that is free, from now on in use; None if all are."""
         if self._free and self._free[0] <= self.highest:

@@ -7,7 +7,7 @@ from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.performatives import SECOND, DeliveryState, Disposition, Transfer
 from edgewire.session.amqp.events import AmqpEvent, MessageReceived
 from edgewire.session.amqp.faults import LinkError, SessionError
-from edgewire.session.amqp.limits import MAX_TAG_BYTES, AmqpLimits
+from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Link, Partial, Role
 from edgewire.session.amqp.outbox import Outbox
 from edgewire.session.amqp.serial import HALF, MASK, distance, ranges
@@ -78,8 +78,8 @@ class Incoming:
             return
         delivery_id = self._begin_delivery(link, transfer)
         tag = transfer.delivery_tag
-        if tag is None or len(tag) > MAX_TAG_BYTES:
-            raise LinkError(link, "a delivery without a tag of 32 bytes at most", condition=conditions.INVALID_FIELD)
+        if tag is None:
+            raise LinkError(link, "a delivery without a tag", condition=conditions.INVALID_FIELD)
         if transfer.more or transfer.aborted or transfer.resume:
             link.partial = Partial(delivery_id, tag, transfer.message_format or 0)
             self._continue(link, transfer, payload, events)

@@ -3,11 +3,12 @@
 from collections import deque
 from typing import Final
 
+from edgewire.codec.amqp.composites import MAX_TAG_BYTES
 from edgewire.codec.amqp.frames import write_frame
 from edgewire.codec.amqp.performatives import DeliveryState, Disposition, Flow, Transfer
 from edgewire.errors import UsageError
 from edgewire.session.amqp.events import AmqpEvent, CreditReceived, DeliveryStateChanged
-from edgewire.session.amqp.limits import MAX_TAG_BYTES, AmqpLimits
+from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Delivery, Link
 from edgewire.session.amqp.outbox import Outbox
 from edgewire.session.amqp.receiving import span

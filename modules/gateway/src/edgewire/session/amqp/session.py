@@ -104,6 +104,11 @@ class Session:
         return tuple(self._links)
 
     @property
+    def links_left(self) -> int:
+        """How many more links the peer's handles and ours allow."""
+        return self._handles.left
+
+    @property
     def mapped(self) -> bool:
         """Both begins have gone over the wire, and no end."""
         return self.state is SessionState.MAPPED
@@ -216,7 +221,7 @@ class Session:
         max_message_size: int,
         properties: Map | None,
     ) -> Link:
-        """Ask the peer for a link."""
+        """Ask the peer for a link; on a session that is over, it is one that never attached."""
         if (name, role) in self._awaiting:
             raise UsageError(f"another link named {name!r} awaits its answer")
         handle = self._handles.take()
@@ -238,6 +243,8 @@ class Session:
         link.handle = handle
         link.max_message_size = max_message_size
         link.address = address_of(target if role is Role.SENDER else source)
+        if not self._flows():
+            return link
         self._hold(link)
         self._awaiting[name, role] = link
         self._write(link, Wire.ATTACH, attach)
