@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench crash soak check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled crash soak check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +22,11 @@ test: peers ## all tests, with real clients
 
 bench: setup ## the gateway beside mosquitto, its bridge and amqtt: ROUNDS=5, or BENCH=--quick for two minutes
 	@tools/bench_peers
+	@$(PYTHON) tools/compile_line.py
 	@PYTHONPATH=bench $(PYTHON) -m sidebyside $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
+
+compiled: setup ## compile the straight line of a message into build/compiled (needs gcc)
+	@$(PYTHON) tools/compile_line.py
 
 crash: peers ## kill the gateway and cut its power under load: CYCLES=200 of each, SEED=1, KIND=all
 	@PYTHONPATH=tests $(PYTHON) -m crash --cycles $(or $(CYCLES),200) --seed $(or $(SEED),1) --kind $(or $(KIND),all)

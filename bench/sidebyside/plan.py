@@ -19,11 +19,13 @@ LOADS: Final = (
 )
 """One talker; a cell; many with pipelining, where parsing counts; a site with one in flight each, where sockets do."""
 KILOBYTE: Final = 1_024
-PLAIN: Final = (mosquitto(), amqtt(), gateway_plain())
+COMPILED: Final = "gateway, compiled"
+PLAIN: Final = (mosquitto(), amqtt(), gateway_plain(), gateway_plain(COMPILED, compiled=True))
 TLS: Final = (
     mosquitto(certificate="ec"),
     gateway(),
     gateway("gateway, tokens only", client_certificates=False),
+    gateway(COMPILED, compiled=True),
 )
 SLOW_DISK_MS: Final = 20
 GATEWAY: Final = "gateway"

@@ -15,6 +15,8 @@ from sidebyside.site import HUB, Site
 ROOT: Final = Path(__file__).parents[2]
 PEERS: Final = ROOT / ".venv-bench" / "bin"
 OURS: Final = Path(sys.executable).parent
+COMPILED_LINE: Final[Mapping[str, str]] = {"PYTHONPATH": str(ROOT / "build" / "compiled")}
+"""What `make compiled` makes comes before the sources."""
 MOSQUITTO: Final = "mosquitto"
 ANCHOR: Final = "mosquitto"
 """What all ratios refer to."""
@@ -98,25 +100,30 @@ def amqtt() -> Target:
     return Target(name="amqtt", start=start)
 
 
-def gateway_plain(name: str = "gateway", *, sync_ms: float = 0) -> Target:
-    """The gateway's rooms behind plain TCP: synced before each PUBACK, three body routes."""
+def gateway_plain(name: str = "gateway", *, sync_ms: float = 0, compiled: bool = False) -> Target:
+    """The gateway's rooms behind plain TCP: synced before each PUBACK, three body routes; as sources or compiled."""
+    environment = COMPILED_LINE if compiled else NOTHING
 
     @contextmanager
     def start(bench: Bench) -> Iterator[Running]:
         data, port = gateway_data(bench), free_port()
         command = [sys.executable, str(ROOT / "bench" / "gateway_plain.py"), "--port", str(port), "--hub", HUB]
         command += ["--data", str(data), "--settings", str(bench.site.settings), "--sync-ms", str(sync_ms)]
-        with running(command, core=SERVER_CORE, port=port, log=bench.folder / "gateway.log") as server:
+        log = bench.folder / "gateway.log"
+        with running(command, core=SERVER_CORE, port=port, log=log, environment=environment) as server:
             yield server
 
     return Target(name=name, start=start)
 
 
-def gateway(name: str = "gateway", *, certificate: str = "ec", client_certificates: bool = True) -> Target:
+def gateway(
+    name: str = "gateway", *, certificate: str = "ec", client_certificates: bool = True, compiled: bool = False
+) -> Target:
     """`gateway run` as it is deployed, over TLS, with nothing upstream."""
 
     def start(bench: Bench) -> AbstractContextManager[Running]:
         asked = {"GATEWAY_CLIENT_CERTIFICATES": "on" if client_certificates else "off"}
+        asked |= COMPILED_LINE if compiled else NOTHING
         return run_gateway(bench, gateway_data(bench), certificate=certificate, environment=asked)
 
     return Target(name=name, start=start, tls="1.3")

@@ -135,6 +135,7 @@ async def test_the_newest_connection_of_an_identity_wins_and_a_wrong_password_en
     assert pubacks(second.received()) == [(1, 0)]
 
 
+@pytest.mark.plain
 async def test_a_connection_ends_when_its_token_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "TOKEN_CHECK_S", 0.01)
     device = site.login(level=5)
@@ -338,6 +339,7 @@ async def test_a_full_store_closes_mqtt_3_without_an_acknowledgement_and_tells_m
         assert set(site.reasons(MessageRefused)) == {RefusedMessage.STORE_FULL}
 
 
+@pytest.mark.plain
 async def test_a_store_that_fails_acknowledges_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_batch: object, done: Done) -> None:
         done(AppendResult.FAILED)
@@ -351,6 +353,7 @@ async def test_a_store_that_fails_acknowledges_nothing(site: Site, monkeypatch: 
     assert pubacks(new.received()) == [(1, 0x80)]
 
 
+@pytest.mark.plain
 async def test_a_device_that_floods_is_not_read_from_until_the_disk_has_caught_up(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +366,7 @@ async def test_a_device_that_floods_is_not_read_from_until_the_disk_has_caught_u
     assert len(pubacks(device.received())) == 4
 
 
+@pytest.mark.plain
 async def test_a_device_that_floods_with_requests_is_not_read_from_either(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

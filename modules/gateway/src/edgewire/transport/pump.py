@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar
 
 from edgewire.errors import ProtocolError
+from edgewire.transport.watchers import SendingWatcher, StoppingWatcher
 
 E = TypeVar("E")
 """The session's own type of event."""
@@ -47,28 +48,6 @@ class Owner(Protocol[E]):
 
     def on_closed(self) -> None:
         """The connection is gone. Called exactly once, as the last call."""
-        ...
-
-
-@runtime_checkable
-class SendingWatcher(Protocol):
-    """An owner that is also this hears when the peer reads slower than we send."""
-
-    def on_sending_paused(self) -> None:
-        """More than the high-water mark waits for the peer: send no more for now."""
-        ...
-
-    def on_sending_resumed(self) -> None:
-        """The peer has taken most of it."""
-        ...
-
-
-@runtime_checkable
-class StoppingWatcher(Protocol):
-    """An owner that is also this may say goodbye when its listener closes."""
-
-    def on_stopping(self) -> None:
-        """The listener is closing; the pump closes after this."""
         ...
 
 

@@ -1,6 +1,5 @@
 """From an MQTT PUBLISH to a message of its authenticated sender, or the reason why not."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from edgewire.codec.mqtt.properties import PublishProperties
@@ -20,12 +19,13 @@ KEPT_TOPIC_CHARS: Final = 1_024
 """Longer topics are read each time: 64 of the longest, and what they hold, are 8 MB for one connection."""
 
 
-@dataclass(frozen=True, slots=True)
 class RefusedPublishError(Exception):
     """The message cannot be taken; the text is for the log."""
 
-    reason: RefusedMessage
-    detail: str
+    def __init__(self, reason: RefusedMessage, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
 
 
 class Publications:

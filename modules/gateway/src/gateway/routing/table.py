@@ -48,6 +48,12 @@ class Decision:
     routes: tuple[str, ...]
 
 
+class _Mark:
+    """Says which table has worked something out; not the table itself, which ends when another is in force."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class _Known:
     """What an envelope alone decides: routes that match already, groups whose conditions need the body.
@@ -55,8 +61,7 @@ class _Known:
     Noted on the envelope: a device repeats its topic, so its messages share one.
     """
 
-    mark: object
-    """The table's that has worked it out; not the table, which ends when another is in force."""
+    mark: _Mark
     view: View
     hits: int
     groups: int
@@ -76,7 +81,7 @@ class Table:
     def __init__(self, routes: Sequence[Route]) -> None:
         """Generates the code; takes about a millisecond for ten routes."""
         self.routes = tuple(routes)
-        self._mark = object()
+        self._mark = _Mark()
         self._prefixes = tuple(dict.fromkeys(route.prefix for route in self.routes))
         self._match_envelope = generate([self._group(prefix, body=False) for prefix in self._prefixes])
         body_groups = [self._group(prefix, body=True) for prefix in self._prefixes]

@@ -150,6 +150,7 @@ def test_flags_are_as_in_the_table_of_the_specification() -> None:
     assert flags_allowed(PacketType.PUBLISH, 5) == {0, 1, 2, 3, 4, 5, 10, 11, 12, 13}
 
 
+@pytest.mark.plain
 def test_there_is_no_packet_of_more_than_268_megabytes() -> None:
     class Huge(bytes):
         def __len__(self) -> int:
