@@ -12,6 +12,8 @@ from cryptography.x509.oid import NameOID
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
+from edgewire.iothub.amqp.cbs import identities_of
+from edgewire.iothub.amqp.sasl import PlainLogin, hub_label
 from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.username import Username
 from edgewire.message import Identity
@@ -28,6 +30,7 @@ class Reason(Enum):
     UNKNOWN = "unknown identity"
     DISABLED = "disabled"
     NO_CREDENTIALS = "no credentials"
+    MALFORMED_LOGIN = "malformed login"
     MALFORMED_TOKEN = "malformed token"  # noqa: S105 - a reason, not a secret
     FOREIGN_TOKEN = "token for another audience"  # noqa: S105 - a reason, not a secret
     WRONG_KEY = "wrong key"
@@ -73,10 +76,35 @@ class Admission:
         self._clock = clock
 
     def admit(self, username: Username, password: bytes | None, certificates: Sequence[bytes]) -> Admitted | Refused:
-        """Whether this client is who it says it is."""
-        who = username.identity
+        """Whether this MQTT client is who it says it is."""
         if sas.host_of(username.hub) not in self._hub_names:
             return Refused(Reason.FOREIGN_HUB, f"the hub here is not {username.hub}")
+        return self.admit_identity(username.identity, password, certificates)
+
+    def admit_login(self, login: PlainLogin) -> Admitted | Refused:
+        """Whether who logs in by SASL PLAIN is who it says it is."""
+        if login.hub not in map(hub_label, self._hub_names):
+            return Refused(Reason.FOREIGN_HUB, f"the hub here is not {login.hub}")
+        return self.admit_identity(login.identity, login.token.encode(), ())
+
+    def named_by(self, text: str) -> Identity | Refused:
+        """Whom a token is for that says so by itself (CBS); whether it is good is for `admit_identity`."""
+        try:
+            audience = sas.audience(sas.parse(text))
+        except ProtocolError as error:
+            return Refused(Reason.MALFORMED_TOKEN, f"a token put on a connection: {error}")
+        named = identities_of(audience)
+        known = [who for who in named if self._registry.get(who) is not None]
+        if known:
+            return known[0]
+        if named:
+            return Refused(Reason.UNKNOWN, f"{named[0]} is not in the registry")
+        return Refused(Reason.FOREIGN_TOKEN, "a token put on a connection is for no device and no module")
+
+    def admit_identity(
+        self, who: Identity, password: bytes | None, certificates: Sequence[bytes]
+    ) -> Admitted | Refused:
+        """Whether the token in `password`, or a certificate, proves this identity."""
         entry = self._registry.get(who)
         if entry is None:
             return Refused(Reason.UNKNOWN, f"{who} is not in the registry")

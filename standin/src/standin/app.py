@@ -17,13 +17,16 @@ from typing import IO, Any, Final, Self
 from aiohttp import web
 
 from edgewire.message import Identity, identity
+from edgewire.session.amqp.server import AmqpServer
 from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.listener import ListenError, listen
 from edgewire.transport.pump import Accept, Peer
 from edgewire.transport.reports import Report
 from edgewire.transport.tls import ClientCertificates, Security
 from edgewire.transport.websocket import WebSocketService
+from standin import amqp
 from standin.admission import Admission
+from standin.amqp import AmqpConnection
 from standin.certificates import Certificates
 from standin.control import ControlApi
 from standin.documents import JsonObject
@@ -49,12 +52,13 @@ class StandInError(Exception):
     """The stand-in cannot start; the sentence says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """Where to listen; 0 takes a free port, None leaves the listener out."""
 
     mqtt: int = 8883
     websocket: int | None = 443
+    amqp: int | None = 5671
 
 
 class StandIn:
@@ -95,6 +99,7 @@ class StandIn:
         """Sentences about what could not be had, for the person who started this."""
         self.mqtt_port = 0
         self.websocket_port: int | None = None
+        self.amqp_port: int | None = None
 
     async def __aenter__(self) -> Self:
         """Start. Raises StandInError, CaError or RegistryError; then nothing of it runs."""
@@ -179,8 +184,9 @@ class StandIn:
     def summary(self) -> str:
         """One line: where everything is."""
         websocket = "off" if self.websocket_port is None else self.websocket_port
+        amqp = "off" if self.amqp_port is None else self.amqp_port
         return (
-            f"hub={self.hub_name} address={self.address} mqtt={self.mqtt_port} websocket={websocket} "
+            f"hub={self.hub_name} address={self.address} mqtt={self.mqtt_port} amqp={amqp} websocket={websocket} "
             f"workload=unix://{self.directory / WORKLOAD_SOCKET} control={self.directory / CONTROL_SOCKET}"
         )
 
@@ -195,7 +201,7 @@ class StandIn:
         self.hub.faults.stalled = True
 
     def refuse_connections(self) -> None:
-        """From now on answer every CONNECT with "server unavailable"; who is connected stays."""
+        """From now on answer CONNECT with "server unavailable" and open with close; who is connected stays."""
         self.hub.faults.refusing = True
 
     def behave(self) -> None:
@@ -243,16 +249,22 @@ class StandIn:
             clock=self._clock,
         )
         self.mqtt_port = await self._open(self._ports.mqtt, security, self._accept)
+        if self._ports.amqp is not None:
+            self.amqp_port = await self._open(self._ports.amqp, security, self._accept_amqp)
         if self._ports.websocket is not None:
             await self._open_websocket(self._ports.websocket, security)
 
     async def _open_websocket(self, port: int, security: Security) -> None:
         try:
-            self.websocket_port = await self._open(port, security, WebSocketService({"mqtt": self._accept}))
+            self.websocket_port = await self._open(port, security, self._websocket_service())
         except StandInError as error:
             if not isinstance(error.__cause__, ListenError) or not _is_forbidden(error.__cause__):
                 raise
-            self.notices.append(f"MQTT over WebSocket is off: {error}")
+            self.notices.append(f"WebSocket is off: {error}")
+
+    def _websocket_service(self) -> WebSocketService:
+        """Both protocols on one port; generic clients call AMQP by its own name (amqp.md §5)."""
+        return WebSocketService({"mqtt": self._accept, "AMQPWSB10": self._accept_amqp, "amqp": self._accept_amqp})
 
     async def _open(self, port: int, security: Security, serve: Accept | WebSocketService) -> int:
         """Listen. Returns the port; raises StandInError."""
@@ -268,6 +280,15 @@ class StandIn:
     def _accept(self, _: Peer) -> tuple[ServerSession, MqttConnection]:
         session = ServerSession(LIMITS, asyncio.get_running_loop().time())
         return session, MqttConnection(self.hub, self._admission, session, clock=self._clock)
+
+    def _accept_amqp(self, peer: Peer) -> tuple[AmqpServer, AmqpConnection]:
+        session = AmqpServer(
+            amqp.LIMITS,
+            asyncio.get_running_loop().time(),
+            offers_external=bool(peer.certificates),
+            container_id=amqp.CONTAINER_ID,
+        )
+        return session, AmqpConnection(self.hub, self._admission, session, clock=self._clock)
 
     def _report(self, report: Report) -> None:
         self.hub.counters[f"transport: {type(report).__name__}"] += 1

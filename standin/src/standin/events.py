@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from edgewire.message import Message
+from edgewire.message import Envelope, Message
 from standin.documents import JsonObject, open_database
 from standin.journal import Statement
 
@@ -20,7 +20,15 @@ CREATE TABLE IF NOT EXISTS events (
     properties BLOB NOT NULL, system BLOB NOT NULL, body BLOB NOT NULL
 )
 """
-_APPEND: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ROW: Final = "(?, ?, ?, ?, ?, ?, ?)"
+_ROWS: Final = (256, 32, 4, 1)
+"""How many rows one statement appends. SQLite takes the interpreter's lock anew for each statement, so a row in each
+would have the thread that commits wait for the event loop at every message."""
+_APPEND: Final = {
+    rows: f"INSERT INTO events VALUES {', '.join([_ROW] * rows)}"  # noqa: S608 - made of question marks
+    for rows in _ROWS
+}
+_COLUMNS: Final = 7
 _READ: Final = "SELECT * FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?"
 
 
@@ -95,24 +103,23 @@ class EventLog:
         """The newest committed event; 0 if there is none."""
         self._grown = asyncio.Event()
 
-    def number(self, enqueued_at: float, message: Message) -> tuple[Event, Statement]:
-        """The next event, and the statement that keeps it."""
-        self._numbered += 1
-        event = event_for(self._numbered, enqueued_at, message)
-        row = (
-            event.sequence,
-            event.enqueued_at,
-            event.device,
-            event.module,
-            orjson.dumps(dict(event.properties)),
-            orjson.dumps(dict(event.system)),
-            event.body,
-        )
-        return event, (_APPEND, row)
+    def number(self, enqueued_at: float, messages: Sequence[Message]) -> tuple[int, list[Statement]]:
+        """The number of the first of these events, and the statements that keep them all."""
+        first = self._numbered + 1
+        self._numbered += len(messages)
+        values = _values(first, enqueued_at, messages)
+        statements: list[Statement] = []
+        at = 0
+        for rows in _ROWS:
+            taken = rows * _COLUMNS
+            while len(values) - at >= taken:
+                statements.append((_APPEND[rows], values[at : at + taken]))
+                at += taken
+        return first, statements
 
-    def committed(self, event: Event) -> None:
-        """The statement of this event is on disk: it may be listed."""
-        self.last_sequence = event.sequence
+    def committed(self, last: int) -> None:
+        """The events up to this one are on disk: they may be listed."""
+        self.last_sequence = last
         self._grown.set()
         self._grown = asyncio.Event()
 
@@ -139,6 +146,20 @@ class EventLog:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._connection.close()
+
+
+def _values(first: int, enqueued_at: float, messages: Sequence[Message]) -> list[object]:
+    """The rows of these messages, one behind the other; what an envelope says is written once for all it serves."""
+    values: list[object] = []
+    envelope: Envelope | None = None
+    device, module, properties, system = "", None, b"", b""
+    for sequence, message in enumerate(messages, first):
+        if message.envelope is not envelope:
+            envelope = message.envelope
+            device, module = envelope.sender.device, envelope.sender.module
+            properties, system = orjson.dumps(dict(envelope.properties)), orjson.dumps(dict(envelope.system))
+        values += (sequence, enqueued_at, device, module, properties, system, message.body)
+    return values
 
 
 def _from_row(row: tuple[int, float, str, str | None, bytes, bytes, bytes]) -> Event:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -16,7 +16,7 @@ from edgewire.iothub.limits import MAX_METHOD_NAME_CHARS, MAX_METHOD_PAYLOAD_BYT
 from edgewire.message import UPSTREAM, Endpoint, Identity, Message, identity
 from standin import events, inputs
 from standin.documents import Documents, JsonObject
-from standin.events import Event, EventLog
+from standin.events import EventLog, event_for
 from standin.inputs import Delivery, Inputs
 from standin.journal import Done, Journal, Statement
 from standin.registry import Entry, Registry, RegistryError
@@ -36,6 +36,19 @@ class Closing(Enum):
     TOKEN_EXPIRED = "token expired"  # noqa: S105 - a reason, not a secret
     NOT_KEPT = "message not kept"
     SHUT_DOWN = "shut down"
+
+
+class Line(Protocol):
+    """One connection that many devices and modules share; each of them is a `Client` besides."""
+
+    def close(self, reason: Closing) -> None:
+        """End the connection in an orderly way; all its clients leave the hub at once."""
+
+    def abort(self) -> None:
+        """End the connection as a cut cable does; all its clients leave the hub at once."""
+
+    def withdraw(self, who: Identity) -> None:
+        """Forget that this identity has proven itself here."""
 
 
 class Client(Protocol):
@@ -88,6 +101,16 @@ class Faults:
     """Every CONNECT is answered with "server unavailable"."""
 
 
+@dataclass(slots=True)
+class _Unit:
+    """Messages that are kept together or not at all, and who waits for that."""
+
+    upstream: Sequence[Message]
+    deliveries: list[Delivery]
+    statements: list[Statement]
+    done: Done
+
+
 class Hub:
     """All state of one stand-in. Called on the event loop only."""
 
@@ -105,6 +128,9 @@ class Hub:
         self._routes = routes
         self._show = show
         self._clients: dict[Identity, Client] = {}
+        self._lines: set[Line] = set()
+        self._turn: list[_Unit] = []
+        """What came in this turn of the event loop: one write for all of it."""
         self._sessions = self._documents.all(_SESSION)
         self._calls: dict[tuple[Identity, str], asyncio.Future[MethodResult]] = {}
         self._called = 0
@@ -141,6 +167,14 @@ class Hub:
             self.inputs.release(client.identity)
             self._tell_change()
 
+    def join(self, line: Line) -> None:
+        """A connection for many identities has opened."""
+        self._lines.add(line)
+
+    def leave(self, line: Line) -> None:
+        """It is gone; a second call does nothing."""
+        self._lines.discard(line)
+
     def connected(self) -> tuple[Identity, ...]:
         """Who is connected."""
         return tuple(self._clients)
@@ -151,10 +185,13 @@ class Hub:
 
     def drop_connections(self) -> int:
         """Cut all connections without a word. Returns how many."""
+        lines = tuple(self._lines)
+        for line in lines:
+            line.abort()
         clients = tuple(self._clients.values())
         for client in clients:
             client.abort()
-        return len(clients)
+        return len(lines) + len(clients)
 
     def session(self, who: Identity) -> JsonObject | None:
         """The stored session: filters and their QoS, or None."""
@@ -210,23 +247,30 @@ class Hub:
 
     def receive(self, message: Message, done: Done) -> None:
         """Route a message; `done(True)` once it is committed, `done(False)` if it cannot be kept."""
-        endpoints = self._endpoints(message)
-        if not endpoints:
-            self.counters["messages unrouted"] += 1
+        self.receive_batch((message,), done)
+
+    def receive_batch(self, messages: Sequence[Message], done: Done) -> None:
+        """Route messages of one sender, `done` as for `receive`: all of them are kept, or none."""
+        sender = messages[0].envelope.sender
+        if sender.device != self.edge_device or sender.module is None:
+            self._keep(_Unit(messages, [], [], done))  # it speaks to the hub, not to edgeHub
+            return
+        unit = _Unit(upstream := [], [], [], done)
+        for message in messages:
+            endpoints = self._routes.match(sender.module, message.envelope.system.get("outputName"))
+            if not endpoints:
+                self.counters["messages unrouted"] += 1
+            if UPSTREAM in endpoints:
+                upstream.append(message)
+            if not self._number_inputs(unit, endpoints, message):
+                self.counters["messages refused: input full"] += len(messages)
+                self._abandon(unit.deliveries)
+                done(False)
+                return
+        if upstream or unit.deliveries:
+            self._keep(unit)
+        else:
             done(True)
-            return
-        inputs_meant = [endpoint for endpoint in endpoints if endpoint != UPSTREAM]
-        numbered = self._number_inputs(inputs_meant, message)
-        if numbered is None:
-            self.counters["messages refused: input full"] += 1
-            done(False)
-            return
-        deliveries, statements = numbered
-        event: Event | None = None
-        if UPSTREAM in endpoints:
-            event, statement = self.events.number(time.time(), message)
-            statements.append(statement)
-        self._journal.write(statements, lambda kept: self._written(event, deliveries, done, kept=kept))
 
     def settle(self, delivery: Delivery) -> None:
         """The module has acknowledged this message."""
@@ -298,57 +342,78 @@ class Hub:
 
     def close(self) -> None:
         """Close all connections, commit what was received, close the files."""
+        for line in tuple(self._lines):
+            line.close(Closing.SHUT_DOWN)
         for client in tuple(self._clients.values()):
             client.close(Closing.SHUT_DOWN)
+        self._hand_over()
         self._journal.close()
         self.events.close()
         self._documents.close()
 
-    def _endpoints(self, message: Message) -> tuple[Endpoint, ...]:
-        sender = message.envelope.sender
-        if sender.device != self.edge_device or sender.module is None:
-            return (UPSTREAM,)  # it speaks to the hub, not to edgeHub
-        return self._routes.match(sender.module, message.envelope.system.get("outputName"))
+    def _keep(self, unit: _Unit) -> None:
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._turn.append(unit)
 
-    def _number_inputs(
-        self, endpoints: list[Endpoint], message: Message
-    ) -> tuple[list[Delivery], list[Statement]] | None:
-        """A delivery and its statement for each input, or None, and no trace of any, if one of them is full."""
-        deliveries: list[Delivery] = []
-        statements: list[Statement] = []
-        for endpoint in endpoints:
-            numbered = self.inputs.number(self.edge_device, endpoint, message)
-            if numbered is None:
-                self._abandon(deliveries)
-                return None
-            deliveries.append(numbered[0])
-            statements.append(numbered[1])
-        return deliveries, statements
-
-    def _written(self, event: Event | None, deliveries: list[Delivery], done: Done, *, kept: bool) -> None:
-        if not kept:
-            self._abandon(deliveries)
-            self.counters["messages refused: not written"] += 1
-            done(False)
+    def _hand_over(self) -> None:
+        """What came in this turn goes to the disk."""
+        units, self._turn = self._turn, []
+        if not units:
             return
-        if event is not None:
-            self.events.committed(event)
-            self.counters["events"] += 1
-            if self._show is not None:
-                self._show(event_line(event))
-        for delivery in deliveries:
+        upstream = [message for unit in units for message in unit.upstream]
+        enqueued_at = time.time()
+        first, statements = self.events.number(enqueued_at, upstream)
+        for unit in units:
+            statements += unit.statements
+
+        def written(kept: bool) -> None:  # noqa: FBT001 - the one value a Done gets
+            if kept and upstream:
+                self._arrived(first, enqueued_at, upstream)
+            for unit in units:
+                self._written(unit, kept=kept)
+
+        self._journal.write(statements, written)
+
+    def _number_inputs(self, unit: _Unit, endpoints: Sequence[Endpoint], message: Message) -> bool:
+        """Add a delivery and its statement for each input; False if one of them is full."""
+        for endpoint in endpoints:
+            if endpoint != UPSTREAM:
+                numbered = self.inputs.number(self.edge_device, endpoint, message)
+                if numbered is None:
+                    return False
+                unit.deliveries.append(numbered[0])
+                unit.statements.append(numbered[1])
+        return True
+
+    def _arrived(self, first: int, enqueued_at: float, messages: Sequence[Message]) -> None:
+        self.events.committed(first + len(messages) - 1)
+        self.counters["events"] += len(messages)
+        if self._show is not None:
+            for sequence, message in enumerate(messages, first):
+                self._show(event_line(event_for(sequence, enqueued_at, message)))
+
+    def _written(self, unit: _Unit, *, kept: bool) -> None:
+        if not kept:
+            self._abandon(unit.deliveries)
+            self.counters["messages refused: not written"] += max(len(unit.upstream), 1)
+            unit.done(False)
+            return
+        for delivery in unit.deliveries:
             self.inputs.committed(delivery)
             self.counters["inputs queued"] += 1
             client = self._clients.get(delivery.target)
             if client is not None and not self.faults.stalled:
                 client.send_inputs()
-        done(True)
+        unit.done(True)
 
     def _abandon(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             self.inputs.abandoned(delivery)
 
     def _close(self, who: Identity, reason: Closing) -> None:
+        for line in self._lines:
+            line.withdraw(who)
         client = self._clients.get(who)
         if client is not None:
             self.counters[f"closed: {reason.value}"] += 1

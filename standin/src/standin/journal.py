@@ -10,7 +10,7 @@ from typing import Final
 
 from standin.documents import open_database
 
-Statement = tuple[str, tuple[object, ...]]
+Statement = tuple[str, Sequence[object]]
 Done = Callable[[bool], None]
 
 _MAX_BATCH: Final = 500

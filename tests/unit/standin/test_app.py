@@ -10,7 +10,7 @@ from edgewire.message import identity
 from standin.app import Ports, StandIn, StandInError
 from standin.registry import RegistryError
 
-FREE = Ports(mqtt=0, websocket=0)
+FREE = Ports(mqtt=0, websocket=0, amqp=0)
 
 
 def stand_in(directory: Path, address: str, *, ports: Ports = FREE, modules: tuple[str, ...] = ("m1",)) -> StandIn:
@@ -32,11 +32,12 @@ async def test_a_second_start_has_what_the_first_had(tmp_path: Path) -> None:
         second.ensure_device("leaf-2")
 
 
-async def test_both_ports_show_a_certificate_for_the_address_that_the_bundle_proves(tmp_path: Path) -> None:
+async def test_all_ports_show_a_certificate_for_the_address_that_the_bundle_proves(tmp_path: Path) -> None:
     async with stand_in(tmp_path, "127.0.70.2") as standin:
         context = ssl.create_default_context(cadata=standin.trust_bundle)
         assert standin.websocket_port is not None
-        for port in (standin.mqtt_port, standin.websocket_port):
+        assert standin.amqp_port is not None
+        for port in (standin.mqtt_port, standin.websocket_port, standin.amqp_port):
             _, writer = await asyncio.open_connection("127.0.70.2", port, ssl=context)
             writer.close()
             await writer.wait_closed()
@@ -85,7 +86,7 @@ async def test_a_port_that_is_taken_is_named_and_nothing_stays_open(tmp_path: Pa
     with socket.create_server(("127.0.70.7", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(StandInError, match=str(port)):
-            await stand_in(tmp_path, "127.0.70.7", ports=Ports(mqtt=0, websocket=port)).__aenter__()
+            await stand_in(tmp_path, "127.0.70.7", ports=Ports(mqtt=0, websocket=port, amqp=0)).__aenter__()
     assert not (tmp_path / "workload.sock").exists()
 
 
@@ -100,16 +101,16 @@ async def test_a_port_that_is_not_permitted_leaves_websocket_out_and_says_so(
         bind(self, address)
 
     monkeypatch.setattr(socket.socket, "bind", forbid)
-    async with stand_in(tmp_path, "127.0.70.8", ports=Ports(mqtt=0, websocket=443)) as standin:
+    async with stand_in(tmp_path, "127.0.70.8", ports=Ports(mqtt=0, websocket=443, amqp=0)) as standin:
         assert standin.websocket_port is None
         assert len(standin.notices) == 1
-        assert "MQTT over WebSocket is off" in standin.notices[0]
+        assert "WebSocket is off" in standin.notices[0]
         assert "443" in standin.notices[0]
         assert "websocket=off" in standin.summary()
 
 
 async def test_websocket_may_be_left_out(tmp_path: Path) -> None:
-    async with stand_in(tmp_path, "127.0.70.9", ports=Ports(mqtt=0, websocket=None)) as standin:
+    async with stand_in(tmp_path, "127.0.70.9", ports=Ports(mqtt=0, websocket=None, amqp=0)) as standin:
         assert (standin.websocket_port, standin.notices) == (None, [])
 
 

@@ -16,7 +16,7 @@ from standin.app import Ports, StandIn
 
 @pytest.fixture
 async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
-    ports = Ports(mqtt=0, websocket=None)
+    ports = Ports(mqtt=0, websocket=None, amqp=0)
     async with StandIn(tmp_path / "run", address="127.0.70.20", modules=("m1",), ports=ports) as standin:
         yield standin
 
@@ -143,7 +143,19 @@ def test_a_manifest_that_cannot_be_read_stops_the_start(tmp_path: Path, capsys: 
 
 def test_a_stand_in_of_its_own_process_says_ready_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "standin", "run", "--dir", str(tmp_path / "run"), "--address", "127.0.70.21"]
-    command += ["--mqtt-port", "0", "--websocket-port", "-1", "--module", "m1", "--device", "leaf", "--show"]
+    command += [
+        "--mqtt-port",
+        "0",
+        "--amqp-port",
+        "0",
+        "--websocket-port",
+        "-1",
+        "--module",
+        "m1",
+        "--device",
+        "leaf",
+        "--show",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgewire.message import Envelope, Message, identity
-from standin.events import Event, EventLog, from_json
+from standin.events import Event, EventLog, event_for, from_json
 from standin.journal import Journal
 
 
@@ -30,12 +30,13 @@ async def keep(log: EventLog, path: Path, *bodies: bytes) -> list[Event]:
     journal = Journal(path, ())
     events = []
     for body in bodies:
-        event, statement = log.number(1.5, message(body))
+        sent = message(body)
+        first, statements = log.number(1.5, [sent])
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        journal.write([statement], kept.set_result)
+        journal.write(statements, kept.set_result)
         assert await kept
-        log.committed(event)
-        events.append(event)
+        log.committed(first)
+        events.append(event_for(first, 1.5, sent))
     journal.close()
     return events
 
@@ -53,8 +54,8 @@ async def test_numbers_go_on_after_a_restart(log: EventLog, path: Path) -> None:
     log.close()
     again = EventLog(path)
     assert again.last_sequence == 2
-    event, _ = again.number(2.0, message(b"three"))
-    assert event.sequence == 3
+    first, _ = again.number(2.0, [message(b"three")])
+    assert first == 3
     again.close()
 
 
