@@ -10,6 +10,7 @@ from edgewire.codec.amqp.performatives import (
     RELEASED,
     SENDER,
     SETTLED,
+    Detach,
     Disposition,
     Flow,
     Open,
@@ -109,6 +110,27 @@ def test_a_message_waits_in_the_middle_for_the_window_and_goes_on() -> None:
     assert again == CreditReceived(link=link, credit=4, drain=False)
     assert len(wire.frames()) == 1
     sent(wire, link, b"y")
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_the_rest_of_a_message_does_not_come_behind_its_links_detach(*, by_us: bool) -> None:
+    wire = Wire()
+    wire.open(Open(container_id="c", max_frame_size=512))
+    wire.begin(window=2)
+    link = wire.attach(sends=False)
+    wire.send(credit(5, window=2))
+    sent(wire, link, b"x" * 1_500)
+    wire.inbox()
+    if by_us:
+        wire.server.detach(link)
+    wire.send(Detach(handle=0, closed=True))
+    assert [type(one).__name__ for one in wire.inbox()] == ["Detach"]
+    again = wire.attach(sends=False)
+    wire.send(credit(0, seen=2, handle=None, window=9), replace(credit(5, seen=2, window=9), delivery_count=0))
+    assert wire.inbox() == []
+    sent(wire, again, b"y")
+    [(_, transfer, payload)] = wire.frames()
+    assert (transfer, payload) == (Transfer(0, 1, b"\0\0\0\0", 0), b"y")
 
 
 def test_what_is_on_its_way_counts_against_a_credit_and_a_window_that_were_told_before() -> None:

@@ -1,6 +1,5 @@
 """Our messages on one session: cut into transfers, windows and credit kept, settled. Spec: AMQP 1.0 §2.5.6, §2.6.7."""
 
-from collections import deque
 from typing import Final
 
 from edgewire.codec.amqp.composites import MAX_TAG_BYTES
@@ -26,14 +25,25 @@ class Outgoing:
     that it has not settled.
     """
 
-    __slots__ = ("_limits", "_next_delivery_id", "_outbox", "_starved", "_waiting", "deliveries", "next_id", "window")
+    __slots__ = (
+        "_limits",
+        "_next_delivery_id",
+        "_outbox",
+        "_starved",
+        "_waiting",
+        "_waiting_of",
+        "deliveries",
+        "next_id",
+        "window",
+    )
 
     def __init__(self, limits: AmqpLimits, outbox: Outbox) -> None:
         self._limits = limits
         self._outbox = outbox
         self._next_delivery_id = 0
-        self._waiting: deque[bytes] = deque()
-        """Frames of messages that the window ended within."""
+        self._waiting: list[bytes] = []
+        """The frames that are left of a message that the window ended within; nothing else is sent before them."""
+        self._waiting_of: Link | None = None
         self._starved: dict[Link, None] = {}
         """Links that had credit and could not use it."""
         self.deliveries: dict[int, Delivery] = {}
@@ -72,7 +82,7 @@ class Outgoing:
             self.deliveries[delivery_id] = link.deliveries[delivery_id] = delivery
         assert link.handle is not None
         transfer = Transfer(link.handle, delivery_id, tag, message_format, settled)
-        self._write(channel, transfer, payload)
+        self._write(channel, link, transfer, payload)
         return delivery
 
     def on_flow(self, flow: Flow, events: list[AmqpEvent]) -> None:
@@ -122,39 +132,54 @@ class Outgoing:
         self.deliveries.pop(delivery.delivery_id, None)
         delivery.link.deliveries.pop(delivery.delivery_id, None)
 
+    def stop(self, link: Link) -> None:
+        """A link is detached: the rest of its message must not come behind that, where another may have its handle."""
+        if self._waiting_of is link:
+            self._waiting_of = None
+            self._waiting.clear()
+
     def drop(self, link: Link) -> None:
         """A link is over: what it has under way is not answered any more. `link.deliveries` stays for its owner."""
+        self.stop(link)
         self._starved.pop(link, None)
         for one in link.deliveries:
             self.deliveries.pop(one, None)
 
-    def _write(self, channel: int, transfer: Transfer, payload: bytes) -> None:
+    def _write(self, channel: int, link: Link, transfer: Transfer, payload: bytes) -> None:
         max_frame = self._outbox.max_frame
         frame = write_frame(channel, transfer, payload)
         if len(frame) <= max_frame:
-            self._put(frame)
+            self._put(link, frame)
             return
         # Id and tag stand on every frame, as uamqp's and node's do.
         transfer.more = True
         room = max_frame - (len(frame) - len(payload))
         last = len(payload) - room
         for at in range(0, last, room):
-            self._put(write_frame(channel, transfer, payload[at : at + room]))
+            self._put(link, write_frame(channel, transfer, payload[at : at + room]))
             sent = at + room
         transfer.more = False
-        self._put(write_frame(channel, transfer, payload[sent:]))
+        self._put(link, write_frame(channel, transfer, payload[sent:]))
 
-    def _put(self, frame: bytes) -> None:
-        if self.window:
-            self.window -= 1
-            self.next_id = self.next_id + 1 & MASK
-            self._outbox.put(frame)
-        else:
+    def _put(self, link: Link, frame: bytes) -> None:
+        if not self.window:
             self._waiting.append(frame)
+            self._waiting_of = link
+            return
+        self.window -= 1
+        self.next_id = self.next_id + 1 & MASK
+        self._outbox.put(frame)
 
     def _send_waiting(self) -> None:
-        while self._waiting and self.window:
-            self._put(self._waiting.popleft())
+        link = self._waiting_of
+        if link is None:
+            return
+        frames = self._waiting[: self.window]
+        del self._waiting[: self.window]
+        if not self._waiting:
+            self._waiting_of = None
+        for frame in frames:
+            self._put(link, frame)
 
     def _feed(self, events: list[AmqpEvent]) -> None:
         """Tell the links that wait that there is room again."""

@@ -272,6 +272,7 @@ class Session:
             self._answer_null(link)
         if (link.state, Wire.DETACH) not in LINK_SENT:
             return False
+        self.outgoing.stop(link)
         self._write(link, Wire.DETACH, Detach(handle=our_handle(link), closed=True, error=error))
         return True
 
