@@ -26,6 +26,7 @@ LINE: Final = (
     "gateway.head.mqtt",
     "gateway.head.publications",
     "gateway.dispatch.ingress",
+    "gateway.routing.body",
     "gateway.routing.table",
     "gateway.store.encoding",
     "gateway.store.store",

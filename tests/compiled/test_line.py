@@ -15,6 +15,7 @@ TESTS_OF_THE_LINE = (
     "tests/unit/edgewire/transport",
     "tests/unit/gateway/dispatch",
     "tests/unit/gateway/head",
+    "tests/unit/gateway/routing/test_body.py",
     "tests/unit/gateway/routing/test_table.py",
     "tests/unit/gateway/routing/test_compile.py",
     "tests/unit/gateway/store",
