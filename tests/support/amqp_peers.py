@@ -81,12 +81,14 @@ async def peer(program: Program, plan: Plan) -> AsyncIterator[Peer]:
     process = await asyncio.create_subprocess_exec(
         runner,
         str(PEERS / file),
-        json.dumps(dict(plan)),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | _QUIET,
     )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(dict(plan), default=list).encode())
+    process.stdin.close()
     try:
         yield Peer(file, process)
     finally:

@@ -139,10 +139,13 @@ class Replayer:
         self._puts = 0
 
     @classmethod
-    async def dial(cls, address: str, tls: ssl.SSLContext, port: int = 5671) -> Self:
+    async def dial(cls, address: str, tls: ssl.SSLContext, *, source: str | None = None, port: int = 5671) -> Self:
         """A connection that has said nothing yet."""
+        local = None if source is None else (source, 0)
         async with asyncio.timeout(PATIENCE_S):
-            return cls(*await asyncio.open_connection(address, port, ssl=tls, server_hostname=address))
+            return cls(
+                *await asyncio.open_connection(address, port, ssl=tls, server_hostname=address, local_addr=local)
+            )
 
     async def run(self, data: bytes, token: bytes | None = None) -> Replay:
         """Send all of it, or up to the server's end; then read to the end of the connection."""

@@ -1,9 +1,9 @@
-// What all programs here share. The plan is the one argument, in JSON; each thing that happens is one line of JSON.
+// What all programs here share. The plan comes on stdin, in JSON; each thing that happens is one line of JSON.
 'use strict';
 
 const fs = require('fs');
 
-const plan = JSON.parse(process.argv[2]);
+const plan = JSON.parse(fs.readFileSync(0, 'utf8'));
 
 /** Say that `event` has happened. Pipes are written at once on Linux, so a line is never lost by exit. */
 function say(event, more) {

@@ -8,7 +8,7 @@ from proton import Message, SSLDomain
 from proton.handlers import MessagingHandler
 from proton.reactor import Container
 
-PLAN: dict[str, Any] = json.loads(sys.argv[1])
+PLAN: dict[str, Any] = json.load(sys.stdin)
 
 
 def say(event: str, **more: Any) -> None:

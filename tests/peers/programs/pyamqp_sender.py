@@ -11,7 +11,7 @@ from azure.eventhub._pyamqp.client import SendClient
 from azure.eventhub._pyamqp.error import AMQPException
 from azure.eventhub._pyamqp.message import BatchMessage, Message, Properties
 
-PLAN: dict[str, Any] = json.loads(sys.argv[1])
+PLAN: dict[str, Any] = json.load(sys.stdin)
 READY_S = 10.0
 
 

@@ -1,6 +1,6 @@
 """A device by uamqp 1.6.11, the raw client of story S7: PLAIN as `device@sas.hub`, CBS, batches, WebSocket, own root.
 
-The plan is the one argument, in JSON; each thing that happens is one line of JSON. It is a program of its own because
+The plan comes on stdin, in JSON; each thing that happens is one line of JSON. It is a program of its own because
 uamqp may crash at its end when a link was refused (amqp.md §3).
 """
 
@@ -13,7 +13,7 @@ import uamqp
 from uamqp import authentication, errors
 from uamqp.constants import TransportType
 
-PLAN: dict[str, Any] = json.loads(sys.argv[1])
+PLAN: dict[str, Any] = json.load(sys.stdin)
 
 
 def say(event: str, **more: Any) -> None:
