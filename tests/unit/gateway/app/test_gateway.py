@@ -1,6 +1,8 @@
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -208,3 +210,11 @@ async def test_a_stop_while_the_workload_api_is_awaited_is_obeyed(tmp_path: Path
     gateway.observer.listen(stop_at_first_failure)
     await asyncio.wait_for(gateway.run(stop, lambda _: None), PATIENCE_S)
     assert isinstance(events[-1], GatewayStopped)
+
+
+def test_what_few_sites_need_is_not_loaded_before_it_is_needed() -> None:
+    code = "import gateway.cli.run, gateway.app.gateway, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "gateway.head.mqtt" in loaded
+    heavy = {"aiohttp", "azure.iot.device", "gateway.head.amqp", "prometheus_client", "requests"}
+    assert not heavy & set(loaded), "each of these is megabytes"

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgewire.message import Endpoint
-from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
+from edgewire.transport.pump import Owner, Peer, Session
 from gateway import __version__
 from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
@@ -25,7 +25,6 @@ from gateway.app.status import gateway_status
 from gateway.app.upstream import Upstream, has_upstream
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Ending, Presence
-from gateway.head.amqp import AmqpHead
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
@@ -38,6 +37,9 @@ from gateway.routing.table import Table
 from gateway.store.errors import StoreDamaged, StoreError
 from gateway.store.store import Store
 from gateway.store.values import StoreLimits
+
+if TYPE_CHECKING:
+    from gateway.head.amqp import AmqpHead
 
 HOUSEKEEPING_S: Final = 1.0
 """How soon a command that changes the registry takes effect on those who are connected."""
@@ -72,6 +74,7 @@ class Gateway:
         self._emit = self.observer.emit
         self._fault: asyncio.Future[None]
         self._upstream: Upstream | None = None
+        self._amqp: AmqpHead | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
         """Run until `stop` is set; `on_ready` hears where it listens.
@@ -155,21 +158,33 @@ class Gateway:
             clock=time.time,
             limits=ServerLimits(),
         )
-        self._amqp = AmqpHead(
+        self._hub_names = names
+
+    async def _open_doors(self, rooms: AsyncExitStack) -> None:
+        limits = TransportLimits(max_connections=self._environment.max_connections)
+        self._doors = Doors(self._identity.security, self._mqtt.accept, self._accept_amqp, self._emit, limits)
+        await self._doors.open(self._environment)
+        rooms.push_async_callback(self._doors.close, 0)
+
+    def _accept_amqp(self, peer: Peer) -> tuple[Session[Any], Owner[Any]]:
+        """Take in a peer that speaks AMQP. The first waits for the head: most sites have none, and it takes 2 MB."""
+        if self._amqp is None:
+            self._amqp = self._make_amqp_head()
+        return self._amqp.accept(peer)
+
+    def _make_amqp_head(self) -> "AmqpHead":
+        from edgewire.session.amqp.limits import AmqpLimits  # noqa: PLC0415 — see _accept_amqp
+        from gateway.head.amqp import AmqpHead  # noqa: PLC0415 — as above
+
+        return AmqpHead(
             authenticator=self._authenticator,
             ingress=self._ingress,
             presence=self._presence,
             emit=self._emit,
             clock=time.time,
-            hub_names=names,
+            hub_names=self._hub_names,
             limits=AmqpLimits(),
         )
-
-    async def _open_doors(self, rooms: AsyncExitStack) -> None:
-        limits = TransportLimits(max_connections=self._environment.max_connections)
-        self._doors = Doors(self._identity.security, self._mqtt.accept, self._amqp.accept, self._emit, limits)
-        await self._doors.open(self._environment)
-        rooms.push_async_callback(self._doors.close, 0)
 
     async def _open_dashboard(self, rooms: AsyncExitStack) -> None:
         address, port = self._environment.metrics_address, self._environment.metrics_port
