@@ -45,7 +45,7 @@ class AmqpLine:
         self.events: list[AmqpEvent] = []
         """What the client's engine has reported."""
         self._news = asyncio.Event()
-        self._replies = 0
+        self._cbs: dict[Session, tuple[Link, Link]] = {}
         self.client = AmqpClient(
             LIMITS,
             house.clock.now,
@@ -132,11 +132,14 @@ class AmqpLine:
         return sas.make(sas.resource_of(hub, who), key or entry.signing_keys()[0], end)
 
     async def cbs(self, session: Session) -> tuple[Link, Link]:
-        """The two links to `$cbs`: what is sent on, what is received on."""
+        """The two links to `$cbs` of a session: what is sent on, what is received on."""
+        if session in self._cbs:
+            return self._cbs[session]
         sender = self.client.attach_sender(session, "cbs-out", CBS)
         receiver = self.client.attach_receiver(session, "cbs-in", CBS)
         await self.until(lambda: sender.credit > 0 and receiver.attached)
-        return sender, receiver
+        self._cbs[session] = sender, receiver
+        return self._cbs[session]
 
     async def put(self, cbs: tuple[Link, Link], token: str, message_id: MessageId = "1") -> PutTokenReply:
         """Put a token. Returns the answer."""

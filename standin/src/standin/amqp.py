@@ -227,6 +227,8 @@ class AmqpConnection:
             # As edgeHub does: a token that fails ends what the one before it had begun (iothub_wire.md §2.5).
             self._claims.withdraw(named)
             self.cut(named, Closing.NO_LONGER_ALLOWED)
+            if self._hub.faults.late:
+                return OK, "OK"
         return UNAUTHORIZED, decision.reason.value
 
     def _expired(self, who: Identity) -> None:
@@ -253,6 +255,8 @@ class AmqpConnection:
         key = (found.purpose, link.role)
         if not serves(found.identity, key):
             self._refuse(link, conditions.NOT_ALLOWED, f"'{address}' is for the other direction")
+        elif self._login not in (None, found.identity):
+            self._refuse(link, conditions.NOT_ALLOWED, f"only {self._login} logged in on this connection")
         elif self._may_attach(found.identity):
             self._accept(link, found, key)
         else:
@@ -260,8 +264,6 @@ class AmqpConnection:
             self._refuse(link, conditions.UNAUTHORIZED_ACCESS, what)
 
     def _may_attach(self, who: Identity) -> bool:
-        if self._login is not None and who != self._login:
-            return False
         certificates = self._pump.peer.certificates
         if who not in self._claims and certificates:
             decision = self._admission.admit_identity(who, None, certificates)

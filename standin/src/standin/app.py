@@ -204,10 +204,15 @@ class StandIn:
         """From now on answer CONNECT with "server unavailable" and open with close; who is connected stays."""
         self.hub.faults.refusing = True
 
+    def check_tokens_late(self) -> None:
+        """From now on answer every token put to `$cbs` with 200, as edgeHub does, and refuse the links instead."""
+        self.hub.faults.late = True
+
     def behave(self) -> None:
-        """End `stall` and `refuse_connections`. A connection that lost something in a stall must be made anew."""
+        """End all of these. A connection that lost something in a stall must be made anew."""
         self.hub.faults.stalled = False
         self.hub.faults.refusing = False
+        self.hub.faults.late = False
 
     # Start and end
 

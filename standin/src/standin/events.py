@@ -155,9 +155,11 @@ def _values(first: int, enqueued_at: float, messages: Sequence[Message]) -> list
     device, module, properties, system = "", None, b"", b""
     for sequence, message in enumerate(messages, first):
         if message.envelope is not envelope:
+            if envelope is None or message.envelope.properties != envelope.properties:
+                properties = orjson.dumps(dict(message.envelope.properties))
             envelope = message.envelope
             device, module = envelope.sender.device, envelope.sender.module
-            properties, system = orjson.dumps(dict(envelope.properties)), orjson.dumps(dict(envelope.system))
+            system = orjson.dumps(dict(envelope.system))
         values += (sequence, enqueued_at, device, module, properties, system, message.body)
     return values
 

@@ -98,7 +98,9 @@ class Faults:
     stalled: bool = False
     """Connections stay open and nothing is stored or answered."""
     refusing: bool = False
-    """Every CONNECT is answered with "server unavailable"."""
+    """Every CONNECT is answered with "server unavailable", every open of AMQP with a close."""
+    late: bool = False
+    """Every token put to `$cbs` is answered with 200; what is wrong with it shows when a link attaches."""
 
 
 @dataclass(slots=True)
