@@ -1,49 +1,56 @@
 """Generic AMQP clients as senders: rhea, qpid-proton and azure-eventhub's; PLAIN, EXTERNAL, CBS, WebSocket."""
 
+import asyncio
 from pathlib import Path
-
-import pytest
+from typing import Final
 
 from edgeca.authority import self_signed_device
 from edgeca.credential import thumbprint_sha256
-from support.amqp_peers import BODIES, MESSAGES, PROTON, PYAMQP, RHEA, Program, Server, accepted, fail, succeed
+from support.amqp_peers import BODIES, MESSAGES, PROTON, PYAMQP, RHEA, Server, accepted, fail, succeed
 from support.gateway_site import GatewaySite
 
-WEBSOCKET_PORT = 8443
-SENDERS = {
+WEBSOCKET_PORT: Final = 8443
+SENDERS: Final = {
     "rhea": (RHEA, "plain"),
     "proton": (PROTON, "plain"),
     "pyamqp": (PYAMQP, "plain"),
-    "pyamqp by CBS": (PYAMQP, "cbs"),
+    "pyamqp-cbs": (PYAMQP, "cbs"),
 }
+"""Each runs as the device of its name, all at once."""
 
 
-@pytest.mark.parametrize(("program", "login"), SENDERS.values(), ids=SENDERS)
-async def test_a_device_with_a_token_sends(site: GatewaySite, program: Program, login: str) -> None:
+async def test_devices_with_tokens_send(site: GatewaySite) -> None:
+    site.register(*SENDERS)
     await site.gateway.start()
-    said = await succeed(program, Server.of(site).token("d1", login=login, messages=MESSAGES))
-    assert accepted(said) == 2
-    first, second = await site.arrived(2)
-    assert [first.body, second.body] == BODIES
-    assert first.properties == {"a b": "c/d&e", "leafDeviceId": "d1"}
-    assert {name: first.system[name] for name in ("messageId", "contentType", "contentEncoding")} == {
-        "messageId": "m 1",
-        "contentType": "application/json",
-        "contentEncoding": "utf-8",
-    }
+    server = Server.of(site)
+    said = await asyncio.gather(
+        *(
+            succeed(program, server.token(device, login=login, messages=MESSAGES))
+            for device, (program, login) in SENDERS.items()
+        )
+    )
+    assert [accepted(lines) for lines in said] == [2] * len(SENDERS)
+    events = await site.arrived(2 * len(SENDERS))
+    for device in SENDERS:
+        first, second = (event for event in events if event.properties["leafDeviceId"] == device)
+        assert [first.body, second.body] == BODIES
+        assert first.properties["a b"] == "c/d&e"
+        assert first.system["messageId"] == "m 1"
+        assert first.system["contentType"] == "application/json"
+        assert first.system["contentEncoding"] == "utf-8"
 
 
-@pytest.mark.parametrize("program", [RHEA, PROTON], ids=["rhea", "proton"])
-async def test_a_device_with_a_certificate_sends_by_sasl_external(
-    site: GatewaySite, tmp_path: Path, program: Program
-) -> None:
-    credential = self_signed_device("thumb-1")
-    thumbprint = thumbprint_sha256(credential.certificate)
-    assert (await site.command("devices", "add", "thumb-1", "--thumbprint", thumbprint)).code == 0
+async def test_devices_with_certificates_send_by_sasl_external(site: GatewaySite, tmp_path: Path) -> None:
+    plans = []
+    for device in ("rhea", "proton"):
+        credential = self_signed_device(device)
+        thumbprint = thumbprint_sha256(credential.certificate)
+        assert (await site.command("devices", "add", device, "--thumbprint", thumbprint)).code == 0
+        plans.append(Server.of(site).certificate(device, credential, tmp_path, messages=MESSAGES))
     await site.gateway.start()
-    plan = Server.of(site).certificate("thumb-1", credential, tmp_path, messages=MESSAGES)
-    assert accepted(await succeed(program, plan)) == 2
-    assert {event.properties["leafDeviceId"] for event in await site.arrived(2)} == {"thumb-1"}
+    said = await asyncio.gather(succeed(RHEA, plans[0]), succeed(PROTON, plans[1]))
+    assert [accepted(lines) for lines in said] == [2, 2]
+    assert {event.properties["leafDeviceId"] for event in await site.arrived(4)} == {"rhea", "proton"}
 
 
 async def test_a_batch_of_azure_eventhubs_client_is_as_many_messages(site: GatewaySite) -> None:
@@ -54,32 +61,38 @@ async def test_a_batch_of_azure_eventhubs_client_is_as_many_messages(site: Gatew
     assert [event.properties["n"] for event in await site.arrived(100)] == [f"{number}" for number in range(100)]
 
 
-@pytest.mark.parametrize("subprotocol", ["AMQPWSB10", "amqp"])
-async def test_rhea_sends_over_websocket(site: GatewaySite, subprotocol: str) -> None:
+async def test_rhea_sends_over_websocket_by_either_subprotocol(site: GatewaySite) -> None:
     await site.gateway.start(GATEWAY_WEBSOCKET_PORT=str(WEBSOCKET_PORT))
-    how = {
-        "websocket": True,
-        "path": "/any/path",
-        "subprotocols": ["mqtt-of-others", subprotocol],
-        "port": WEBSOCKET_PORT,
-    }
-    plan = Server.of(site).token("d1", messages=MESSAGES) | how
-    assert accepted(await succeed(RHEA, plan)) == 2
-    assert len(await site.arrived(2)) == 2
+    how = {"port": WEBSOCKET_PORT, "websocket": True, "path": "/any/path"}
+    for subprotocol in ("AMQPWSB10", "amqp"):
+        offered = {"subprotocols": ["of-others", subprotocol]}
+        assert accepted(await succeed(RHEA, Server.of(site).token("d1", messages=MESSAGES) | how | offered)) == 2
+    assert len(await site.arrived(4)) == 4
 
 
-@pytest.mark.parametrize(("program", "login"), SENDERS.values(), ids=SENDERS)
-async def test_a_wrong_key_is_told(site: GatewaySite, program: Program, login: str) -> None:
+async def test_a_wrong_key_is_told_to_each(site: GatewaySite) -> None:
+    site.register(*SENDERS)
     await site.gateway.start()
-    await fail(program, Server.of(site).token("d1", login=login, key=b"x" * 32, messages=MESSAGES))
-    assert await site.counted('gateway_refused_logins_total{reason="wrong_key"}') == 1
+    server = Server.of(site)
+    await asyncio.gather(
+        *(
+            fail(program, server.token(device, login=login, key=b"x" * 32, messages=MESSAGES))
+            for device, (program, login) in SENDERS.items()
+        )
+    )
+    assert await site.counted('gateway_refused_logins_total{reason="wrong_key"}', len(SENDERS)) == len(SENDERS)
     assert site.hub.events.count() == 0
 
 
-@pytest.mark.parametrize("program", [RHEA, PROTON, PYAMQP], ids=["rhea", "proton", "pyamqp"])
-async def test_a_link_of_another_device_is_not_allowed(site: GatewaySite, program: Program) -> None:
+async def test_a_link_of_another_device_is_not_allowed(site: GatewaySite) -> None:
+    site.register(*SENDERS)
     await site.gateway.start()
     server = Server.of(site)
-    plan = server.token("d1", messages=MESSAGES) | server.device("d2")
-    assert (await fail(program, plan))["condition"] == "amqp:not-allowed"
+    failures = await asyncio.gather(
+        *(
+            fail(program, server.token(device, login=login, messages=MESSAGES) | server.device("d2"))
+            for device, (program, login) in SENDERS.items()
+        )
+    )
+    assert [failure["condition"] for failure in failures] == ["amqp:not-allowed"] * len(SENDERS)
     assert site.hub.events.count() == 0
