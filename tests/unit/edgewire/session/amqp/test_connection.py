@@ -240,6 +240,13 @@ def test_a_decision_of_the_owner_takes_the_time_it_takes() -> None:
     wire.server.accept_sasl()
     assert wire.advance(19) == []
     assert wire.advance(2) == [ConnectionClosed(None)]
+    wire = Wire(AmqpLimits(connect_timeout_s=20))
+    wire.sasl()
+    wire.advance(100)
+    wire.server.accept_sasl()
+    assert wire.transfer(AMQP_HEADER) == []
+    assert wire.advance(19) == []
+    assert wire.advance(2) == [ConnectionClosed(None)]
 
 
 def test_a_peer_that_wants_to_hear_from_us_does() -> None:

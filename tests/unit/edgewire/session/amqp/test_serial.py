@@ -1,5 +1,7 @@
 """Ids go round at 2^32 (RFC 1982), and lists of them become ranges."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from edgewire.session.amqp.serial import HALF, MASK, distance, ranges
@@ -16,7 +18,9 @@ def test_the_distance_is_the_shorter_way_round(start: int, end: int, steps: int)
 @pytest.mark.parametrize(
     ("numbers", "runs"),
     [
+        ([], []),
         ([7], [(7, 7)]),
+        ((1, 2), [(1, 2)]),
         ([1, 2, 3], [(1, 3)]),
         ([1, 2, 4, 5, 9], [(1, 2), (4, 5), (9, 9)]),
         ([3, 2, 1], [(3, 3), (2, 2), (1, 1)]),
@@ -25,5 +29,5 @@ def test_the_distance_is_the_shorter_way_round(start: int, end: int, steps: int)
         ([4, 4], [(4, 4), (4, 4)]),
     ],
 )
-def test_consecutive_numbers_are_one_range(numbers: list[int], runs: list[tuple[int, int]]) -> None:
+def test_consecutive_numbers_are_one_range(numbers: Sequence[int], runs: list[tuple[int, int]]) -> None:
     assert ranges(numbers) == runs

@@ -126,14 +126,15 @@ class AmqpConnection(ABC):
             return []
         self._heard_at = now
         self._reader.push(data)
-        if self._asks():
+        if self._state is not _OPENED and self._asks():
             if self._reader.held > self._limits.max_early_bytes:
                 what = f"more than {self._limits.max_early_bytes} bytes behind what is not answered yet"
                 raise self._fail(
                     connection_fault(what, condition=conditions.RESOURCE_LIMIT_EXCEEDED, spec="AMQP 1.0 §2.4.2")
                 )
             return []
-        self._early = False
+        if self._early:
+            self._answered()
         return self._read()
 
     def deadline(self) -> float | None:
@@ -156,8 +157,7 @@ class AmqpConnection(ABC):
         if self._failure is not None:
             raise self._fail(self._failure)
         if self._early:
-            self._early = False
-            self._connect_by = now + self._limits.connect_timeout_s
+            self._answered()
             return self._read()
         due = self.deadline()
         if due is None or now < due:
@@ -286,6 +286,11 @@ class AmqpConnection(ABC):
     def _open_of_ours(self) -> Open: ...
 
     # Reading.
+
+    def _answered(self) -> None:
+        """The owner has answered: what waited is read, and the time that it took is not the peer's."""
+        self._early = False
+        self._connect_by = self._now + self._limits.connect_timeout_s
 
     def _asks(self) -> bool:
         """Whether the owner has been asked something and nothing may be read until it answers."""

@@ -104,9 +104,7 @@ class Incoming:
     def settle(self, channel: int, link: Link, delivery_ids: Sequence[int], state: DeliveryState) -> None:
         """Answer deliveries of the peer; those that are not waiting any more are left out."""
         waiting = link.unsettled
-        known = list(delivery_ids) if waiting.issuperset(delivery_ids) else [i for i in delivery_ids if i in waiting]
-        if not known:
-            return
+        known = delivery_ids if waiting.issuperset(delivery_ids) else [i for i in delivery_ids if i in waiting]
         # With mode second the sender settles first, and `on_disposition` hears of it.
         settled = link.rcv_settle_mode != SECOND
         if settled:

@@ -1,5 +1,6 @@
 """Serial numbers of 32 bits, which begin again at 0 after 2^32 - 1. Spec: AMQP 1.0 §2.8.10, RFC 1982."""
 
+from collections.abc import Sequence
 from typing import Final
 
 MASK: Final = 0xFFFF_FFFF
@@ -12,15 +13,17 @@ def distance(start: int, end: int) -> int:
     return steps - (MASK + 1) if steps & HALF else steps
 
 
-def ranges(numbers: list[int]) -> list[tuple[int, int]]:
-    """The runs of consecutive serial numbers in a list, each as its first and last; in the order of the list."""
-    first = numbers[0]
-    last = first + len(numbers) - 1
+def ranges(numbers: Sequence[int]) -> Sequence[tuple[int, int]]:
+    """The runs of consecutive serial numbers, each as its first and last; in the order of the numbers."""
+    count = len(numbers)
+    if count < 2:
+        return [(number, number) for number in numbers]
+    last = numbers[0] + count - 1
     # A batch that is settled whole is one run: compared in C, as it is what each read ends with.
-    if last <= MASK and numbers == list(range(first, last + 1)):
-        return [(first, last)]
+    if last <= MASK and list(numbers) == list(range(numbers[0], last + 1)):
+        return [(numbers[0], last)]
     found: list[tuple[int, int]] = []
-    last = first
+    first = last = numbers[0]
     for number in numbers[1:]:
         if number != last + 1 & MASK:
             found.append((first, last))
