@@ -28,6 +28,7 @@ from edgewire.session.amqp.server import AmqpServer
 from edgewire.session.amqp.session import Session
 from edgewire.transport.pump import Peer, Pump
 from gateway.head.amqp import AmqpConnection, AmqpHead
+from gateway.identity.authenticator import Authenticator
 from gateway.store.values import StoreLimits
 from support.mqtt_site import EVERYTHING, HUB, KEY, MemoryWire, Site
 
@@ -178,13 +179,14 @@ class AmqpSite(Site):
     ) -> AsyncIterator[Self]:
         """A site with the devices `d1` and `d2`."""
         async with super().open(folder, routes=routes, limits=limits) as site:
+            names = [HUB, "edge-box.local"]
             site.amqp = AmqpHead(
-                authenticator=site.head.authenticator,
+                authenticator=Authenticator(site.registry, names, None),
                 ingress=site.ingress,
                 presence=site.presence,
                 emit=site.events.append,
                 clock=site.clock,
-                hub_names=[HUB, "edge-box.local"],
+                hub_names=names,
                 limits=AmqpLimits(),
             )
             yield site

@@ -276,7 +276,7 @@ class AmqpConnection:
         credentials = self._line.credentials
         if not credentials.may_use(who):
             what = f"the connection was logged in as '{credentials.plain}', and not as '{who}'"
-            raise RefusedLinkError(RefusedLink.FOREIGN_DEVICE, UNAUTHORIZED_ACCESS, what)
+            raise RefusedLinkError(RefusedLink.FOREIGN_DEVICE, NOT_ALLOWED, what)
         if len(self._guests) >= MAX_GUESTS:
             what = f"there are {MAX_GUESTS} identities on the connection already"
             raise RefusedLinkError(RefusedLink.TOO_MANY, RESOURCE_LIMIT_EXCEEDED, what)

@@ -1,7 +1,7 @@
 """The node `$cbs` of one connection: takes tokens, each by a request and its answer.
 
-A token is only read here and kept for whom it names; it is checked when a link asks for it, as by edgeHub. One that
-renews the login of somebody who is let in already is checked at once. Spec: edgehub.md §5.2, amqp.md §7.2.
+A token is checked when it comes, so that a client hears at once what is wrong with it, and again when a link asks for
+it. One that is good renews the login of whoever is let in already. Spec: edgehub.md §5.2, amqp.md §7.2.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from edgewire.session.amqp.session import Session
 from gateway.head.amqp_answers import AnswerLink, Answers, RequestLink
 from gateway.head.amqp_guest import Guest
 from gateway.head.amqp_line import Line, LinkEnd
-from gateway.identity.credentials import RefusalReason, Refused
+from gateway.identity.credentials import Admitted, RefusalReason, Refused
 from gateway.observe.identity import LoginRefused
 
 
@@ -73,24 +73,37 @@ class CbsNode:
         return self._keep(owners, token)
 
     def _keep(self, owners: tuple[Identity, ...], token: str) -> _Reply:
+        """Keep a token that is good; the one before stays if it is not."""
         credentials = self._line.credentials
         if not any(map(credentials.may_use, owners)):
-            self._line.house.emit(LoginRefused(str(owners[0]), self._line.peer.address, RefusalReason.FOREIGN_AUDIENCE))
-            return _Reply(401, "the connection was logged in by SASL PLAIN, as somebody else")
+            named = str(owners[0])
+            self._line.house.emit(LoginRefused(named, self._line.peer.address, RefusalReason.FOREIGN_AUDIENCE))
+            return _Reply(401, f"the connection was logged in as '{credentials.plain}'")
         before = {who: credentials.own_token_of(who) for who in owners}
         if not credentials.put(owners, token):
             return self._refuse("there are too many tokens on this connection")
-        for guest in self._guests_of(owners):
-            if isinstance(verdict := guest.renew(), Refused):
-                for who, old in before.items():
-                    credentials.put((who,), old or "")
-                return _Reply(401, "the token is not good", verdict.hold_s)
+        verdict = self._judge(owners)
+        if isinstance(verdict, Refused):
+            for who, old in before.items():
+                credentials.put((who,), old or "")
+            return _Reply(401, "the token is not good", verdict.hold_s)
+        self._renew_modules_of(verdict.identity)
         return _TAKEN
 
-    def _guests_of(self, owners: tuple[Identity, ...]) -> list[Guest]:
-        """Who is let in by a token of these: a device's own is good for its modules, too."""
-        devices = {who.device for who in owners if who.module is None}
-        return [guest for who, guest in self._guests.items() if who in owners or who.device in devices]
+    def _judge(self, owners: tuple[Identity, ...]) -> Admitted | Refused:
+        """Whether the token is good for one of those that it may name; if that one is let in already, it stays so."""
+        for who in owners:
+            guest = self._guests.get(who)
+            verdict = self._line.judge(who) if guest is None else guest.renew()
+            if isinstance(verdict, Admitted):
+                break
+        return verdict
+
+    def _renew_modules_of(self, device: Identity) -> None:
+        """A device's token is good for its modules, too, as long as they have none of their own."""
+        for who, guest in tuple(self._guests.items()):
+            if who.module is not None and who.device == device.device and device.module is None:
+                guest.renew()
 
     def _refuse(self, what: str) -> _Reply:
         self._line.house.emit(LoginRefused("", self._line.peer.address, RefusalReason.MALFORMED_TOKEN, what))

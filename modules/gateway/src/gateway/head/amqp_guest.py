@@ -95,7 +95,7 @@ class Guest:
     # What the connection calls.
 
     def renew(self) -> Admitted | Refused:
-        """Another token has come: if it is good, it counts from now on."""
+        """Another token has come: if it is good, it counts from now on; if not, the one before does."""
         verdict = self._line.judge(self.identity)
         if isinstance(verdict, Admitted):
             self.expires_at = verdict.expires_at
