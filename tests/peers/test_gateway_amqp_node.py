@@ -101,3 +101,9 @@ async def test_a_message_larger_than_a_frame_arrives_whole(site: GatewaySite) ->
     assert accepted(await succeed(NODE_DEVICE, Server.of(site).node("d1", messages=[{"body": body}]))) == 1
     (event,) = await site.arrived(1)
     assert event.body == body.encode()
+
+
+async def test_a_device_that_asks_for_its_twin_hears_that_there_is_none(site: GatewaySite) -> None:
+    await site.gateway.start()
+    said = await fail(NODE_DEVICE, Server.of(site).node("d1", messages=MESSAGES, twin=True))
+    assert said["message"] == "could not get twin. this gateway does not serve twins of leaf devices"

@@ -1,4 +1,4 @@
-"""The stand-in's AMQP and clients of others: Node's SDK, uamqp, rhea, proton, azure-eventhub's, and all recorded ones."""
+"""The stand-in's AMQP and others' clients: Node's SDK, uamqp, rhea, proton, azure-eventhub's, and all recorded."""
 
 import asyncio
 import ssl
@@ -40,8 +40,10 @@ BATCH: Final = 100
 
 @pytest.fixture
 async def standin(tmp_path: Path, certificates: Path, loopback: Iterator[str]) -> AsyncIterator[StandIn]:
-    where = {"address": next(loopback), "certificates": certificates}
-    async with StandIn(tmp_path / "run", hub_name=HUB, ports=Ports(websocket=WEBSOCKET_PORT), **where) as standin:
+    ports = Ports(websocket=WEBSOCKET_PORT)
+    async with StandIn(
+        tmp_path / "run", address=next(loopback), hub_name=HUB, ports=ports, certificates=certificates
+    ) as standin:
         yield standin
         assert standin.counters["faults of the stand-in"] == 0
 
