@@ -129,22 +129,36 @@ class _Writer:
         return f"({slot} if {slot} is not UNREAD else ({slot} := {self._read(expression.path)}))"
 
     def _read(self, path: BodyPath) -> str:
-        document = "doc" if "doc" in self.known else "(doc if doc is not UNREAD else (doc := read_body(body, codec)))"
-        if path.impossible or not path.steps or not all(isinstance(step, str) for step in path.steps):
-            return f"value_at({document}, {self.constant(path)})"
-        *outer, last = map(self.constant, path.steps)
-        if not outer:
-            return f"as_value({document}.get({last}, MISSING))"
-        return self._read_inside(document, outer, last)
+        found = self._found(path)
+        return f"value_at({self._document()}, {self.constant(path)})" if found is None else f"as_value({found})"
 
-    def _read_inside(self, holder: str, outer: Sequence[str], last: str) -> str:
-        """Member by member without a call; only an unreadable body gives UNDEFINED on the way."""
+    def _document(self) -> str:
+        return "doc" if "doc" in self.known else "(doc if doc is not UNREAD else (doc := read_body(body, codec)))"
+
+    def _found(self, path: BodyPath) -> str | None:
+        """What JSON has at a path of plain names, member by member without a call; None for any other path.
+
+        Only an unreadable body gives UNDEFINED on the way. `as_value` leaves it and MISSING as they are.
+        """
+        if path.impossible or not path.steps or not all(isinstance(step, str) for step in path.steps):
+            return None
+        *outer, last = map(self.constant, path.steps)
+        holder = self._document()
         objects = []
         for name in outer:
             objects.append(f"(at := {holder}.get({name})).__class__ is dict")
             holder = "at"
-        absent = "UNDEFINED if at is UNDEFINED else MISSING"
-        return f"(as_value(at.get({last}, MISSING)) if {' and '.join(objects)} else {absent})"
+        found = f"{holder}.get({last}, MISSING)"
+        if not objects:
+            return found
+        return f"({found} if {' and '.join(objects)} else UNDEFINED if at is UNDEFINED else MISSING)"
+
+    def _read_into(self, slot: str, path: BodyPath) -> list[str]:
+        """Statements that do what `_read` does; a plain number, what most conditions ask for, needs no call."""
+        found = self._found(path)
+        if found is None:
+            return [f"{slot} = {self._read(path)}"]
+        return [f"{slot} = {found}", f"if {slot}.__class__ is not float or {slot} != {slot}: {slot} = as_value({slot})"]
 
     def hoisted(self, expression: Expression) -> list[str]:
         """Statements that read what this condition reads in any case, so that it may use the slots plainly."""
@@ -156,7 +170,7 @@ class _Writer:
             if "doc" not in self.known:
                 lines.append("if doc is UNREAD: doc = read_body(body, codec)")
                 self.known.add("doc")
-            lines.append(f"if {slot} is UNREAD: {slot} = {self._read(value.path)}")
+            lines += (f"if {slot} is UNREAD:", *(f"    {line}" for line in self._read_into(slot, value.path)))
             self.known.add(slot)
         return lines
 
