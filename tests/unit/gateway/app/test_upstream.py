@@ -7,7 +7,16 @@ from edgewire.message import UPSTREAM, Outcome
 from gateway.app.configuration import Configuration
 from gateway.app.settings import read_environment
 from gateway.app.upstream import Upstream, has_upstream
-from gateway.upstream.proxy import CloudListener, Document, Entry, LinkState, LinkStatus, NotConnectedError, Sent
+from gateway.upstream.proxy import (
+    CloudListener,
+    Document,
+    Entry,
+    LinkState,
+    LinkStatus,
+    NotConnectedError,
+    Sent,
+    Window,
+)
 from support.mqtt_site import Site
 
 PATIENCE_S = 5
@@ -51,6 +60,12 @@ class AgreeableProxy:
 
     def status(self) -> LinkStatus:
         return LinkStatus(state=LinkState.CLOSED, reason="", since_at=0.0, last_success_at=None, in_flight=0)
+
+    def window(self) -> Window:
+        return Window()
+
+    def on_wider(self, call: object) -> None:
+        """It never is."""
 
     def listen(self, listener: CloudListener) -> None:
         """Nobody is told."""

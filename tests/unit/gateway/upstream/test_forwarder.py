@@ -22,7 +22,7 @@ from edgewire.transport.backoff import Backoff
 from gateway.observe.events import Event, Level
 from gateway.observe.upstream import ForwardingPaused, MessageRejected, MessagesForwarded
 from gateway.upstream.forwarder import Forwarder, Window
-from gateway.upstream.proxy import CloudListener, Document, Entry, LinkState, LinkStatus, Sent
+from gateway.upstream.proxy import Entry, LinkState, LinkStatus, Sent
 
 ACCEPTED = Sent(Outcome.ACCEPTED)
 SMALL = Window(4, 1000)
@@ -95,6 +95,8 @@ class ScriptedProxy:
         self.up = asyncio.Event()
         self.up.set()
         self.answer: Callable[[Entry], Sent | None] = lambda _entry: None
+        self.own_window = Window()
+        self.wider: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -122,14 +124,11 @@ class ScriptedProxy:
             state=LinkState.CONNECTED, reason="", since_at=0.0, last_success_at=None, in_flight=len(self.open)
         )
 
-    def listen(self, listener: CloudListener) -> None:
-        del listener
+    def window(self) -> Window:
+        return self.own_window
 
-    async def twin(self) -> Document:
-        return {}
-
-    async def report(self, patch: Document) -> None:
-        del patch
+    def on_wider(self, call: Callable[[], None]) -> None:
+        self.wider = call
 
 
 @dataclass
@@ -149,7 +148,7 @@ async def settle_down() -> None:
 
 @asynccontextmanager
 async def forwarding(
-    entries: Sequence[Stored] = (), window: Window = SMALL, endpoint: Endpoint = UPSTREAM
+    entries: Sequence[Stored] = (), window: Window | None = SMALL, endpoint: Endpoint = UPSTREAM
 ) -> AsyncIterator[Scene]:
     scene_events: list[Event] = []
     slept: list[float] = []
@@ -403,3 +402,17 @@ async def _arrivals(entries: list[Stored], outcomes: list[str], window: int) -> 
                 scene.proxy.finish(RELEASED, len(scene.proxy.open))
             await settle_down()
     return seen
+
+
+async def test_a_window_that_grows_lets_more_go_at_once() -> None:
+    entries = [stored(number) for number in range(8)]
+    async with forwarding(window=None) as scene:
+        scene.proxy.own_window = Window(2, 1000)
+        for entry in entries:
+            scene.backlog.add(entry)
+        await settle_down()
+        assert scene.proxy.arrived == ["0", "1"]
+        scene.proxy.own_window = Window(5, 1000)
+        scene.proxy.wider()
+        await settle_down()
+        assert scene.proxy.arrived == ["0", "1", "2", "3", "4"]

@@ -78,6 +78,10 @@ class Registry:
         self._by_group[who] = group
         return True
 
+    def group_of(self, who: Identity) -> Group | None:
+        """The group by which somebody has come since the start."""
+        return self._by_group.get(who)
+
     # --- following the file ---
 
     def refresh(self) -> set[Identity]:

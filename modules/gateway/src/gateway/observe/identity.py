@@ -119,6 +119,23 @@ class RegistryUnreadable(Event):
         return f"{self.error}. Until then the devices known before stay in force, and no others"
 
 
+@dataclass(frozen=True, slots=True)
+class TokensNotKept(Event):
+    """The file of the devices' own tokens cannot be read or written; they live in memory until it can."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_unkept_tokens_total"
+
+    path: str
+    problem: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"{self.path}: {self.problem}. Without it, messages of devices unknown here wait for them after a restart"
+        )
+
+
 def _shown(text: str) -> str:
     """A peer's text as it may stand in a log: short, on one line, and without control characters."""
     short = text[:200]

@@ -36,12 +36,33 @@ class LinkFault(Enum):
     OTHER = "other"
 
 
+class LinkKind(Enum):
+    """Whose link it is."""
+
+    MODULE = "module"
+    """The gateway's own, as a module."""
+    DEVICES = "devices"
+    """The one that carries the devices' own identities."""
+
+
+class DeviceWay(Enum):
+    """What becomes of the messages of a device that is not let in upstream."""
+
+    AS_MODULE = "as_module"
+    """They leave as the gateway's module, with the device's id in a property."""
+    WAITING = "waiting"
+    """They wait here: there is no module."""
+
+
 class MethodResult(Enum):
     """How a call of a direct method ended."""
 
     DONE = "done"
     REFUSED = "refused"
     FAILED = "failed"
+
+
+_WHOSE = {LinkKind.MODULE: "", LinkKind.DEVICES: " on behalf of devices"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +73,12 @@ class LinkUp(Event):
     METRIC: ClassVar[str] = "gateway_upstream_connects_total"
 
     took_s: float
+    kind: LinkKind = LinkKind.MODULE
 
     def sentence(self) -> str:
         """What a person reads in the log."""
-        return f"connected upstream after {self.took_s:.1f} s"
+        whose = _WHOSE[self.kind]
+        return f"connected upstream{whose} after {self.took_s:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +92,12 @@ class LinkLost(Event):
     fault: LinkFault
     reason: str
     in_flight: int
+    kind: LinkKind = LinkKind.MODULE
 
     def sentence(self) -> str:
         """What a person reads in the log."""
-        return f"link upstream lost: {self.reason}. {self.in_flight} messages in flight will be sent again"
+        whose = _WHOSE[self.kind]
+        return f"link upstream{whose} lost: {self.reason}. {self.in_flight} messages in flight will be sent again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +112,12 @@ class LinkTryFailed(Event):
     reason: str
     failures: int
     delay_s: float
+    kind: LinkKind = LinkKind.MODULE
 
     def sentence(self) -> str:
         """What a person reads in the log."""
-        return f"cannot connect upstream (try {self.failures}): {self.reason}. Next try in {self.delay_s:.1f} s"
+        whose = _WHOSE[self.kind]
+        return f"cannot connect upstream{whose} (try {self.failures}): {self.reason}. Next try in {self.delay_s:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +208,59 @@ class ForwardingPaused(Event):
             f"{self.endpoint} did not take {self.released} messages: {self.reason}. They stay in the store and are "
             f"sent again in {self.delay_s:.1f} s"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRefusedUpstream(Event):
+    """edgeHub or the hub does not let a device in, or there is no token for it. Said once until it is let in again."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_upstream_refused_devices_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("way",)
+
+    device: str
+    reason: str
+    way: DeviceWay
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        then = {
+            DeviceWay.AS_MODULE: "Its messages leave as the gateway's module meanwhile, its id in leafDeviceId",
+            DeviceWay.WAITING: "Its messages wait here until it is, or until their time to live ends",
+        }[self.way]
+        return (
+            f"'{self.device}' is not let in upstream: {self.reason}. {then}. Check that it is registered and enabled "
+            "at the hub, as a child of this edge device, and that its key in devices.json is the hub's"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWaitsUpstream(Event):
+    """edgeHub or the hub does not take a device's messages now, several times in a row; all others go on."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_upstream_waiting_devices_total"
+
+    device: str
+    reason: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"messages of '{self.device}' wait: {self.reason}. They are tried again, later each time"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAdmittedUpstream(Event):
+    """A device that was refused upstream, or waited, is let in again."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_upstream_readmitted_devices_total"
+
+    device: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"'{self.device}' is let in upstream again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from edgewire.message import Endpoint, Outcome
 from edgewire.transport.backoff import Backoff
 from gateway.observe.events import Event
 from gateway.observe.upstream import EndpointKind, ForwardingPaused, MessageRejected, MessagesForwarded
-from gateway.upstream.proxy import CloudProxy, Entry, Sent
+from gateway.upstream.proxy import Entry, MessageProxy, Sent, Window
+
+__all__ = ["Backlog", "Forwarder", "Window"]
 
 E = TypeVar("E", bound=Entry)
-
-DEFAULT_MESSAGES: Final = 64
-"""Measured with azure-iot-device: on one machine 16 is as fast as 256; at 30 ms round trip 64 gives 1,200 messages a
-second, and more of them would be sent twice after a drop."""
-DEFAULT_BYTES: Final = 4 * 1024 * 1024
-"""What a window may hold in memory: sixteen of the largest messages."""
 
 
 class Backlog(Protocol[E]):
@@ -37,19 +32,11 @@ class Backlog(Protocol[E]):
         """Return when `take` may give something."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """How much may be in flight at once."""
-
-    max_messages: int = DEFAULT_MESSAGES
-    max_bytes: int = DEFAULT_BYTES
-
-
 class Forwarder(Generic[E]):
     """The forwarder of one endpoint: `run` it in a task of its own, so that no endpoint waits for another.
 
-    The window is small against a backlog, and every free place in it goes to the most urgent entry: so an urgent
-    message waits for at most one window of less urgent ones.
+    The window, the proxy's unless one is given, is small against a backlog, and every free place in it goes to the most
+    urgent entry: so an urgent message waits for at most one window of less urgent ones.
     """
 
     def __init__(
@@ -57,9 +44,9 @@ class Forwarder(Generic[E]):
         *,
         endpoint: Endpoint,
         backlog: Backlog[E],
-        proxy: CloudProxy,
+        proxy: MessageProxy,
         emit: Callable[[Event], None],
-        window: Window = Window(),
+        window: Window | None = None,
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -68,7 +55,7 @@ class Forwarder(Generic[E]):
         self._backlog = backlog
         self._proxy = proxy
         self._emit = emit
-        self._window = window
+        self._own_window = window
         self._backoff = backoff or Backoff()
         self._sleep = sleep
         self._in_flight = 0
@@ -77,6 +64,7 @@ class Forwarder(Generic[E]):
         self._stopping = False
         self._wake = asyncio.Event()
         self._hungry = asyncio.Event()
+        proxy.on_wider(self._hungry.set)
 
     @property
     def in_flight(self) -> int:
@@ -114,8 +102,9 @@ class Forwarder(Generic[E]):
 
     def _fill(self) -> None:
         """Take and send until the window is full or the backlog is empty."""
-        room = self._window.max_messages - self._in_flight
-        room_bytes = self._window.max_bytes - self._bytes_in_flight
+        window = self._own_window or self._proxy.window()
+        room = window.max_messages - self._in_flight
+        room_bytes = window.max_bytes - self._bytes_in_flight
         if self._stopping or room <= 0 or room_bytes <= 0:
             return
         entries = self._backlog.take(room, room_bytes)

@@ -34,6 +34,7 @@ from gateway.upstream.proxy import (
     MethodReply,
     NotConnectedError,
     Sent,
+    Window,
 )
 from gateway.upstream.watchdog import Watchdog
 
@@ -79,12 +80,14 @@ class ModuleProxy:
         *,
         emit: Callable[[Event], None],
         times: LinkTimes | None = None,
+        window: Window | None = None,
         make_link: Callable[[LinkListener], Link] = ModuleLink,
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._emit = emit
         self._times = times or LinkTimes()
+        self._window = window or Window()
         self._make_link = make_link
         self._backoff = backoff or Backoff()
         self._sleep = sleep
@@ -118,6 +121,13 @@ class ModuleProxy:
             last_success_at=self._last_success_at,
             in_flight=len(self._in_flight),
         )
+
+    def window(self) -> Window:
+        """How much suits it to have in flight."""
+        return self._window
+
+    def on_wider(self, call: Callable[[], None]) -> None:
+        """The window never changes."""
 
     async def connected(self) -> None:
         """Return when a link is up."""

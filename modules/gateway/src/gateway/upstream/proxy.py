@@ -1,10 +1,10 @@
 """The one interface of all ways upstream, and the values that pass it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from edgewire.message import Endpoint, Message, Outcome
 
@@ -32,6 +32,21 @@ class Sent:
 
     outcome: Outcome
     reason: str = ""
+
+
+DEFAULT_MESSAGES: Final = 64
+"""Measured with azure-iot-device: on one machine 16 is as fast as 256; at 30 ms round trip 64 gives 1,200 messages a
+second, and more of them would be sent twice after a drop."""
+DEFAULT_BYTES: Final = 4 * 1024 * 1024
+"""What a window may hold in memory: sixteen of the largest messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How much may be in flight at once."""
+
+    max_messages: int = DEFAULT_MESSAGES
+    max_bytes: int = DEFAULT_BYTES
 
 
 class LinkState(Enum):
@@ -94,13 +109,15 @@ class CloudRefusedError(Exception):
     """The other end refused a twin operation; the text says what it answered."""
 
 
-class CloudProxy(Protocol):
-    """One way to the cloud.
+class MessageProxy(Protocol):
+    """One way for messages.
 
-    - Sends leave in the order of the calls.
+    - Sends leave in the order of the calls, those of one sender at least.
     - Each future ends: accepted, rejected, or released within the proxy's stall limit.
-    - After one is released, all that were sent later and are not acknowledged are released too, and nothing sent
-      before is still on its way: whoever resumes in order keeps the order.
+    - After one is released, all of its sender that were sent later and are not acknowledged are released too, and
+      nothing sent before is still on its way: whoever resumes in order keeps the order.
+    - Messages that wait for their sender alone (it is refused, its token has ended) do not count in the window, up to
+      a bound, so that nobody else waits for them; when anything is released, so are they.
     """
 
     async def run(self) -> None:
@@ -116,6 +133,17 @@ class CloudProxy(Protocol):
     def status(self) -> LinkStatus:
         """How the link is."""
         ...
+
+    def window(self) -> Window:
+        """How much suits it to have in flight now."""
+        ...
+
+    def on_wider(self, call: Callable[[], None]) -> None:
+        """Call this whenever the window has become wider."""
+
+
+class CloudProxy(MessageProxy, Protocol):
+    """One way to the cloud: messages, and this module's twin and methods."""
 
     def listen(self, listener: CloudListener) -> None:
         """Tell `listener` from now on; call it before `run`."""

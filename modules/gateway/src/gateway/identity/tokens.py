@@ -1,0 +1,242 @@
+"""Tokens by which a device's messages go up: made from its key, or its own as it presented it here.
+
+A presented token was vouched for by the hub when it was kept. It is kept until it expires, in memory and in the file
+`tokens.json` of the data folder (mode 0600, as devices.json), so that what the device has sent can leave after a
+restart, and the device can come back at once while the hub is away. The file, version 1:
+
+    {"version": 1, "tokens": {"<device id>[/<module id>]": "<token>"}}
+
+It is a memory, not a registry: one that cannot be read is begun anew.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from edgewire.errors import ProtocolError
+from edgewire.iothub import sas
+from edgewire.iothub.ids import is_id
+from edgewire.message import Identity, identity
+from gateway.identity.registry import Registry
+from gateway.identity.roster import SymmetricKeys
+from gateway.observe.events import Event
+from gateway.observe.identity import TokensNotKept
+
+FILE_NAME: Final = "tokens.json"
+VERSION: Final = 1
+MAX_TOKENS: Final = 10_000
+"""Presented tokens that are kept, one per device; beyond, the one that was used longest ago is forgotten."""
+MAX_REFUSED: Final = 4_096
+"""Refused tokens that are remembered, by their hashes."""
+REFUSED_S: Final = 60.0
+"""So long a token that the hub refused is not asked about again: the hub's operator may be adding the device."""
+SAVE_EVERY_S: Final = 2.0
+"""How long a new token may stay unwritten: a device that has lost its connection presents it again anyway."""
+MINTED_S: Final = 3600
+"""How long a token that we make is good."""
+RENEW_BEFORE_S: Final = 600.0
+"""A token is replaced this long before its end: time for several tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A shared access signature and when it ends, in seconds since 1970 and without any allowance."""
+
+    text: str = field(repr=False)
+    expires_at: float
+
+
+class PresentedTokens:
+    """The tokens of devices that the hub vouched for. `keep` runs beside the gateway and writes the file."""
+
+    def __init__(self, path: Path, emit: Callable[[Event], None], clock: Callable[[], float]) -> None:
+        self._path = path
+        self._emit = emit
+        self._clock = clock
+        self._tokens: OrderedDict[Identity, Token] = OrderedDict()
+        self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._changed = asyncio.Event()
+        self._complaint = ""
+        self._listeners: list[Callable[[Identity], None]] = []
+        self._read()
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def listen(self, call: Callable[[Identity], None]) -> None:
+        """Tell of every device that has a newer token from now on."""
+        self._listeners.append(call)
+
+    def find(self, who: Identity) -> Token | None:
+        """The token of a device, if it is still good."""
+        token = self._tokens.get(who)
+        return token if token is not None and token.expires_at > self._clock() else None
+
+    def is_vouched(self, who: Identity, text: str) -> bool:
+        """Whether the hub has vouched for this very token; the caller looks at its time."""
+        token = self._tokens.get(who)
+        if token is None or not hmac.compare_digest(token.text.encode(), text.encode()):
+            return False
+        self._tokens.move_to_end(who)
+        return True
+
+    def is_refused(self, text: str) -> bool:
+        """Whether the hub has refused this token a short time ago."""
+        return self._refused.get(_digest(text), 0.0) > self._clock()
+
+    def vouch(self, who: Identity, token: Token) -> None:
+        """The hub has let a device in with this token."""
+        self._refused.pop(_digest(token.text), None)
+        if self._tokens.get(who) == token:
+            return
+        self._tokens[who] = token
+        self._tokens.move_to_end(who)
+        if len(self._tokens) > MAX_TOKENS:
+            self._tokens.popitem(last=False)
+        self._changed.set()
+        for call in self._listeners:
+            call(who)
+
+    def refuse(self, who: Identity, text: str) -> None:
+        """The hub has not let a device in with this token."""
+        token = self._tokens.get(who)
+        if token is not None and token.text == text:
+            del self._tokens[who]
+            self._changed.set()
+        self._refused[_digest(text)] = self._clock() + REFUSED_S
+        self._refused.move_to_end(_digest(text))
+        if len(self._refused) > MAX_REFUSED:
+            self._refused.popitem(last=False)
+
+    async def keep(self) -> None:
+        """Write the file after each change, until cancelled; the last one then."""
+        try:
+            while True:
+                await self._changed.wait()
+                await asyncio.sleep(SAVE_EVERY_S)
+                self._changed.clear()
+                text = self._text()
+                self._tell(await asyncio.to_thread(self._write, text))
+        finally:
+            if self._changed.is_set():
+                self._tell(self._write(self._text()))
+
+    def _tell(self, problem: str) -> None:
+        if problem and problem != self._complaint:
+            self._emit(TokensNotKept(str(self._path), problem))
+        self._complaint = problem
+
+    def _text(self) -> bytes:
+        now = self._clock()
+        live = {str(who): token.text for who, token in self._tokens.items() if token.expires_at > now}
+        return json.dumps({"version": VERSION, "tokens": live}).encode()
+
+    def _write(self, text: bytes) -> str:
+        """Put the file in place, whole. Gives what went wrong."""
+        new = self._path.with_name(f".{self._path.name}.new")
+        try:
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - Path.open takes no descriptor
+                os.fchmod(descriptor, 0o600)
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            new.replace(self._path)
+        except OSError as error:
+            return f"it cannot be written: {(error.strerror or str(error)).lower()}"
+        return ""
+
+    def _read(self) -> None:
+        try:
+            said = json.loads(self._path.read_bytes())
+            if said["version"] != VERSION:
+                raise ValueError("another version")  # noqa: TRY301 - handled as any other that cannot be read
+            found = {str(name): str(text) for name, text in said["tokens"].items()}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._tell("it cannot be read and is begun anew; devices present their tokens at their next connect")
+            return
+        now = self._clock()
+        for name, text in list(found.items())[-MAX_TOKENS:]:
+            who = _identity_of(name)
+            with contextlib.suppress(ProtocolError):
+                expires_at = sas.parse(text).expires_at
+                if who is not None and expires_at > now:
+                    self._tokens[who] = Token(text, expires_at)
+
+
+class DeviceTokens:
+    """A token for each device that can have one: made from its key where that is known, else its own."""
+
+    def __init__(
+        self, registry: Registry, presented: PresentedTokens, hub_name: str, clock: Callable[[], float]
+    ) -> None:
+        self._registry = registry
+        self._presented = presented
+        self._hub_name = hub_name
+        self._clock = clock
+
+    def has(self, who: Identity) -> bool:
+        """Whether there is one now."""
+        return (
+            self._key_of(who) is not None or self._presented.find(who) is not None or self._likely_key(who) is not None
+        )
+
+    def find(self, who: Identity) -> Token | None:
+        """A token that is good now, for the longest time there can be; None if there is none."""
+        key = self._key_of(who)
+        if key is not None:
+            return self._mint(who, key)
+        token = self._presented.find(who)
+        if token is not None:
+            return token
+        likely = self._likely_key(who)
+        return None if likely is None else self._mint(who, likely)
+
+    def refused(self, who: Identity, token: Token) -> None:
+        """The hub did not let a device in with this token: one of its own is not taken here again without asking."""
+        self._presented.refuse(who, token.text)
+
+    def name_of(self, who: Identity) -> str:
+        """The audience of a device's tokens."""
+        return sas.resource_of(self._hub_name, who)
+
+    def _mint(self, who: Identity, key: bytes) -> Token:
+        expires_at = int(self._clock()) + MINTED_S
+        return Token(sas.make(self.name_of(who), key, expires_at), float(expires_at))
+
+    def _key_of(self, who: Identity) -> bytes | None:
+        """Its own key, or the one that the group derives by which it came."""
+        registration = self._registry.find(who)
+        if registration is not None:
+            credential = registration.credential
+            return credential.primary if isinstance(credential, SymmetricKeys) else None
+        group = self._registry.group_of(who)
+        return None if group is None else sas.derive_device_key(group.keys.primary, who.device)
+
+    def _likely_key(self, who: Identity) -> bytes | None:
+        """The key that the only group it can belong to derives: after a restart nobody remembers who came by which."""
+        if who.module is not None or self._registry.find(who) is not None:
+            return None
+        groups = self._registry.groups_for(who.device)
+        return sas.derive_device_key(groups[0].keys.primary, who.device) if len(groups) == 1 else None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _identity_of(name: str) -> Identity | None:
+    device, _, module = name.partition("/")
+    if not is_id(device) or (module and not is_id(module)):
+        return None
+    return identity(device, module or None)
