@@ -96,3 +96,27 @@ async def test_a_link_of_another_device_is_not_allowed(site: GatewaySite) -> Non
     )
     assert [failure["condition"] for failure in failures] == ["amqp:not-allowed"] * len(SENDERS)
     assert site.hub.events.count() == 0
+
+
+async def test_what_was_accepted_survives_a_kill_while_the_hub_is_away(site: GatewaySite) -> None:
+    messages = [{"body": f"{number}", "properties": {}} for number in range(20)]
+    await site.gateway.start()
+    async with site.without_hub():
+        assert accepted(await succeed(RHEA, Server.of(site).token("d1", messages=messages))) == len(messages)
+        await site.gateway.kill()
+    await site.gateway.start()
+    assert [event.body for event in await site.arrived(20)] == [entry["body"].encode() for entry in messages]
+
+
+async def test_a_message_that_is_too_large_is_refused_by_its_size(site: GatewaySite) -> None:
+    site.register(*SENDERS)
+    await site.gateway.start()
+    server = Server.of(site)
+    failures = await asyncio.gather(
+        *(
+            fail(program, server.token(device, login=login, messages=[{"body": "x" * 300_000}]))
+            for device, (program, login) in SENDERS.items()
+        )
+    )
+    assert [failure["condition"] for failure in failures] == ["amqp:link:message-size-exceeded"] * len(SENDERS)
+    assert site.hub.events.count() == 0

@@ -38,7 +38,8 @@ rhea.on('accepted', (context) => {
 });
 rhea.on('rejected', (context) => {
   const error = context.delivery.remote_state.error;
-  say('rejected', { condition: error.condition, message: error.description });
+  say('failed', { name: 'rejected', condition: error.condition, message: error.description });
+  process.exitCode = 1;
   context.connection.close();
 });
 rhea.on('connection_close', () => { say('closed'); });
@@ -46,7 +47,7 @@ rhea.on('sender_error', (context) => fail(context.sender.error));
 rhea.on('connection_error', (context) => fail(context.connection.error || context.error));
 rhea.on('disconnected', (context) => {
   if (context.error) fail(context.error);
-  process.exit(0);
+  process.exit();
 });
 
 rhea.connect(options()).open_sender(plan.address);
