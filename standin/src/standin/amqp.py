@@ -254,7 +254,7 @@ class AmqpConnection:
             return
         key = (found.purpose, link.role)
         if not serves(found.identity, key):
-            self._refuse(link, conditions.NOT_ALLOWED, f"'{address}' is for the other direction")
+            self._refuse(link, conditions.NOT_ALLOWED, f"'{address[:80]}' is for the other direction")
         elif self._login not in (None, found.identity):
             self._refuse(link, conditions.NOT_ALLOWED, f"only {self._login} logged in on this connection")
         elif self._may_attach(found.identity):

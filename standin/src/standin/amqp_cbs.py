@@ -61,11 +61,15 @@ class CbsNode:
         self._session.grant(event.link, CREDIT)
 
     def send(self) -> None:
-        """Send the answers that wait, each in the session of its request if there is a link."""
+        """Send the answers that wait, each in the session of its request if there is a link.
+
+        One that its link has no room for is lost: the peer has said that it does not want it.
+        """
         while self._replies and self._links:
             session, payload = self._replies[0]
             link = next((each for each in self._links if each.session is session), self._links[0])
-            if self._session.send(link, payload) is None:
+            takes = not link.peer_max_message_size or len(payload) <= link.peer_max_message_size
+            if takes and self._session.send(link, payload) is None:
                 return
             self._replies.popleft()
 

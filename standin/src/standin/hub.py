@@ -148,7 +148,8 @@ class Hub:
     def note(self, text: str) -> None:
         """Tell the person at the terminal, if anybody wants to see it."""
         if self._show is not None:
-            self._show(text)
+            # Nothing a device sends may move the cursor or start a new line.
+            self._show(text if text.isprintable() else ascii(text)[1:-1])
 
     # Connections
 

@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgeca.authority import Authority, self_signed_device
 from edgeca.credential import Credential, thumbprint_sha1, thumbprint_sha256
+from edgewire.iothub.amqp.sasl import PlainLogin
 from edgewire.iothub.username import Username
 from edgewire.message import Identity, identity
 from standin.admission import Admission, Admitted, Reason, Refused
@@ -113,6 +114,42 @@ def test_a_bad_token_is_refused_for_its_reason(
     assert isinstance(decision, Refused)
     assert decision.reason is reason
     assert "sig=" not in decision.what
+
+
+@pytest.mark.parametrize(
+    ("token", "named"),
+    [
+        (V01, LEAF),
+        (V02, MODULE),
+        (HEX, LEAF),
+        (V01.replace("leaf-01", "leaf%252D01"), LEAF),
+        ("nonsense", Reason.MALFORMED_TOKEN),
+        (V05, Reason.FOREIGN_TOKEN),
+        (V01.replace("leaf-01", "leaf-02"), Reason.UNKNOWN),
+    ],
+)
+def test_a_token_names_who_it_is_for(admission: Admission, token: str, named: Identity | Reason) -> None:
+    found = admission.named_by(token)
+    assert (found.reason if isinstance(found, Refused) else found) == named
+    if isinstance(found, Refused):
+        assert "sig=" not in found.what
+
+
+@pytest.mark.parametrize(
+    ("who", "token", "hub", "expected"),
+    [
+        (LEAF, V01, "contoso-hub", Admitted(LEAF, 1_900_000_000)),
+        (MODULE, V02, "127", Admitted(MODULE, 1_900_000_000)),
+        (LEAF, V01, "other-hub", Reason.FOREIGN_HUB),
+        (LEAF, V02, "contoso-hub", Reason.FOREIGN_TOKEN),
+        (identity("nobody"), V01, "contoso-hub", Reason.UNKNOWN),
+    ],
+)
+def test_a_login_by_plain_names_the_hub_by_its_first_label(
+    admission: Admission, who: Identity, token: str, hub: str, expected: Admitted | Reason
+) -> None:
+    decision = admission.admit_login(PlainLogin(identity=who, hub=hub, token=token))
+    assert (decision.reason if isinstance(decision, Refused) else decision) == expected
 
 
 def test_an_expired_token_has_five_minutes_of_grace(admission: Admission, clock: Clock) -> None:

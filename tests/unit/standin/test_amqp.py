@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -10,9 +11,12 @@ from edgeca.credential import Credential, thumbprint_sha256
 from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.message import MESSAGE_FORMAT_BATCH, AmqpMessage, Value, write_batch, write_message
 from edgewire.codec.amqp.performatives import ACCEPTED, DeliveryState, Rejected
-from edgewire.codec.mqtt.packets import Connack
+from edgewire.codec.mqtt.packets import Connack, Puback
 from edgewire.iothub.amqp.addresses import Purpose, format_address
+from edgewire.iothub.amqp.messages import write_telemetry
 from edgewire.iothub.amqp.sasl import PlainLogin, write_plain
+from edgewire.iothub.bag import WIRE_NAMES, Direction, read_bag, write_bag
+from edgewire.iothub.messages import envelope_for
 from edgewire.message import Identity, identity
 from edgewire.session.amqp.events import ConnectionClosed, LinkDrained, SaslOutcomeReceived
 from edgewire.session.amqp.link import Role
@@ -89,6 +93,27 @@ async def test_the_order_of_a_link_is_the_order_of_its_events(hall: House) -> No
         last = line.send(link, text_message(str(number + 3).encode()))
     await line.until(lambda: last.settled)
     assert bodies(hall) == [str(n).encode() for n in range(40)]
+
+
+async def test_a_message_is_the_same_event_by_either_protocol(hall: House) -> None:
+    system = {wire: f"value of {wire}" for wire in WIRE_NAMES[Direction.FROM_DEVICE] if wire not in {"$.exp", "$.on"}}
+    sent = read_bag(
+        write_bag({"a": "1", "room": "kitchen"}, {})
+        + "&"
+        + "&".join(f"{k}={quote(v)}" for k, v in system.items())
+        + "&$.exp=2026-11-21T07:00:00.0000000Z&$.on=o1"
+    )
+    mqtt = hall.line()
+    await mqtt.login(LEAF)
+    bag = write_bag(sent.properties, sent.system, Direction.FROM_DEVICE)
+    mqtt.publish(f"devices/leaf/messages/events/{bag}", b"body", 1)
+    assert await mqtt.receive() == Puback(packet_id=1)
+    line = AmqpLine(hall)
+    link = await line.enter(LEAF)
+    assert await line.settled(link, write_telemetry(envelope_for(LEAF, sent), b"body")) == ACCEPTED
+    by_mqtt, by_amqp = hall.hub.events.read()
+    assert len(by_mqtt.system) == len(WIRE_NAMES[Direction.FROM_DEVICE]) + 1
+    assert (by_amqp.properties, by_amqp.system, by_amqp.body) == (by_mqtt.properties, by_mqtt.system, by_mqtt.body)
 
 
 async def test_what_comes_settled_is_kept_without_a_verdict(hall: House) -> None:

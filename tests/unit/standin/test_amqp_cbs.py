@@ -13,6 +13,7 @@ from edgewire.iothub.amqp.cbs import PutToken, read_reply, write_put_token
 from edgewire.iothub.amqp.values import MessageId
 from edgewire.message import identity
 from edgewire.session.amqp.events import DeliveryStateChanged, MessageReceived
+from edgewire.session.amqp.link import Role
 from standin import amqp_cbs
 from standin.registry import symmetric_entry
 from support.amqp_line import AmqpLine
@@ -91,6 +92,17 @@ async def test_bytes_that_are_no_message_are_rejected_and_the_link_stays(hall: H
     assert verdict.error is not None
     assert verdict.error.condition == conditions.DECODE_ERROR
     assert (await line.put(cbs, line.token(LEAF))).status == 200
+
+
+async def test_an_answer_that_the_link_has_no_room_for_is_lost(hall: House) -> None:
+    line = AmqpLine(hall)
+    cbs = await line.cbs(await line.open())
+    [answers] = [link for link in line.server.sessions[0].links if link.role is Role.SENDER]
+    answers.peer_max_message_size = 10  # as an attach may say
+    await line.settled(cbs[0], write_put_token(PutToken(message_id="lost", name="n", token=line.token(LEAF))))
+    answers.peer_max_message_size = 0
+    assert (await line.put(cbs, line.token(LEAF), "2")).correlation_id == "2"
+    assert len(line.messages(cbs[1])) == 1
 
 
 async def test_who_fetches_no_answers_is_closed(hall: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,23 @@ async def test_websocket_may_be_left_out(tmp_path: Path) -> None:
         assert (standin.websocket_port, standin.notices) == (None, [])
 
 
+async def test_amqp_may_be_left_out(tmp_path: Path) -> None:
+    async with stand_in(tmp_path, "127.0.70.9", ports=Ports(mqtt=0, websocket=None, amqp=None)) as standin:
+        assert standin.amqp_port is None
+        assert " amqp=off " in standin.summary()
+
+
+async def test_faults_on_demand_end_together(tmp_path: Path) -> None:
+    async with stand_in(tmp_path, "127.0.70.9", ports=Ports(mqtt=0, websocket=None, amqp=0)) as standin:
+        standin.stall()
+        standin.refuse_connections()
+        standin.check_tokens_late()
+        faults = standin.hub.faults
+        assert (faults.stalled, faults.refusing, faults.late) == (True, True, True)
+        standin.behave()
+        assert (faults.stalled, faults.refusing, faults.late) == (False, False, False)
+
+
 async def test_a_path_too_long_for_a_socket_is_named_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(StandInError, match="shorter --dir"):
         await stand_in(tmp_path / ("d" * 100), "127.0.70.10").__aenter__()

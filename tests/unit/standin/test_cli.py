@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -172,5 +173,6 @@ def test_a_stand_in_of_its_own_process_says_ready_and_ends_with_0_on_sigterm(tmp
         finally:
             process.kill()  # does nothing to one that has ended
     assert ready.startswith("READY hub=standin-hub.test address=127.0.70.21 mqtt=")
+    assert re.search(r" amqp=[1-9]\d* websocket=off ", ready)
     assert listed.splitlines() == ["edge-1  sas, enabled", "edge-1/m1  sas, enabled", "leaf  sas, enabled"]
     assert (process.returncode, errors) == (0, "")

@@ -49,6 +49,38 @@ async def test_events_come_back_as_they_were_kept(log: EventLog, path: Path) -> 
     assert log.count() == 3
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 31, 37, 300])
+async def test_many_events_are_kept_by_few_statements(log: EventLog, path: Path, count: int) -> None:
+    messages = [message(str(n).encode(), "o1" if n % 3 else "o2") for n in range(count)]
+    first, statements = log.number(1.5, messages)
+    assert len(statements) <= count // 32 + 12
+    journal = Journal(path, ())
+    kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    journal.write(statements, kept.set_result)
+    assert await kept
+    journal.close()
+    assert log.read() == [event_for(number, 1.5, sent) for number, sent in enumerate(messages, first)]
+
+
+async def test_what_messages_share_is_kept_with_each(log: EventLog, path: Path) -> None:
+    events = await keep(log, path)
+    assert events == []
+    shared = message(b"1")
+    messages = [shared, Message(shared.envelope, b"2"), message(b"3", "o2"), Message(shared.envelope, b"4")]
+    journal = Journal(path, ())
+    first, statements = log.number(1.5, messages)
+    kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    journal.write(statements, kept.set_result)
+    assert await kept
+    journal.close()
+    assert [(event.body, event.output) for event in log.read(first - 1)] == [
+        (b"1", "o1"),
+        (b"2", "o1"),
+        (b"3", "o2"),
+        (b"4", "o1"),
+    ]
+
+
 async def test_numbers_go_on_after_a_restart(log: EventLog, path: Path) -> None:
     await keep(log, path, b"one", b"two")
     log.close()

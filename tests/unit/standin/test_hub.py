@@ -109,6 +109,75 @@ async def test_what_no_route_takes_is_acknowledged_and_counted(hub: Hub) -> None
     assert hub.events.count() == 0
 
 
+async def test_a_batch_is_kept_whole_in_its_order(hub: Hub) -> None:
+    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    outputs = ["both", "local", "elsewhere", "both"]
+    hub.receive_batch([message(M1, output) for output in outputs], answer.set_result)
+    assert await answer
+    assert [event.output for event in hub.events.read()] == ["both", "both"]
+    assert hub.inputs.waiting(M2) == 3
+    assert hub.counters["messages unrouted"] == 1
+
+
+async def test_a_batch_that_does_not_fit_is_refused_whole(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "MAX_WAITING", 2)
+    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    hub.receive_batch([message(M1, "both") for _ in range(3)], answer.set_result)
+    assert not await answer
+    assert (hub.events.count(), hub.inputs.waiting(M2)) == (0, 0)
+    assert hub.counters["messages refused: input full"] == 3
+
+
+async def test_what_comes_in_one_turn_is_one_write_and_each_sender_hears_of_its_own(hub: Hub) -> None:
+    answers = [asyncio.get_running_loop().create_future() for _ in range(3)]
+    for answer, who in zip(answers, (LEAF, M1, LEAF), strict=True):
+        hub.receive(message(who, "local"), answer.set_result)
+    assert await asyncio.gather(*answers) == [True, True, True]
+    assert [event.sequence for event in hub.events.read()] == [1, 2]
+    assert hub.inputs.waiting(M2) == 1
+
+
+async def test_what_came_in_the_last_turn_is_kept_when_the_hub_closes(tmp_path: Path) -> None:
+    hub = Hub(tmp_path, edge_device="edge-1", routes=EVERYTHING_UPSTREAM)
+    hub.receive(message(LEAF), lambda _: None)
+    hub.close()
+    again = Hub(tmp_path, edge_device="edge-1", routes=EVERYTHING_UPSTREAM)
+    assert again.events.count() == 1
+    again.close()
+
+
+class FakeLine:
+    """A connection of many, with one client on it."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.client = connected(hub, LEAF)
+        self.hub = hub
+        self.said: list[object] = []
+        hub.join(self)
+
+    def close(self, reason: Closing) -> None:
+        self.said.append(reason)
+
+    def abort(self) -> None:
+        self.said.append("abort")
+        self.hub.disconnect(self.client)
+        self.hub.leave(self)
+
+    def withdraw(self, who: Identity) -> None:
+        self.said.append(who)
+
+
+async def test_a_line_of_many_hears_who_is_no_longer_allowed_and_is_cut_once(hub: Hub) -> None:
+    line, alone = FakeLine(hub), connected(hub, M1)
+    hub.set_enabled(LEAF, enabled=False)
+    assert (line.said, line.client.closed) == ([LEAF], [Closing.NO_LONGER_ALLOWED])
+    assert hub.drop_connections() == 2
+    assert (line.said[1:], line.client.aborted, alone.aborted) == (["abort"], 0, 1)
+    line = FakeLine(hub)
+    hub.close()
+    assert line.said == [Closing.SHUT_DOWN]
+
+
 async def test_what_waits_for_a_module_comes_when_it_connects_and_again_if_it_was_not_settled(hub: Hub) -> None:
     await received(hub, message(M1, "local"))
     first = connected(hub, M2)
@@ -255,7 +324,9 @@ async def test_lines_are_shown_to_who_asks(tmp_path: Path) -> None:
     lines: list[str] = []
     hub = Hub(tmp_path, edge_device="edge-1", routes=EVERYTHING_UPSTREAM, show=lines.append)
     hub.note("hello")
+    hub.note("\x1b[2J\n")
     await received(hub, message(LEAF))
     hub.close()
     assert lines[0] == "hello"
-    assert lines[1].endswith("#1 leaf body")
+    assert lines[1] == r"\x1b[2J\n"
+    assert lines[2].endswith("#1 leaf body")
