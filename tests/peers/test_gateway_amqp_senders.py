@@ -6,7 +6,7 @@ from typing import Final
 
 from edgeca.authority import self_signed_device
 from edgeca.credential import thumbprint_sha256
-from support.amqp_peers import BODIES, MESSAGES, PROTON, PYAMQP, RHEA, Server, accepted, fail, succeed
+from support.amqp_peers import BODIES, MESSAGES, PROTON, PYAMQP, RHEA, RHEA_MANY, Server, accepted, fail, succeed
 from support.gateway_site import GatewaySite
 
 WEBSOCKET_PORT: Final = 8443
@@ -120,3 +120,19 @@ async def test_a_message_that_is_too_large_is_refused_by_its_size(site: GatewayS
     )
     assert [failure["condition"] for failure in failures] == ["amqp:link:message-size-exceeded"] * len(SENDERS)
     assert site.hub.events.count() == 0
+
+
+async def test_many_devices_share_a_connection_and_one_without_a_good_token_disturbs_none(site: GatewaySite) -> None:
+    devices = [f"leaf-{number}" for number in range(50)]
+    site.register(*devices)
+    await site.gateway.start()
+    tokens = {device: site.token(device) for device in devices} | {"leaf-7": site.token("leaf-7", key=b"x" * 32)}
+    said = await succeed(RHEA_MANY, Server.of(site).device("none", tokens=tokens, messages=MESSAGES))
+    assert [line["device"] for line in said if line["event"] == "refused"] == ["leaf-7"]
+    assert {line["device"]: line["status"] for line in said if line["event"] == "token"} == {
+        device: 401 if device == "leaf-7" else 200 for device in devices
+    }
+    good = [device for device in devices if device != "leaf-7"]
+    assert accepted(said) == 2 * len(good)
+    events = await site.arrived(2 * len(good))
+    assert sorted(str(event.properties["leafDeviceId"]) for event in events) == sorted(2 * good)

@@ -22,6 +22,7 @@ AMQPS: Final = 5671
 
 NODE_DEVICE: Final = ("node", "node/device.js")
 RHEA: Final = ("node", "node/rhea_sender.js")
+RHEA_MANY: Final = ("node", "node/rhea_many.js")
 UAMQP: Final = (sys.executable, "programs/uamqp_device.py")
 PYAMQP: Final = (sys.executable, "programs/pyamqp_sender.py")
 PROTON: Final = ("/usr/bin/python3", "programs/proton_sender.py")
@@ -57,10 +58,13 @@ class Peer:
     async def end(self) -> int:
         """Its exit code, after all it has to say."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE_S):
-            while line := await self.process.stdout.readline():
-                self.said.append(json.loads(line))
-            return await self.process.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while line := await self.process.stdout.readline():
+                    self.said.append(json.loads(line))
+                return await self.process.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self.name} did not end within {PATIENCE_S} s: {self.said}") from None
 
     async def succeed(self) -> list[dict[str, Any]]:
         """All lines of a client that ends well."""
