@@ -42,6 +42,8 @@ class AmqpLine:
         self.closed = asyncio.Event()
         self.reading = True
         self.buffered = 0
+        self.sent = bytearray()
+        """All that the client has said."""
         self.events: list[AmqpEvent] = []
         """What the client's engine has reported."""
         self._news = asyncio.Event()
@@ -98,6 +100,7 @@ class AmqpLine:
         if due is not None and due <= self.house.clock.now:
             self.events += self.client.on_deadline(self.house.clock.now)
         if self.reading and not self.closed.is_set() and (data := self.client.take_output()):
+            self.sent += data
             self.pump.receive(data)
 
     async def until(self, condition: Callable[[], bool]) -> None:

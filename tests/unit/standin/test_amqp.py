@@ -1,4 +1,5 @@
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -540,6 +541,66 @@ async def test_a_broken_rule_closes_the_connection_and_is_noted(hall: House) -> 
     await line.until_closed()
     assert hall.hub.counters["closed: protocol error"] == 1
     assert hall.hub.connected() == ()
+
+
+class Deaf(AmqpLine):
+    """A client that says what the test has, whatever the stand-in answers."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+
+async def everything(hall: House) -> bytes:
+    """What a client says in a connection with all that there is."""
+    line = AmqpLine(hall)
+    link = await line.enter(LEAF)
+    await line.settled_batch(link, [text_message(b"1", a="1"), text_message(b"2", a="1")])
+    await line.settled(link, text_message(b"3"))
+    for purpose in (Purpose.TWIN, Purpose.METHODS, Purpose.DEVICEBOUND):
+        await line.attach(link.session, format_address(LEAF, purpose), Role.RECEIVER)
+    twin = await line.attach(link.session, format_address(LEAF, Purpose.TWIN))
+    await line.until(lambda: twin.credit > 0)
+    await line.settled(twin, text_message(b" "))
+    line.client.detach(link)
+    line.client.end(link.session)
+    line.client.close()
+    await line.until_closed()
+    return bytes(line.sent)
+
+
+async def said(hall: House, data: bytes) -> None:
+    """Have the stand-in hear this and no more."""
+    line = Deaf(hall)
+    for at in range(0, len(data), 400):
+        line.pump.receive(data[at : at + 400])
+        for _ in range(3):  # what waited for answers is read in the turns behind them
+            await asyncio.sleep(0)
+    line.abort()
+    await asyncio.sleep(0)
+
+
+async def test_mangled_bytes_are_no_fault_of_the_stand_in(hall: House) -> None:
+    data = await everything(hall)
+    attached = hall.hub.counters["links attached"]
+    await said(hall, data)
+    assert hall.hub.counters["links attached"] == 2 * attached
+    dice = random.Random(4)
+    for _ in range(300):
+        mangled = bytearray(data)
+        for _ in range(dice.randint(1, 3)):
+            at = dice.randrange(20, len(mangled))
+            match dice.randrange(3):
+                case 0:
+                    mangled[at] = dice.randrange(256)
+                case 1:
+                    del mangled[at : at + dice.randint(1, 9)]
+                case _:
+                    mangled[at:at] = dice.randbytes(dice.randint(1, 9))
+        line = Deaf(hall)
+        await said(hall, bytes(mangled))  # a fault of ours raises: `Wire.crash`
+    await asyncio.sleep(0)
+    assert hall.hub.connected() == ()
+    assert (await everything(hall))[:100] == data[:100]
 
 
 async def test_silence_closes_the_connection(hall: House) -> None:
