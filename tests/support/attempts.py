@@ -37,8 +37,8 @@ ROOT: Final = "root of the site"
 SETTLE_S: Final = 0.02
 LOUD: Final = (" WARNING ", " ERROR ")
 
-Answer = int | tuple[str, int] | None
-"""A CONNACK code; a kind of packet and its code; None for a connection that was closed without a word."""
+Answer = int | str | tuple[str, int] | None
+"""A CONNACK code; a condition of AMQP; a kind of packet and its code; None for a connection closed without a word."""
 
 
 @dataclass(frozen=True, slots=True)
