@@ -54,6 +54,7 @@ _MESSAGE_BYTES: Final = 512
 _NOT_KEPT: Final = Rejected(
     Error(condition=conditions.DEVICE_CONTAINER_THROTTLED, description="the message could not be kept")
 )
+_THROTTLED: Final = Rejected(Error(condition=conditions.DEVICE_CONTAINER_THROTTLED, description="throttled on purpose"))
 _NOT_SERVED: Final = Rejected(
     Error(condition=conditions.NOT_IMPLEMENTED, description="the stand-in answers nothing on this link")
 )
@@ -327,6 +328,11 @@ class AmqpConnection:
 
     def _telemetry(self, reader: TelemetryReader, event: MessageReceived) -> None:
         link, delivery_id = event.link, event.delivery_id
+        if self._hub.faults.throttling:
+            self._hub.counters["messages throttled"] += 1
+            self._session.settle(link, (delivery_id,), _THROTTLED)
+            self._session.grant(link, CREDIT)
+            return
         try:
             messages = reader.read(event.message_format, event.payload)
         except ProtocolError as error:

@@ -17,6 +17,7 @@ CONDITIONS: Final[dict[Closing, Symbol]] = {
     Closing.NO_LONGER_ALLOWED: conditions.UNAUTHORIZED_ACCESS,
     Closing.TOKEN_EXPIRED: conditions.UNAUTHORIZED_ACCESS,
     Closing.NOT_KEPT: conditions.DEVICE_CONTAINER_THROTTLED,
+    Closing.THROTTLED: conditions.DEVICE_CONTAINER_THROTTLED,
     Closing.SHUT_DOWN: conditions.CONNECTION_FORCED,
 }
 """What a peer is told; which of them IoT Hub gives for a second connection is not written down."""

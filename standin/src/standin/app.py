@@ -204,6 +204,10 @@ class StandIn:
         """From now on answer CONNECT with "server unavailable" and open with close; who is connected stays."""
         self.hub.faults.refusing = True
 
+    def throttle(self) -> None:
+        """From now on reject every message by AMQP as one above the quota, and close who publishes by MQTT."""
+        self.hub.faults.throttling = True
+
     def check_tokens_late(self) -> None:
         """From now on answer every token put to `$cbs` with 200, as edgeHub does, and refuse the links instead."""
         self.hub.faults.late = True
@@ -212,6 +216,7 @@ class StandIn:
         """End all of these. A connection that lost something in a stall must be made anew."""
         self.hub.faults.stalled = False
         self.hub.faults.refusing = False
+        self.hub.faults.throttling = False
         self.hub.faults.late = False
 
     # Start and end

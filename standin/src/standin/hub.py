@@ -35,6 +35,7 @@ class Closing(Enum):
     NO_LONGER_ALLOWED = "no longer allowed"
     TOKEN_EXPIRED = "token expired"  # noqa: S105 - a reason, not a secret
     NOT_KEPT = "message not kept"
+    THROTTLED = "throttled"
     SHUT_DOWN = "shut down"
 
 
@@ -99,6 +100,8 @@ class Faults:
     """Connections stay open and nothing is stored or answered."""
     refusing: bool = False
     """Every CONNECT is answered with "server unavailable", every open of AMQP with a close."""
+    throttling: bool = False
+    """No message is taken: AMQP hears that it is throttled, MQTT is closed."""
     late: bool = False
     """Every token put to `$cbs` is answered with 200; what is wrong with it shows when a link attaches."""
 

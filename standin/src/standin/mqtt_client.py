@@ -153,6 +153,10 @@ class MqttClient:
             self._hub.counters["messages swallowed while stalled"] += 1
             return
         request = parse_request_topic(event.topic)
+        if self._hub.faults.throttling and request is None:
+            self._hub.counters["messages throttled"] += 1
+            self.close(Closing.THROTTLED)
+            return
         done = self._expect(event)
         if request is not None:
             self._answer(request, event.payload)

@@ -493,6 +493,17 @@ async def test_refusing_closes_who_opens_and_leaves_who_is_there(hall: House) ->
     assert await line.settled(link, text_message()) == ACCEPTED
 
 
+async def test_a_throttling_hub_rejects_what_comes_and_the_link_stays(hall: House) -> None:
+    line = AmqpLine(hall)
+    link = await line.enter(LEAF)
+    hall.hub.faults.throttling = True
+    verdict = await line.settled_batch(link, [text_message(b"1"), text_message(b"2")])
+    assert condition(verdict) == conditions.DEVICE_CONTAINER_THROTTLED
+    hall.hub.faults.throttling = False
+    assert await line.settled(link, text_message(b"3")) == ACCEPTED
+    assert bodies(hall) == [b"3"]
+
+
 async def test_a_stalled_hub_answers_nothing_and_keeps_nothing(hall: House) -> None:
     line = AmqpLine(hall)
     link = await line.enter(LEAF)
@@ -596,7 +607,6 @@ async def test_mangled_bytes_are_no_fault_of_the_stand_in(hall: House) -> None:
                     del mangled[at : at + dice.randint(1, 9)]
                 case _:
                     mangled[at:at] = dice.randbytes(dice.randint(1, 9))
-        line = Deaf(hall)
         await said(hall, bytes(mangled))  # a fault of ours raises: `Wire.crash`
     await asyncio.sleep(0)
     assert hall.hub.connected() == ()

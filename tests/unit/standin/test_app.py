@@ -8,6 +8,7 @@ import pytest
 
 from edgewire.message import identity
 from standin.app import Ports, StandIn, StandInError
+from standin.hub import Faults
 from standin.registry import RegistryError
 
 FREE = Ports(mqtt=0, websocket=0, amqp=0)
@@ -124,11 +125,12 @@ async def test_faults_on_demand_end_together(tmp_path: Path) -> None:
     async with stand_in(tmp_path, "127.0.70.9", ports=Ports(mqtt=0, websocket=None, amqp=0)) as standin:
         standin.stall()
         standin.refuse_connections()
+        standin.throttle()
         standin.check_tokens_late()
         faults = standin.hub.faults
-        assert (faults.stalled, faults.refusing, faults.late) == (True, True, True)
+        assert faults == Faults(stalled=True, refusing=True, throttling=True, late=True)
         standin.behave()
-        assert (faults.stalled, faults.refusing, faults.late) == (False, False, False)
+        assert faults == Faults()
 
 
 async def test_a_path_too_long_for_a_socket_is_named_with_the_way_out(tmp_path: Path) -> None:

@@ -364,6 +364,17 @@ async def test_a_stalled_hub_keeps_the_connection_and_stores_and_answers_nothing
     assert hall.hub.counters["messages swallowed while stalled"] == 2
 
 
+async def test_a_throttling_hub_closes_who_publishes_and_answers_twins(hall: House, leaf: Line) -> None:
+    await leaf.subscribe(TWIN)
+    hall.hub.faults.throttling = True
+    leaf.publish("$iothub/twin/GET/?$rid=1")
+    assert type(await leaf.receive()).__name__ == "Publish"
+    leaf.publish(EVENTS, packet_id=2)
+    await leaf.until_closed()
+    assert hall.hub.events.count() == 0
+    assert hall.hub.counters["messages throttled"] == 1
+
+
 async def test_what_cannot_be_kept_closes_its_sender_unacknowledged(
     hall: House, m1: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
