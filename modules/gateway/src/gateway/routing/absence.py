@@ -103,9 +103,9 @@ def look_up(parts: Sequence[tuple[Keyed, Evaluate]]) -> Matched:
     def matched(document: Document, view: View, hits: Mask) -> Mask:
         if document.__class__ is Unreadable:
             return hits & nobody | sum(evaluate(document, view) for evaluate in unreadable)
-        for key in known & document.keys():
-            for others, evaluate in index[key]:  # one that waits for two keys is evaluated twice, to the same end
-                hits = hits & others | evaluate(document, view)
+        # A set: a part that waits for several keys is evaluated once, however many of them there are.
+        for others, evaluate in {step for key in known & document.keys() for step in index[key]}:
+            hits = hits & others | evaluate(document, view)
         return hits
 
     return matched
