@@ -1,7 +1,8 @@
-"""The gateway's rooms behind a listener without TLS, for the benchmark only: the product has no such door yet.
+"""The gateway's rooms behind listeners without TLS, for the benchmark only: the product has no such door yet.
 
-Registry, routes, store (synced before every PUBACK), sessions, head, counters and log are the real ones, wired as
-`gateway.app.gateway` does it. `--sync-ms` makes each sync of the disk take that much longer, as an SD card does.
+Registry, routes, store (synced before every PUBACK or acceptance), sessions, heads, counters and log are the real ones,
+wired as `gateway.app.gateway` does it. It serves MQTT, or AMQP, or both. `--sync-ms` makes each sync of the disk take
+that much longer, as an SD card does.
 """
 
 import argparse
@@ -14,14 +15,17 @@ from pathlib import Path
 
 import uvloop
 
+from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.limits import TransportLimits
-from edgewire.transport.listener import listen
+from edgewire.transport.listener import Listener, listen
+from edgewire.transport.pump import Accept
 from edgewire.transport.reports import Report
 from gateway.app.document import read_settings
 from gateway.cli.run import settle_collector
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Presence
+from gateway.head.amqp import AmqpHead
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionStore
 from gateway.identity.authenticator import Authenticator
@@ -87,33 +91,54 @@ async def serve(arguments: argparse.Namespace) -> None:
     store = Store.open(data / "store", limits, observer.emit, files=files)
     sessions = SessionStore(data / "sessions.db", observer.emit)
     ingress = Ingress(reading.table, store, Tap(), observer.emit)
-    head = MqttHead(
-        authenticator=Authenticator(Registry(data / FILE_NAME, observer.emit), [arguments.hub], None),
-        ingress=ingress,
-        presence=Presence(),
-        sessions=sessions,
-        emit=observer.emit,
-        clock=time.time,
-        limits=ServerLimits(),
-    )
-    listener = await listen(
-        "127.0.0.1",
-        arguments.port,
-        serve=head.accept,
-        security=None,
-        limits=TransportLimits(),
-        report=ignore,
-        on_crash=complain,
-    )
+    authenticator = Authenticator(Registry(data / FILE_NAME, observer.emit), [arguments.hub], None)
+    presence = Presence()
+    listeners = []
+    if arguments.port is not None:
+        mqtt = MqttHead(
+            authenticator=authenticator,
+            ingress=ingress,
+            presence=presence,
+            sessions=sessions,
+            emit=observer.emit,
+            clock=time.time,
+            limits=ServerLimits(),
+        )
+        listeners.append(await open_door(arguments.port, mqtt.accept))
+    if arguments.amqp_port is not None:
+        amqp = AmqpHead(
+            authenticator=authenticator,
+            ingress=ingress,
+            presence=presence,
+            emit=observer.emit,
+            clock=time.time,
+            hub_names=[arguments.hub],
+            limits=AmqpLimits(),
+        )
+        listeners.append(await open_door(arguments.amqp_port, amqp.accept))
     settle_collector()
     print("READY", flush=True)
     reporting = asyncio.create_task(report_each_second(ingress))
     await stop.wait()
     reporting.cancel()
-    await listener.close(1.0)
+    for listener in listeners:
+        await listener.close(1.0)
     await store.flush()
     await store.close()
     sessions.close()
+
+
+async def open_door(port: int, accept: Accept) -> Listener:
+    """A listener for plain TCP."""
+    return await listen(
+        "127.0.0.1",
+        port,
+        serve=accept,
+        security=None,
+        limits=TransportLimits(),
+        report=ignore,
+        on_crash=complain,
+    )
 
 
 async def report_each_second(ingress: Ingress) -> None:
@@ -135,7 +160,8 @@ def complain(error: Exception, address: str) -> None:
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, help="MQTT's; at least one of both")
+    parser.add_argument("--amqp-port", type=int)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--hub", required=True)

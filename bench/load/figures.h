@@ -1,4 +1,4 @@
-/* Part of mqload: the clock, latencies, CPU of processes, and how a result is printed. Included once. */
+/* Part of mqload and amqpload: the clock, latencies, CPU of processes, and how a result is printed. Included once. */
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>

@@ -7,33 +7,22 @@
  *
  * Each prints one JSON object. Exit code 0: done; 1: a connection failed or was cut; 2: wrong usage.
  */
+#define PROGRAM "mqload"
+#define MODES "publish|receive|idle|handshake"
+#define TOPIC "devices/{device}/messages/events/$.ct=application%2Fjson&$.ce=utf-8"
 #include "options.h" /* first: it says which features of the C library are wanted */
 
 #include "figures.h"
+#include "material.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 
 /* ---- links: one connection each ----------------------------------------------------------------------------------- */
 
 typedef enum { DIALLING, HANDSHAKING, GREETING, SUBSCRIBING, READY } Stage;
-
-typedef struct {
-    uint8_t *bytes;
-    size_t start, end, room;
-} Buffer;
-
-typedef struct {
-    char *id, *user, *password;
-} Device;
 
 typedef struct {
     int fd, number;
@@ -52,34 +41,12 @@ typedef struct {
 
 static int poller;
 static SSL_CTX *tls_context;
-static Device *devices;
 static Link *links;
 static uint32_t ring_mask;
-static uint8_t *bodies[BODIES];
 static uint64_t published, acknowledged, arrived, first_arrival, last_arrival, ready, resumed, broken;
 static bool publishing, measuring;
 
 static void on_ready(Link *link);
-
-static void reserve(Buffer *buffer, size_t more)
-{
-    if (buffer->end + more <= buffer->room) return;
-    buffer->room = (buffer->end + more) * 2;
-    buffer->bytes = realloc(buffer->bytes, buffer->room);
-    if (!buffer->bytes) fail(1, "out of memory");
-}
-
-static void put(Buffer *buffer, const void *bytes, size_t count)
-{
-    reserve(buffer, count);
-    memcpy(buffer->bytes + buffer->end, bytes, count);
-    buffer->end += count;
-}
-
-static void put_byte(Buffer *buffer, unsigned value)
-{
-    put(buffer, &(uint8_t){(uint8_t)value}, 1);
-}
 
 static void put_length(Buffer *buffer, size_t value) /* MQTT 3.1.1 §2.2.3 */
 {
@@ -161,18 +128,7 @@ static void subscribe(Link *link) /* SUBSCRIBE to everything at QoS 1, §3.8 */
 
 static void dial(Link *link)
 {
-    int one = 1;
-    link->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (link->fd < 0) fail(1, "socket: %s", strerror(errno));
-    setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(link->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-    struct sockaddr_in from = {.sin_family = AF_INET};
-    from.sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(link->number % SOURCE_ADDRESSES));
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    inet_pton(AF_INET, options.host, &to.sin_addr);
-    if (bind(link->fd, (struct sockaddr *)&from, sizeof from)) fail(1, "bind: %s", strerror(errno));
-    if (connect(link->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
-        fail(1, "connect: %s", strerror(errno));
+    link->fd = dial_out(link->number);
     link->stage = DIALLING;
     link->wants_write = true;
     link->in.start = link->in.end = link->out.start = link->out.end = 0;
@@ -382,66 +338,16 @@ static void turn(int timeout_us)
 
 /* ---- preparing ---------------------------------------------------------------------------------------------------- */
 
-/* JSON like a machine's telemetry; one of 16 is an alert, every second one is hot, all are below 100 % humidity. */
-static void make_bodies(void)
-{
-    for (int i = 0; i < BODIES; i++) {
-        size_t size = (size_t)options.size, at;
-        char *body = malloc(size + 256);
-        at = (size_t)sprintf(body, "{\"messageType\":\"%s\",\"machine\":{\"temperature\":%.2f},\"ambient\":{\"humidity\":%d}",
-            i == 7 ? "alert" : "state", (i % 2 ? 71.5 : 20.25) + i, 24 + i);
-        for (int sensor = 0; at + 48 < size; sensor++)
-            at += (size_t)sprintf(body + at, ",\"sensor%02d\":%.3f", sensor, 100.125 + sensor * 3 + i);
-        at += (size_t)sprintf(body + at, ",\"pad\":\"");
-        while (at < size - 2) body[at++] = 'x';
-        memcpy(body + size - 2, "\"}", 2);
-        bodies[i] = (uint8_t *)body;
-    }
-}
-
-static char *copy_of(const char *text)
-{
-    char *copy = strdup(text);
-    if (!copy) fail(1, "out of memory");
-    return copy;
-}
-
-/* A line for each device: id, user name, password, separated by tabs. The first `--first` are somebody else's. */
-static void read_devices(void)
-{
-    devices = calloc((size_t)options.connections, sizeof *devices);
-    FILE *file = options.credentials ? fopen(options.credentials, "r") : NULL;
-    if (options.credentials && !file) fail(2, "cannot read %s", options.credentials);
-    char line[2048], name[32];
-    for (int i = 0; file && i < options.first; i++)
-        if (!fgets(line, sizeof line, file)) fail(2, "%s has fewer than %d lines", options.credentials, options.first);
-    for (int i = 0; i < options.connections; i++) {
-        snprintf(name, sizeof name, "device-%05d", options.first + i);
-        if (file && !fgets(line, sizeof line, file)) fail(2, "%s has fewer than %d lines", options.credentials, i + 1);
-        devices[i].id = copy_of(file ? strtok(line, "\t\n") : name);
-        if (file) {
-            devices[i].user = copy_of(strtok(NULL, "\t\n"));
-            devices[i].password = copy_of(strtok(NULL, "\t\n"));
-        }
-    }
-    if (file) fclose(file);
-}
-
 /* The topic of one device, behind its two bytes of length. */
 static void set_topic(Link *link)
 {
-    static const char mark[] = "{device}";
     char topic[TOPIC_BYTES];
-    const char *place = strstr(options.topic, mark);
-    int before = place ? (int)(place - options.topic) : (int)strlen(options.topic);
-    int size = snprintf(topic, sizeof topic, "%.*s%s%s", before, options.topic, place ? link->device->id : "",
-        place ? place + sizeof mark - 1 : "");
-    if (size >= TOPIC_BYTES) fail(2, "the topic is longer than %d bytes", TOPIC_BYTES);
-    link->topic_bytes = (size_t)size + 2;
+    size_t size = fill_in(topic, options.topic, link->device->id);
+    link->topic_bytes = size + 2;
     link->topic = malloc(link->topic_bytes);
     link->topic[0] = (uint8_t)(size >> 8);
     link->topic[1] = (uint8_t)size;
-    memcpy(link->topic + 2, topic, (size_t)size);
+    memcpy(link->topic + 2, topic, size);
 }
 
 static void make_links(void)

@@ -1,4 +1,4 @@
-/* Part of mqload: its command line, and its constants. Included once. */
+/* Part of mqload and amqpload: their command line, and their constants. Included once, behind PROGRAM, MODES and TOPIC. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,16 +22,19 @@ enum {
 
 static struct {
     const char *mode, *host, *topic, *credentials, *tls;
+    const char *user, *password; /* AMQP: for all, with {device} in it, and instead of the token */
     int port, connections, first, window, size, pids[MAX_PIDS], pid_count, resume;
+    int batch, durable; /* AMQP: messages in a transfer, and whether they say that they are durable */
     double seconds, warm, rate;
     uint64_t count;
 } options = {
     .host = "127.0.0.1",
-    .topic = "devices/{device}/messages/events/$.ct=application%2Fjson&$.ce=utf-8",
+    .topic = TOPIC,
     .port = 1883,
     .connections = 1,
     .window = 1,
     .size = 256,
+    .batch = 1,
     .seconds = 5,
 };
 
@@ -39,7 +42,7 @@ static _Noreturn void fail(int code, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fputs("mqload: ", stderr);
+    fputs(PROGRAM ": ", stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
@@ -58,6 +61,10 @@ static void read_option(const char *name, const char *value)
     else if (!strcmp(name, "--window")) options.window = atoi(value);
     else if (!strcmp(name, "--size")) options.size = atoi(value);
     else if (!strcmp(name, "--resume")) options.resume = atoi(value);
+    else if (!strcmp(name, "--user")) options.user = value;
+    else if (!strcmp(name, "--password")) options.password = value;
+    else if (!strcmp(name, "--batch")) options.batch = atoi(value);
+    else if (!strcmp(name, "--durable")) options.durable = atoi(value);
     else if (!strcmp(name, "--seconds")) options.seconds = atof(value);
     else if (!strcmp(name, "--warm")) options.warm = atof(value);
     else if (!strcmp(name, "--rate")) options.rate = atof(value);
@@ -68,7 +75,7 @@ static void read_option(const char *name, const char *value)
 
 static void read_options(int count, char **words)
 {
-    if (count < 2 || count % 2) fail(2, "usage: mqload publish|receive|idle|handshake [--option value]...");
+    if (count < 2 || count % 2) fail(2, "usage: " PROGRAM " " MODES " [--option value]...");
     options.mode = words[1];
     for (int i = 2; i < count; i += 2) read_option(words[i], words[i + 1]);
     if (options.connections < 1 || options.window < 1 || options.window > 16384 || options.size < 128)

@@ -16,7 +16,7 @@ from sidebyside.machine import BenchError, check_cores, describe, raise_open_fil
 from sidebyside.measures import Context, make_backlog
 from sidebyside.plan import FULL, QUICK, Extent, Step, plan
 from sidebyside.report import LAYOUTS, markdown, summary
-from sidebyside.site import make_site
+from sidebyside.site import Site, make_site
 from sidebyside.targets import PEERS, ROOT, Bench
 from standin.client import ControlError
 
@@ -54,9 +54,8 @@ def _measure(arguments: argparse.Namespace) -> tuple[list[Row], list[str]]:
     site = make_site(work / "site")
     bench = Bench(work / "servers", site)
     bench.folder.mkdir(parents=True, exist_ok=True)
-    build(work / "mqload")
-    generator = Generator(work / "mqload", site)
-    context = Context(bench=bench, generator=generator, seconds=extent.seconds, warm=extent.warm)
+    mqtt, amqp = (_generator(work / name, site) for name in ("mqload", "amqpload"))
+    context = Context(bench=bench, generator=mqtt, amqp_generator=amqp, seconds=extent.seconds, warm=extent.warm)
     backlog = bench.folder / "backlog"
     if not arguments.only or "start-up" in arguments.only:
         _say(f"filling a store with {extent.backlog_bytes / 1e9:g} GB")
@@ -70,6 +69,11 @@ def _measure(arguments: argparse.Namespace) -> tuple[list[Row], list[str]]:
             rows.append(row)
             _say(_line(row))
     return rows, failures
+
+
+def _generator(binary: Path, site: Site) -> Generator:
+    build(binary)
+    return Generator(binary, site)
 
 
 def _round(

@@ -17,6 +17,7 @@ from sidebyside.programs import Running
 from sidebyside.targets import ROOT, Bench, Target, gateway_data, run_gateway
 
 Figures = dict[str, float]
+ONE: Final = Load(connections=1)
 SETTLE_S: Final = 0.5
 """For a server to finish what it does after the last connection, before its memory is read."""
 
@@ -27,8 +28,13 @@ class Context:
 
     bench: Bench
     generator: Generator
+    amqp_generator: Generator
     seconds: float
     warm: float
+
+    def over_amqp(self) -> "Context":
+        """The same, with the load generator for AMQP."""
+        return replace(self, generator=self.amqp_generator)
 
     def run(self, mode: str, target: Target, server: Running, load: Load, *, seconds: float | None = None) -> Figures:
         """Load a running server."""
@@ -44,7 +50,7 @@ class Context:
 
 
 def ingest(context: Context, target: Target, load: Load) -> Figures:
-    """QoS 1 publishes, acknowledged: rate, latency, CPU, and what went to the disk for each of them."""
+    """Messages, each acknowledged: rate, latency, CPU, and what went to the disk for each of them."""
     with target.start(context.bench) as server:
         before = usage_of(server.pid)
         figures = context.run("publish", target, server, load)
@@ -78,15 +84,15 @@ def handshakes(context: Context, target: Target, load: Load) -> Figures:
     return figures
 
 
-def memory(context: Context, target: Target, connections: int) -> Figures:
+def memory(context: Context, target: Target, connections: int, load: Load = ONE) -> Figures:
     """Resident memory without connections, and with some that are silent."""
     with target.start(context.bench) as server:
         time.sleep(SETTLE_S)
         empty_kb = usage_of(server.pid).resident_kb
         if not connections:
             return {"resident_mb": empty_kb / 1024}
-        load = Load(connections=connections)
-        with context.generator.idle(port=server.port, load=load, tls=target.tls) as figures:
+        silent = replace(load, connections=connections)
+        with context.generator.idle(port=server.port, load=silent, tls=target.tls) as figures:
             time.sleep(SETTLE_S)
             resident_kb = usage_of(server.pid).resident_kb
     return {

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sidebyside import measures, upstream
+from sidebyside import amqp, measures, upstream
 from sidebyside.load import Load
 from sidebyside.measures import Context, Figures
 from sidebyside.targets import Target, amqtt, gateway, gateway_plain, mosquitto
@@ -51,6 +51,8 @@ class Extent:
     sizes: tuple[int, ...]
     rates: tuple[int, ...]
     idle: tuple[int, ...]
+    amqp_loads: tuple[Load, ...]
+    amqp_idle: int
     backlog_bytes: int
     drain_bytes: int
     through: int
@@ -64,6 +66,8 @@ FULL: Final = Extent(
     sizes=(256, KILOBYTE),
     rates=(100, 5_000),
     idle=(0, 1_000, 5_000),
+    amqp_loads=(*amqp.LOADS, *amqp.BATCHES),
+    amqp_idle=1_000,
     backlog_bytes=1_000_000_000,
     drain_bytes=10_000_000,
     through=30_000,
@@ -76,6 +80,8 @@ QUICK: Final = Extent(
     sizes=(256,),
     rates=(1_000,),
     idle=(0, 1_000),
+    amqp_loads=(amqp.LOADS[2], amqp.BATCHES[1]),
+    amqp_idle=200,
     backlog_bytes=200_000_000,
     drain_bytes=3_000_000,
     through=8_000,
@@ -102,6 +108,7 @@ def plan(extent: Extent, backlog: Path) -> Iterator[Step]:
             yield _step("memory", f"{connections:,} idle TLS connections", target, measures.memory, connections)
     yield from _start_up(extent, backlog)
     yield from _through(extent)
+    yield from _amqp(extent)
     for case, kind in (("match", "site"), ("match, each route reads a key of its own", "fields")):
         for count in (1, 10, 100, 1_000):
             take = partial(measures.routes, count=count, kind=kind)
@@ -114,7 +121,8 @@ def _step(measure: str, case: str, target: Target, take: Callable[..., Figures],
 
 def load_name(load: Load) -> str:
     """A load as the report calls it."""
-    return f"{load.connections:,} x {load.window}, {load.size:,} B"
+    batches = "" if load.batch is None else f"batches of {load.batch:,} x "
+    return f"{load.connections:,} x {load.window}, {batches}{load.size:,} B"
 
 
 def _ingest(measure: str, targets: tuple[Target, ...], extent: Extent) -> Iterator[Step]:
@@ -176,3 +184,18 @@ def _through(extent: Extent) -> Iterator[Step]:
     case = f"{size / 1e6:g} MB backlog"
     yield Step(measure="drain", case=case, target="to the stand-in", take=lambda c: upstream.drain_to_cloud(c, size))
     yield Step(measure="drain", case=case, target="store alone", take=lambda c: measures.drain_store(c, size))
+
+
+def _amqp(extent: Extent) -> Iterator[Step]:
+    for size in extent.sizes:
+        for load in extent.amqp_loads:
+            sized = replace(load, size=size)
+            for speaker in amqp.speakers_of(load):
+                yield _spoken("AMQP ingest", load_name(sized), speaker, partial(amqp.ingest, load=sized))
+    for speaker in amqp.idle_speakers():
+        case = f"{extent.amqp_idle:,} idle connections, a link each"
+        yield _spoken("AMQP memory", case, speaker, partial(amqp.memory, connections=extent.amqp_idle))
+
+
+def _spoken(measure: str, case: str, speaker: amqp.Speaker, take: Callable[..., Figures]) -> Step:
+    return Step(measure=measure, case=case, target=speaker.target.name, take=lambda c: take(c, speaker))

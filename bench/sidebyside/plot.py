@@ -15,6 +15,7 @@ PANELS: Final = (
     ("ingest", "ingest, plain TCP: times mosquitto"),
     ("ingest, TLS", "ingest, TLS 1.3: times mosquitto"),
     ("handshakes", "TLS logins: times mosquitto"),
+    ("AMQP ingest", "AMQP 1.0 ingest, plain TCP: times RabbitMQ transient"),
     ("end to end", "end to end: times mosquitto's bridge"),
 )
 

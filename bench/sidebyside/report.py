@@ -36,7 +36,13 @@ GENERATOR: Final = Column("generator_cores", "load cores", 2)
 OTHERS: Final = Column("other_cores", "others' cores", 2)
 DISK: Final = (Column("disk_bytes", "disk B/msg"), Column("disk_ratio", "of PUBLISH", 2))
 MOSQUITTO: Final = "mosquitto"
+RABBITMQ: Final = "RabbitMQ, transient"
 
+MEMORY: Final = (
+    RESIDENT,
+    Column("kb_per_connection", "kB/connection", 1),
+    Column("connect_s", "connected in s", 2),
+)
 INGEST: Final = Layout(
     columns=(RATE, CPU, P50, P99, *DISK, RESIDENT, SERVER, GENERATOR, OTHERS),
     anchor=MOSQUITTO,
@@ -71,11 +77,7 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
             about="Connect, TLS, CONNECT with a token, CONNACK, DISCONNECT. Only the gateway checks the token.",
         ),
         "memory": Layout(
-            columns=(
-                RESIDENT,
-                Column("kb_per_connection", "kB/connection", 1),
-                Column("connect_s", "connected in s", 2),
-            ),
+            columns=MEMORY,
             anchor=MOSQUITTO,
             about="Resident memory with connections that stay silent.",
         ),
@@ -91,6 +93,17 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
         ),
         "drain": Layout(
             columns=(RATE, CPU), anchor="store alone", about="A backlog sent on after a start, until nothing is left."
+        ),
+        "AMQP ingest": Layout(
+            columns=INGEST.columns,
+            anchor=RABBITMQ,
+            about="AMQP 1.0, unsettled transfers, closed loop: connections x transfers in flight, body; latency of a "
+            "transfer. The gateway accepts after the disk's sync.",
+        ),
+        "AMQP memory": Layout(
+            columns=MEMORY,
+            anchor=RABBITMQ,
+            about="Resident memory with connections over plain TCP that have a session and a sending link, silent.",
         ),
         "routes": Layout(
             columns=(Column("match_us", "us/message", 2),),

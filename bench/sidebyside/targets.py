@@ -102,12 +102,21 @@ def amqtt() -> Target:
 
 def gateway_plain(name: str = "gateway", *, sync_ms: float = 0, compiled: bool = False) -> Target:
     """The gateway's rooms behind plain TCP: synced before each PUBACK, three body routes; as sources or compiled."""
+    return _plain(name, sync_ms=sync_ms, compiled=compiled, serve="--port")
+
+
+def gateway_amqp(name: str = "gateway", *, compiled: bool = False) -> Target:
+    """The same behind plain TCP for AMQP: synced before a transfer is accepted."""
+    return _plain(name, sync_ms=0, compiled=compiled, serve="--amqp-port")
+
+
+def _plain(name: str, *, sync_ms: float, compiled: bool, serve: str) -> Target:
     environment = COMPILED_LINE if compiled else NOTHING
 
     @contextmanager
     def start(bench: Bench) -> Iterator[Running]:
         data, port = gateway_data(bench), free_port()
-        command = [sys.executable, str(ROOT / "bench" / "gateway_plain.py"), "--port", str(port), "--hub", HUB]
+        command = [sys.executable, str(ROOT / "bench" / "gateway_plain.py"), serve, str(port), "--hub", HUB]
         command += ["--data", str(data), "--settings", str(bench.site.settings), "--sync-ms", str(sync_ms)]
         log = bench.folder / "gateway.log"
         with running(command, core=SERVER_CORE, port=port, log=log, environment=environment) as server:
