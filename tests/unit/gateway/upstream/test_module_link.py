@@ -291,8 +291,9 @@ async def test_a_shutdown_that_fails_counts_as_done() -> None:
 
 
 async def test_the_thread_ends_with_the_link() -> None:
+    others = set(threading.enumerate())
     async with opened() as (link, _pipeline, _listener):
-        [thread] = [thread for thread in threading.enumerate() if thread.name == "upstream-link"]
+        [thread] = [thread for thread in set(threading.enumerate()) - others if thread.name == "upstream-link"]
         await link.close(LIMIT_S)
 
         thread.join(LIMIT_S)

@@ -17,6 +17,7 @@ Why below the SDK's client classes (`_mqtt_pipeline`):
 """
 
 import asyncio
+import gc
 import logging
 import queue
 import socket
@@ -176,6 +177,9 @@ class ModuleLink:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+        # The SDK's client is a knot around a socket and a TLS context: a descriptor and 300 kB that would wait for the
+        # collector, which is seldom called here. This one is still held, those of earlier links are not.
+        gc.collect()
 
     def _prepare(self, done: Callable[..., None]) -> None:
         """Make the SDK's client and take its events; runs in the thread."""
