@@ -52,6 +52,16 @@ def test_a_wrong_future_that_was_kept_locks_nobody_out_after_a_restart(file: Pat
     assert LatestTime(file).follow(NOW) == NOW + BELIEVED_AHEAD_S
 
 
+def test_a_clock_that_is_certainly_wrong_makes_nothing_forgotten(file: Path) -> None:
+    time = LatestTime(file, least=NOW - YEAR_S)
+    assert time.follow(1000.0) == NOW - YEAR_S, "nothing else is known yet"
+    time.follow(NOW)
+    time.keep()
+    restarted = LatestTime(file, least=NOW - YEAR_S)
+    assert restarted.follow(1000.0) == NOW, "a board without a clock chip starts in 1970"
+    assert restarted.follow(NOW + 5) == NOW + 5
+
+
 def test_it_is_kept_now_and_then_and_not_each_second(file: Path) -> None:
     time = LatestTime(file)
     time.follow(NOW)

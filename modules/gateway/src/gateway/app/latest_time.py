@@ -20,15 +20,18 @@ _MAX_CHARS: Final = 32
 class LatestTime:
     """Follows the clock, and does not go back with it at once."""
 
-    def __init__(self, file: Path) -> None:
-        """What a file says that is not there, or is none of ours, is taken for no knowledge."""
+    def __init__(self, file: Path, *, least: float = 0.0) -> None:
+        """`least` has passed in any case. A file that is not there, or is none of ours, adds nothing to it."""
         self._file = file
+        self._least = least
         self._latest = self._kept = _read(file)
 
     def follow(self, now: float) -> float:
         """The clock shows `now`: the time that is known to have passed."""
-        self._latest = min(max(self._latest, now), now + BELIEVED_AHEAD_S)
-        return self._latest
+        self._latest = max(self._latest, now)
+        if now >= self._least:  # else the clock is wrong for certain, and what was kept is all there is to go by
+            self._latest = min(self._latest, now + BELIEVED_AHEAD_S)
+        return max(self._latest, self._least)
 
     @property
     def is_due(self) -> bool:
