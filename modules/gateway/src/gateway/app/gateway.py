@@ -105,7 +105,7 @@ class Gateway:
         self._sessions = SessionStore(self._data / "sessions.db", self._emit)
         rooms.callback(self._sessions.close)
         self._registry = Registry(self._data / FILE_NAME, self._emit)
-        self._latest_time = LatestTime(self._data / LATEST_TIME_FILE)
+        self._latest_time = LatestTime(self._data / LATEST_TIME_FILE, least=BUILT_AT)
         rooms.callback(self._keep_latest_time)
         self._presence = Presence()
         self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
@@ -250,7 +250,7 @@ class Gateway:
             self._presence.end(self._registry.refresh(), Ending.CREDENTIALS_CHANGED)
 
     def _clock_floor(self) -> float:
-        return max(self._latest_time.follow(time.time()), BUILT_AT)
+        return self._latest_time.follow(time.time())
 
     def _keep_latest_time(self) -> None:
         if error := self._latest_time.keep():
