@@ -32,7 +32,7 @@ async def scan(site: GatewaySite, port: int) -> ET.Element:
 @pytest.mark.parametrize("certificates_asked", ["on", "off"])
 async def test_a_listener_offers_what_is_safe_and_nothing_else(site: GatewaySite, certificates_asked: str) -> None:
     await site.gateway.start(GATEWAY_CLIENT_CERTIFICATES=certificates_asked, GATEWAY_WEBSOCKET_PORT="8443")
-    for port in (8883, 8443):
+    for port in (8883, 5671, 8443):
         found = await scan(site, port)
         enabled = {
             f"{each.get('type')} {each.get('version')}"
