@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.bag import Bag, Direction, merge_user_properties, read_bag, read_pairs, write_bag
+from edgewire.iothub.bag import Bag, Direction, bag_size, merge_user_properties, read_bag, read_pairs, write_bag
 from edgewire.iothub.limits import MAX_PROPERTIES
 from project_sources import ROOT
 
@@ -58,6 +58,15 @@ def test_what_is_written_is_read(
         return
     system = {} if message_id is None else {"messageId": message_id}
     assert read_bag(write_bag(properties, system, direction), direction) == Bag(properties, system)
+
+
+@given(
+    properties=st.dictionaries(NAMES | st.just("$.mid"), VALUES, max_size=4),
+    system=st.dictionaries(st.sampled_from(["messageId", "contentType", "outputName", "other"]), VALUES.map(str)),
+)
+def test_the_size_of_a_bag_is_that_of_its_text(properties: dict[str, str | None], system: dict[str, str]) -> None:
+    for direction in Direction:
+        assert bag_size(properties, system, direction) == len(write_bag(properties, system, direction))
 
 
 @given(st.text(st.sampled_from("a$.mid%24=&?+/é \0"), max_size=40) | st.text(max_size=40))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
+from edgewire.iothub.escapes import percent_decode, percent_encode, percent_encoded_size
 
 
 def test_a_plus_is_a_plus_and_only_unreserved_characters_stay() -> None:
@@ -20,6 +20,7 @@ def test_broken_escapes_are_refused(text: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_was_encoded_is_decoded(text: str) -> None:
     assert percent_decode(percent_encode(text), "x") == text
+    assert percent_encoded_size(text) == len(percent_encode(text))
 
 
 @given(st.text())

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
+from edgewire.iothub.escapes import percent_decode, percent_encode, percent_encoded_size
 from edgewire.iothub.limits import MAX_PROPERTIES
 from edgewire.message import Properties, SystemProperties
 
@@ -91,6 +91,22 @@ def write_bag(properties: Properties, system: SystemProperties, direction: Direc
     pairs = [_write_pair(wire, system[name]) for wire, name in wire_names.items() if name in system]
     pairs += [_write_pair(name, value) for name, value in properties.items() if name not in wire_names]
     return "&".join(pairs)
+
+
+def bag_size(properties: Properties, system: SystemProperties, direction: Direction = Direction.TO_DEVICE) -> int:
+    """How long `write_bag` of the same would be, without writing it: this is asked once per message."""
+    wire_names = WIRE_NAMES[direction]
+    texts = [name for pair in wire_names.items() if pair[1] in system for name in (pair[0], system[pair[1]])]
+    pairs, equals = len(texts) // 2, len(texts) // 2
+    for name, value in properties.items():
+        if name in wire_names:
+            continue
+        pairs += 1
+        texts.append(name)
+        if value is not None:
+            equals += 1
+            texts.append(value)
+    return percent_encoded_size("".join(texts)) + equals + max(0, pairs - 1)
 
 
 def merge_user_properties(bag: Bag, user_properties: Iterable[tuple[str, str]], content_type: str | None) -> Bag:

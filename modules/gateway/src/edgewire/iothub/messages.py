@@ -3,7 +3,7 @@
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.bag import Bag, Direction, write_bag
+from edgewire.iothub.bag import Bag, Direction, bag_size
 from edgewire.iothub.limits import (
     MAX_MESSAGE_BYTES,
     MAX_TOPIC_BYTES,
@@ -53,7 +53,7 @@ def passing_size(envelope: Envelope) -> int:
     As properties are counted, or as a topic holds them escaped, whichever is more: both are bounded by the same figure.
     Raises ProtocolError if no topic can hold it.
     """
-    topic_bytes = len(write_bag(envelope.properties, envelope.system, Direction.FROM_DEVICE)) + SENDER_ROOM_TOPIC_BYTES
+    topic_bytes = bag_size(envelope.properties, envelope.system, Direction.FROM_DEVICE) + SENDER_ROOM_TOPIC_BYTES
     if topic_bytes > MAX_TOPIC_BYTES:
         raise ProtocolError(
             f"its properties take {topic_bytes} bytes escaped, with room for the names of the sender; a topic holds "
