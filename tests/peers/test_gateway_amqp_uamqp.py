@@ -40,12 +40,12 @@ if UAMQP_RUNS_HERE:
     async def test_what_it_is_refused_it_is_told(site: GatewaySite) -> None:
         await site.gateway.start()
         server = Server.of(site)
-        wrong = {"key": b"x" * 32, "messages": MESSAGES}
+        wrong = b"x" * 32
         counted = partial(site.counted, 'gateway_refused_logins_total{reason="wrong_key"}')
-        assert (await fail(UAMQP, server.token("d1", **wrong)))["name"] == "ConnectionClose"
+        assert (await fail(UAMQP, server.token("d1", key=wrong, messages=MESSAGES)))["name"] == "ConnectionClose"
         assert await counted() == 1
         # By CBS it tries four times; what it says of the last is at times read from memory that it has freed.
-        by_cbs = await fail(UAMQP, server.token("d2", login="cbs", **wrong))
+        by_cbs = await fail(UAMQP, server.token("d2", login="cbs", key=wrong, messages=MESSAGES))
         assert by_cbs["name"] in {"TokenAuthFailure", "AuthenticationException"}
         assert await counted(5) == 5
         without = await fail(UAMQP, server.token("d1", login="anonymous", messages=MESSAGES))
