@@ -26,6 +26,7 @@ from gateway.upstream.proxy import (
     LinkStatus,
     NotConnectedError,
     Sent,
+    Window,
 )
 
 UP = "FROM /messages/* INTO $upstream"
@@ -62,6 +63,12 @@ class Cloud:
 
     def listen(self, listener: CloudListener) -> None:
         del listener
+
+    def window(self) -> Window:
+        return Window()
+
+    def on_wider(self, call: object) -> None:
+        """It never is."""
 
     async def twin(self) -> Document:
         self.reads += 1

@@ -1,10 +1,10 @@
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from edgewire.message import UPSTREAM, Outcome
-from gateway.app.configuration import Configuration
+from edgewire.message import UPSTREAM, Outcome, module_input
 from gateway.app.settings import read_environment
 from gateway.app.upstream import Upstream, has_upstream
 from gateway.upstream.proxy import (
@@ -18,6 +18,9 @@ from gateway.upstream.proxy import (
     Window,
 )
 from support.mqtt_site import Site
+
+if TYPE_CHECKING:
+    from gateway.app.devices_upstream import DevicesUpstream
 
 PATIENCE_S = 5
 
@@ -77,16 +80,8 @@ class AgreeableProxy:
         raise NotConnectedError
 
 
-def upstream(site: Site, folder: Path, proxy: AgreeableProxy) -> Upstream:
-    ours = Upstream(
-        read_environment({}),
-        store=site.store,
-        configuration=Configuration(path=folder / "settings.json", apply=lambda *_: None, emit=site.events.append),
-        status=dict,
-        emit=site.events.append,
-    )
-    ours.proxy = proxy
-    return ours
+def upstream(site: Site, proxy: AgreeableProxy) -> Upstream:
+    return Upstream(store=site.store, emit=site.events.append, module=proxy)
 
 
 async def test_a_backlog_and_what_comes_later_are_sent_and_settled(tmp_path: Path) -> None:
@@ -94,7 +89,7 @@ async def test_a_backlog_and_what_comes_later_are_sent_and_settled(tmp_path: Pat
         device = site.login()
         proxy = AgreeableProxy()
         proxy.expected = 2
-        ours = upstream(site, tmp_path, proxy)
+        ours = upstream(site, proxy)
         device.publish("devices/d1/messages/events/", b"before", packet_id=1)
         await site.store.flush()
         async with asyncio.TaskGroup() as tasks:
@@ -106,9 +101,31 @@ async def test_a_backlog_and_what_comes_later_are_sent_and_settled(tmp_path: Pat
         assert site.store.status().messages == 0
 
 
+async def test_without_a_module_its_inputs_wait_and_the_cloud_is_served(tmp_path: Path) -> None:
+    class OnBehalf:
+        """A way on behalf of devices that is another proxy."""
+
+        def __init__(self) -> None:
+            self.proxy = AgreeableProxy()
+
+        def beside(self, module: object) -> AgreeableProxy:
+            assert module is None
+            return self.proxy
+
+        async def run(self) -> None:
+            await asyncio.Event().wait()
+
+    async with Site.open(tmp_path) as site:
+        ours = Upstream(store=site.store, emit=site.events.append, devices=cast("DevicesUpstream", OnBehalf()))
+        async with asyncio.TaskGroup() as tasks:
+            ours.start(tasks, [UPSTREAM, module_input("ai", "in")])
+            assert list(ours._forwarders) == [UPSTREAM]
+            await asyncio.wait_for(ours.stop(), PATIENCE_S)
+
+
 async def test_an_endpoint_is_served_once_however_often_it_is_named(tmp_path: Path) -> None:
     async with Site.open(tmp_path) as site:
-        ours = upstream(site, tmp_path, AgreeableProxy())
+        ours = upstream(site, AgreeableProxy())
         ours.serve([UPSTREAM])
         assert not ours._forwarders
         async with asyncio.TaskGroup() as tasks:

@@ -3,10 +3,15 @@ import pytest
 from gateway.observe import upstream
 from gateway.observe.events import Event, Level
 from gateway.observe.upstream import (
+    DeviceAdmittedUpstream,
+    DeviceRefusedUpstream,
+    DeviceWaitsUpstream,
+    DeviceWay,
     EndpointKind,
     ForwardingPaused,
     LinkAbandoned,
     LinkFault,
+    LinkKind,
     LinkLost,
     LinkRenewed,
     LinkTryFailed,
@@ -31,6 +36,17 @@ EVENTS = [
         "message s-1 of 'd1' to $upstream is lost",
     ),
     (ForwardingPaused(UP, "$upstream", "no link", 4, 0.5), Level.WARNING, "did not take 4 messages: no link"),
+    (LinkUp(0.5, LinkKind.DEVICES), Level.INFO, "connected upstream on behalf of devices after 0.5 s"),
+    (LinkLost(LinkFault.STALLED, "silence", 2, LinkKind.DEVICES), Level.WARNING, "on behalf of devices lost: silence"),
+    (LinkTryFailed(LinkFault.OTHER, "no", 1, 1.0, LinkKind.DEVICES), Level.WARNING, "on behalf of devices (try 1): no"),
+    (
+        DeviceRefusedUpstream("d1", "amqp:not-allowed", DeviceWay.AS_MODULE),
+        Level.WARNING,
+        "'d1' is not let in upstream: amqp:not-allowed. Its messages leave as the gateway's module",
+    ),
+    (DeviceRefusedUpstream("d1", "no key", DeviceWay.WAITING), Level.WARNING, "Its messages wait here until it is"),
+    (DeviceWaitsUpstream("d1", "throttled"), Level.WARNING, "messages of 'd1' wait: throttled"),
+    (DeviceAdmittedUpstream("d1"), Level.INFO, "'d1' is let in upstream again"),
     (MethodCalled(MethodResult.DONE, "ping", 200), Level.INFO, "'ping' called: done, status 200"),
 ]
 

@@ -22,7 +22,7 @@ from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
 from gateway.app.status import gateway_status
-from gateway.app.upstream import Upstream, has_upstream
+from gateway.app.upstream import Upstream, has_upstream, make_module, make_twin
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Ending, Presence
 from gateway.head.mqtt import MqttHead
@@ -39,6 +39,7 @@ from gateway.store.store import Store
 from gateway.store.values import StoreLimits
 
 if TYPE_CHECKING:
+    from gateway.app.devices_upstream import DevicesUpstream
     from gateway.head.amqp import AmqpHead
 
 HOUSEKEEPING_S: Final = 1.0
@@ -120,14 +121,7 @@ class Gateway:
         self._in_force = in_force
         self._configuration = Configuration(path=self._data / "settings.json", apply=in_force.apply, emit=self._emit)
         await self._configuration.start()
-        if has_upstream(self._environment, self._environ):
-            self._upstream = Upstream(
-                self._environment,
-                store=self._store,
-                configuration=self._configuration,
-                status=self.status,
-                emit=self._emit,
-            )
+        self._upstream = self._make_upstream()
         if self._environment.settings_file is not None:
             self._settings_file = SettingsFile(
                 path=self._environment.settings_file,
@@ -136,6 +130,31 @@ class Gateway:
                 told=self._tell_twin,
             )
             await self._settings_file.look()
+
+    def _make_upstream(self) -> Upstream | None:
+        """The ways out that the settings want, None for none."""
+        environment, emit = self._environment, self._emit
+        self._devices = self._make_devices_upstream()
+        module = make_module(environment, emit) if has_upstream(environment, self._environ) else None
+        if module is None and self._devices is None:
+            return None
+        twin = None
+        if module is not None:
+            configuration, status = self._configuration, self.status
+            twin = make_twin(environment, module, configuration=configuration, status=status, emit=emit)
+        return Upstream(store=self._store, emit=emit, module=module, twin=twin, devices=self._devices)
+
+    def _make_devices_upstream(self) -> "DevicesUpstream | None":
+        if not self._environment.upstream_amqp:
+            return None
+        from gateway.app.devices_upstream import make_devices_upstream  # noqa: PLC0415 — AMQP: 3 MB
+
+        return make_devices_upstream(
+            self._environment, self._environ, registry=self._registry, trust_pem=self._trust_pem, emit=self._emit
+        )
+
+    def _trust_pem(self) -> bytes:
+        return b"" if self._identity.trust is None else self._identity.trust.pem
 
     def _make_heads(self, ours: ServerIdentity) -> None:
         environment = self._environment
@@ -147,7 +166,12 @@ class Gateway:
             )
         trusted = None if ours.trust is None else ours.trust.bundle
         self._authenticator = Authenticator(
-            self._registry, names, trusted, skew_s=environment.token_skew_s, clock_floor=self._clock_floor()
+            self._registry,
+            names,
+            trusted,
+            skew_s=environment.token_skew_s,
+            clock_floor=self._clock_floor(),
+            vouchers=None if self._devices is None else self._devices.vouchers,
         )
         self._mqtt = MqttHead(
             authenticator=self._authenticator,
@@ -265,7 +289,7 @@ class Gateway:
             self._upstream.serve(endpoints)
 
     def _tell_twin(self) -> None:
-        if self._upstream is not None:
+        if self._upstream is not None and self._upstream.twin is not None:
             self._upstream.twin.changed()
 
     def status(self) -> Mapping[str, Any]:
@@ -277,7 +301,7 @@ class Gateway:
             connections=self._doors.connections,
             store=self._store.status(),
             configuration=self._configuration,
-            link=None if self._upstream is None else self._upstream.proxy.status(),
+            link=None if self._upstream is None or self._upstream.proxy is None else self._upstream.proxy.status(),
             link_now=asyncio.get_running_loop().time(),
             totals=self.metrics.totals(),
         )

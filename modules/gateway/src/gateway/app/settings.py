@@ -123,6 +123,36 @@ SETTINGS: Final = (
         least=1,
     ),
     _setting(
+        "GATEWAY_UPSTREAM_AMQP",
+        Kind.TEXT,
+        "",
+        "send on behalf of devices over AMQP to: edgehub, hub, or a host name with or without a port; unset: as the "
+        "module alone",
+    ),
+    _setting(
+        "GATEWAY_UPSTREAM_AMQP_TRANSPORT",
+        Kind.CHOICE,
+        "tcp",
+        "tcp: port 5671; websocket: port 443, for sites that let nothing else out. HTTPS_PROXY and NO_PROXY count "
+        "for both",
+        choices="tcp websocket",
+    ),
+    _setting(
+        "GATEWAY_UPSTREAM_AMQP_WINDOW",
+        Kind.COUNT,
+        "2000",
+        "messages on their way at once on behalf of all devices, not yet acknowledged",
+        least=1,
+    ),
+    _setting(
+        "GATEWAY_UNKNOWN_DEVICES",
+        Kind.CHOICE,
+        "ask",
+        "a device that is not in devices.json and presents a token: ask: let GATEWAY_UPSTREAM_AMQP decide; refuse: "
+        "no. Without GATEWAY_UPSTREAM_AMQP it is refused",
+        choices="ask refuse",
+    ),
+    _setting(
         "GATEWAY_METRICS_ADDRESS",
         Kind.TEXT,
         "127.0.0.1",
@@ -168,6 +198,10 @@ class Environment:
     upstream: str
     upstream_window: int
     upstream_stall_s: int
+    upstream_amqp: str
+    upstream_amqp_transport: str
+    upstream_amqp_window: int
+    unknown_devices: str
     metrics_address: str
     metrics_port: int
     log_level: str
@@ -201,6 +235,10 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         upstream=reader.choice("GATEWAY_UPSTREAM"),
         upstream_window=reader.number("GATEWAY_UPSTREAM_WINDOW"),
         upstream_stall_s=reader.number("GATEWAY_UPSTREAM_STALL_S"),
+        upstream_amqp=reader.text("GATEWAY_UPSTREAM_AMQP"),
+        upstream_amqp_transport=reader.choice("GATEWAY_UPSTREAM_AMQP_TRANSPORT"),
+        upstream_amqp_window=reader.number("GATEWAY_UPSTREAM_AMQP_WINDOW"),
+        unknown_devices=reader.choice("GATEWAY_UNKNOWN_DEVICES"),
         metrics_address=reader.text("GATEWAY_METRICS_ADDRESS"),
         metrics_port=reader.number("GATEWAY_METRICS_PORT"),
         log_level=reader.choice("GATEWAY_LOG_LEVEL"),

@@ -80,6 +80,11 @@ class Trust:
         """The bundle as it is now. Raises ConfigError, WorkloadError or CertificateError."""
         return cls(source, await source.read(), emit)
 
+    @property
+    def pem(self) -> bytes:
+        """The bundle as it stands in its source."""
+        return self._pem
+
     async def keep(self, believe: Callable[[TrustBundle], None]) -> None:
         """Follow the source until cancelled; `believe` gets every new bundle."""
         while True:

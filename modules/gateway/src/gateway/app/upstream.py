@@ -1,10 +1,10 @@
-"""The ways out: the link to edgeHub, a forwarder per endpoint, and the twin that comes down the same link."""
+"""The ways out: the links to edgeHub or the hub, a forwarder per endpoint, and the twin that comes with the module."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from edgewire.message import Endpoint
+from edgewire.message import UPSTREAM, Endpoint
 from gateway.app.configuration import Configuration
 from gateway.app.settings import Environment
 from gateway.app.twin_settings import DesiredSettings, TwinSync
@@ -13,7 +13,10 @@ from gateway.store.store import Store
 from gateway.store.values import Entry
 from gateway.upstream.forwarder import Forwarder, Window
 from gateway.upstream.methods import ModuleMethods
-from gateway.upstream.proxy import CloudProxy
+from gateway.upstream.proxy import CloudProxy, MessageProxy
+
+if TYPE_CHECKING:
+    from gateway.app.devices_upstream import DevicesUpstream  # 3 MB that a gateway without it does without
 
 CLOSE_S: Final = 1.5
 """For the link's own goodbye; the whole shutdown must fit into five seconds."""
@@ -31,44 +34,68 @@ def has_upstream(environment: Environment, environ: Mapping[str, str]) -> bool:
     return environment.upstream == "edgehub"
 
 
+def make_module(environment: Environment, emit: Callable[[Event], None]) -> CloudProxy:
+    """The way as the module."""
+    # The SDK: 9 MB and 0.15 s of the start that a gateway without an edgeHub does without.
+    from gateway.upstream.module_proxy import LinkTimes, ModuleProxy  # noqa: PLC0415 — see above
+
+    times = LinkTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s))
+    return ModuleProxy(emit=emit, times=times, window=Window(max_messages=environment.upstream_window))
+
+
+def make_twin(
+    environment: Environment,
+    module: CloudProxy,
+    *,
+    configuration: Configuration,
+    status: Callable[[], Mapping[str, Any]],
+    emit: Callable[[Event], None],
+) -> TwinSync:
+    """The module's twin and methods, which come down its link."""
+    twin = TwinSync(
+        configuration=configuration,
+        desired=DesiredSettings(configuration) if environment.settings_file is None else None,
+        proxy=module,
+        methods=ModuleMethods(status=status, emit=emit),
+        emit=emit,
+    )
+    module.listen(twin)
+    return twin
+
+
 class Upstream:
-    """Sends what the store holds, one task per endpoint, and keeps the module's twin and methods."""
+    """Sends what the store holds, one task per endpoint, and keeps the module's twin and methods.
+
+    `module` and `devices` are the two ways; where there are both, `$upstream` has each message go by the one that is
+    its, and inputs of modules are reached as the module always.
+    """
 
     def __init__(
         self,
-        environment: Environment,
         *,
         store: Store,
-        configuration: Configuration,
-        status: Callable[[], Mapping[str, Any]],
         emit: Callable[[Event], None],
+        module: CloudProxy | None = None,
+        twin: TwinSync | None = None,
+        devices: "DevicesUpstream | None" = None,
     ) -> None:
-        # The SDK: 9 MB and 0.15 s of the start that a gateway without an edgeHub does without.
-        from gateway.upstream.module_proxy import LinkTimes, ModuleProxy  # noqa: PLC0415 — see above
-
-        times = LinkTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s))
-        self.proxy: CloudProxy = ModuleProxy(emit=emit, times=times)
         self._store = store
         self._emit = emit
-        self._window = Window(max_messages=environment.upstream_window)
-        self.twin = TwinSync(
-            configuration=configuration,
-            desired=DesiredSettings(configuration) if environment.settings_file is None else None,
-            proxy=self.proxy,
-            methods=ModuleMethods(status=status, emit=emit),
-            emit=emit,
-        )
-        self.proxy.listen(self.twin)
+        self._module = module
+        self._devices = devices
+        self.twin = twin
+        self.proxy: MessageProxy | None = module if devices is None else devices.beside(module)
+        """What carries `$upstream`."""
         self._tasks: asyncio.TaskGroup | None = None
-        self._link: list[asyncio.Task[None]] = []
+        self._links: list[asyncio.Task[None]] = []
         self._forwarders: dict[Endpoint, tuple[Forwarder[Entry], asyncio.Task[None]]] = {}
 
     def start(self, tasks: asyncio.TaskGroup, endpoints: Iterable[Endpoint]) -> None:
-        """Open the link and forward to these endpoints, and to those with a backlog."""
+        """Open the links and forward to these endpoints, and to those with a backlog."""
         self._tasks = tasks
-        self._link = [
-            tasks.create_task(self.proxy.run(), name="link to edgeHub"),
-            tasks.create_task(self.twin.run(), name="module twin"),
+        runners = {"link to edgeHub": self._module, "module twin": self.twin, "on behalf of devices": self._devices}
+        self._links = [
+            tasks.create_task(runner.run(), name=name) for name, runner in runners.items() if runner is not None
         ]
         self.serve(endpoints)
 
@@ -77,23 +104,25 @@ class Upstream:
         if self._tasks is None:
             return
         for endpoint in {*endpoints, *self._store.endpoints()} - set(self._forwarders):
+            proxy = self.proxy if endpoint == UPSTREAM else self._module
+            if proxy is None:
+                continue  # the inputs of modules are reached through edgeHub, as the module
             forwarder = Forwarder[Entry](
                 endpoint=endpoint,
                 backlog=self._store.reader(endpoint),
-                proxy=self.proxy,
+                proxy=proxy,
                 emit=self._emit,
-                window=self._window,
             )
             task = self._tasks.create_task(forwarder.run(), name=f"forward to {endpoint}")
             self._forwarders[endpoint] = (forwarder, task)
 
     async def stop(self) -> None:
-        """Take nothing more, give what is in flight a moment to be acknowledged, close the link."""
+        """Take nothing more, give what is in flight a moment to be acknowledged, close the links."""
         for forwarder, _ in self._forwarders.values():
             forwarder.stop()
         forwarding = [task for _, task in self._forwarders.values()]
         if forwarding:
             await asyncio.wait(forwarding, timeout=LAST_SENDS_S)
-        for task in [*forwarding, *self._link]:
+        for task in [*forwarding, *self._links]:
             task.cancel()
-        await asyncio.gather(*forwarding, *self._link, return_exceptions=True)
+        await asyncio.gather(*forwarding, *self._links, return_exceptions=True)

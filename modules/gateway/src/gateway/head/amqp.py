@@ -13,8 +13,9 @@ from edgewire.codec.amqp.conditions import (
     RESOURCE_LIMIT_EXCEEDED,
     UNAUTHORIZED_ACCESS,
 )
+from edgewire.codec.amqp.performatives import AUTH, SYS_TEMP
 from edgewire.errors import ProtocolError
-from edgewire.iothub.amqp.sasl import hub_label, read_plain
+from edgewire.iothub.amqp.sasl import PlainLogin, hub_label, read_plain
 from edgewire.message import Identity
 from edgewire.session.amqp.events import (
     AmqpEvent,
@@ -45,7 +46,7 @@ from gateway.head.amqp_line import House, Line, LinkEnd
 from gateway.head.amqp_links import RefusedLinkError, end_of, read_attach, wants_cbs
 from gateway.head.amqp_telemetry import Telemetry, TelemetryLink
 from gateway.identity.authenticator import Authenticator
-from gateway.identity.credentials import Admitted, RefusalReason, Refused
+from gateway.identity.credentials import Admitted, Claim, RefusalReason, Refused
 from gateway.observe.events import Event
 from gateway.observe.head import (
     ClosedBeforeLogin,
@@ -217,20 +218,33 @@ class AmqpConnection:
             self._refuse_login()
             return
         hub = self._head.hubs.get(login.hub, login.hub)
-        verdict = house.authenticator.authenticate(line.credentials.plain_claim(login, hub, house.clock()))
+        claim = line.credentials.plain_claim(login, hub, house.clock())
+        if not house.authenticator.asks(claim, partial(self._log_in_late, login, claim)):
+            self._log_in(login, claim)
+
+    def _log_in_late(self, login: PlainLogin, claim: Claim) -> None:
+        """The hub was asked about this device; it may have gone meanwhile."""
+        if not self._line.closed:
+            self._log_in(login, claim)
+            self._line.flush()
+
+    def _log_in(self, login: PlainLogin, claim: Claim) -> None:
+        line, house = self._line, self._line.house
+        verdict = house.authenticator.authenticate(claim)
         if isinstance(verdict, Admitted):
             line.credentials.log_in(login)
             line.engine.accept_sasl()
             return
         house.emit(LoginRefused(str(login.identity), line.peer.address, verdict.reason))
+        code = SYS_TEMP if verdict.reason is RefusalReason.UPSTREAM_AWAY else AUTH
         if verdict.hold_s:
             asyncio.get_running_loop().call_later(verdict.hold_s, self._refuse_login)
         else:
-            self._refuse_login()
+            self._refuse_login(code)
 
-    def _refuse_login(self) -> None:
+    def _refuse_login(self, code: int = AUTH) -> None:
         if not self._line.closed:
-            self._line.engine.refuse_sasl()
+            self._line.engine.refuse_sasl(code)
             self._shut()
 
     def _on_open(self) -> None:

@@ -6,6 +6,7 @@ it. One that is good renews the login of whoever is let in already. Spec: edgehu
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from edgewire.codec.amqp.message import AmqpMessage, read_message
@@ -55,13 +56,25 @@ class CbsNode:
             answers = self._answers[link.session] = Answers(self._line, always_settled=False)
         if link.role is Role.SENDER:
             return AnswerLink(self._line, link, answers)
-        return _TokenLink(self._line, link, answers, self._take)
+        return _TokenLink(self._line, link, answers, self)
 
     def forget(self, session: Session) -> None:
         """A session is over."""
         self._answers.pop(session, None)
 
-    def _take(self, message: AmqpMessage) -> _Reply:
+    def asks(self, message: AmqpMessage, then: Callable[[], None]) -> bool:
+        """Whether the hub is asked about the device that a request names; `then` is called when it has answered."""
+        try:
+            token = read_put_token(message).token
+            owners = identities_of(sas.audience(sas.parse(token)))
+        except ProtocolError:
+            return False  # `take` says why
+        if not owners or not self._line.credentials.may_use(owners[0]):
+            return False
+        claim = self._line.credentials.token_claim(owners[0], token, self._line.house.clock())
+        return self._line.house.authenticator.asks(claim, then)
+
+    def take(self, message: AmqpMessage) -> _Reply:
         """Take what a request brings."""
         try:
             token = read_put_token(message).token
@@ -86,6 +99,8 @@ class CbsNode:
         if isinstance(verdict, Refused):
             for who, old in before.items():
                 credentials.put((who,), old or "")
+            if verdict.reason is RefusalReason.UPSTREAM_AWAY:
+                return _Reply(503, "the hub cannot be asked about this device now; try again")
             return _Reply(401, "the token is not good", verdict.hold_s)
         self._renew_modules_of(verdict.identity)
         return _TAKEN
@@ -113,11 +128,11 @@ class CbsNode:
 class _TokenLink(RequestLink):
     """Where the client sends its put-tokens."""
 
-    __slots__ = ("_take",)
+    __slots__ = ("_node",)
 
-    def __init__(self, line: Line, link: Link, answers: Answers, take: Callable[[AmqpMessage], _Reply]) -> None:
+    def __init__(self, line: Line, link: Link, answers: Answers, node: CbsNode) -> None:
         super().__init__(line, link, answers)
-        self._take = take
+        self._node = node
 
     def on_message(self, event: MessageReceived) -> None:
         """A request."""
@@ -131,15 +146,31 @@ class _TokenLink(RequestLink):
             self.answers.send()
             return
         engine.settle(self.link, [event.delivery_id], ACCEPTED)
-        reply = self._take(message)
-        answer = write_reply(
-            PutTokenReply(correlation_id=request_id(message), status=reply.status, description=reply.description)
-        )
-        if not reply.hold_s:
+        if self._node.asks(message, partial(self._take_late, message)):
+            self.answers.hold()
+            return
+        answer, hold_s = self._answer_to(message)
+        if not hold_s:
             self.answers.put(answer)
             return
         self.answers.hold()
-        asyncio.get_running_loop().call_later(reply.hold_s, self._answer_late, answer)
+        asyncio.get_running_loop().call_later(hold_s, self._answer_late, answer)
+
+    def _answer_to(self, message: AmqpMessage) -> tuple[bytes, float]:
+        """What is answered, and after how long."""
+        reply = self._node.take(message)
+        said = PutTokenReply(correlation_id=request_id(message), status=reply.status, description=reply.description)
+        return write_reply(said), reply.hold_s
+
+    def _take_late(self, message: AmqpMessage) -> None:
+        """The hub was asked; the client may have gone meanwhile."""
+        if self.line.closed:
+            return
+        answer, hold_s = self._answer_to(message)
+        if hold_s:
+            asyncio.get_running_loop().call_later(hold_s, self._answer_late, answer)
+        else:
+            self._answer_late(answer)
 
     def _answer_late(self, answer: bytes) -> None:
         if not self.line.closed:

@@ -70,6 +70,10 @@ class Credentials:
         """What `who`, who wants a link, has shown."""
         return self._claim(who, self._hub, self.token_of(who), now)
 
+    def token_claim(self, who: Identity, token: str, now: float) -> Claim:
+        """What a token says that was not taken yet."""
+        return self._claim(who, self._hub, token, now)
+
     def _claim(self, who: Identity, hub: str, token: str | None, now: float) -> Claim:
         return Claim(
             identity=who,

@@ -64,6 +64,7 @@ TWINS_NOT_SERVED: Final = (501, b'{"errorCode":501000,"message":"this gateway do
 REFUSALS: Final[Mapping[RefusalReason, Refusal]] = MappingProxyType(
     {
         RefusalReason.MALFORMED_USERNAME: Refusal.BAD_CREDENTIALS,
+        RefusalReason.UPSTREAM_AWAY: Refusal.SERVER_UNAVAILABLE,
         RefusalReason.GROUP_FULL: Refusal.QUOTA_EXCEEDED,
         RefusalReason.FOREIGN_WILL: Refusal.BAD_TOPIC,
     }
@@ -126,6 +127,7 @@ class MqttConnection:
 
     __slots__ = (
         "_expires_at",
+        "_gone",
         "_head",
         "_identity",
         "_leaving",
@@ -147,6 +149,7 @@ class MqttConnection:
         self._publications: Publications
         self._subscriptions: Subscriptions
         self._leaving: tuple[Leaving, str] | None = None
+        self._gone = False
         self._expires_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unanswered = 0
@@ -183,6 +186,7 @@ class MqttConnection:
 
     def on_closed(self) -> None:
         """The connection is gone: its session's life runs, its will is due, somebody else may be here already."""
+        self._gone = True
         if self._timer is not None:
             self._timer.cancel()
         if self._identity is None:
@@ -249,13 +253,23 @@ class MqttConnection:
             address=peer.address,
             now=now,
         )
+        if not self._head.authenticator.asks(claim, partial(self._log_in_late, connect, claim)):
+            self._decide(connect, claim)
+
+    def _log_in_late(self, connect: ConnectReceived, claim: Claim) -> None:
+        """The hub was asked about this device; it may have gone meanwhile."""
+        if self._leaving is None and not self._gone:
+            self._decide(connect, claim)
+            self._pump.flush()
+
+    def _decide(self, connect: ConnectReceived, claim: Claim) -> None:
         verdict = self._head.authenticator.authenticate(claim)
         if not isinstance(verdict, Admitted):
             self._refuse(verdict.reason, connect.client_id, "", verdict.hold_s)
         elif connect.will is not None and not _may_will(verdict.identity, connect.will):
             self._refuse(RefusalReason.FOREIGN_WILL, connect.client_id, connect.will.topic)
         else:
-            self._admit(connect, verdict, now)
+            self._admit(connect, verdict, self._head.clock())
 
     def _refuse(self, reason: RefusalReason, client_id: str, detail: str, hold_s: float = 0.0) -> None:
         self._head.emit(LoginRefused(client_id, self._pump.peer.address, reason, detail))

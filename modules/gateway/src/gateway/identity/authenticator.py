@@ -6,7 +6,7 @@ the groups are tried for registered devices too. Status and expiry are looked at
 
 import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from edgewire.errors import ProtocolError
@@ -19,6 +19,8 @@ from gateway.identity.credentials import Admitted, Claim, LoginMethod, RefusalRe
 from gateway.identity.limiter import FailureLimiter
 from gateway.identity.registry import Registry
 from gateway.identity.roster import CaSigned, Group, Registration, SymmetricKeys, Thumbprints
+from gateway.identity.tokens import Token
+from gateway.identity.vouching import Vouchers, Vouching
 
 
 class Authenticator:
@@ -29,7 +31,16 @@ class Authenticator:
     gives the latest time it knows to have passed, again and again.
     """
 
-    __slots__ = ("_decoys", "_hub_names", "_limiter", "_registry", "_skew_s", "_trust_bundle", "clock_floor")
+    __slots__ = (
+        "_decoys",
+        "_hub_names",
+        "_limiter",
+        "_registry",
+        "_skew_s",
+        "_trust_bundle",
+        "_vouchers",
+        "clock_floor",
+    )
 
     def __init__(
         self,
@@ -39,12 +50,14 @@ class Authenticator:
         *,
         skew_s: float = TOKEN_SKEW_S,
         clock_floor: float = 0.0,
+        vouchers: Vouchers | None = None,
     ) -> None:
         self._registry = registry
         self._hub_names = frozenset(map(sas.host_of, hub_names))
         self._trust_bundle = trust_bundle
         self._skew_s = skew_s
         self.clock_floor = clock_floor
+        self._vouchers = vouchers
         self._limiter = FailureLimiter()
         # Random, so that nobody can sign with them: a module is checked against them beside its own keys.
         self._decoys = (os.urandom(32), os.urandom(32))
@@ -60,8 +73,31 @@ class Authenticator:
         if isinstance(verdict, Admitted):
             self._limiter.succeeded(claim.address, claim.identity)
             return verdict
+        if verdict.reason is RefusalReason.UPSTREAM_AWAY:
+            return verdict  # nothing was guessed: it may be good
         hold_s = self._limiter.failed(claim.address, claim.identity, claim.now)
         return Refused(RefusalReason.THROTTLED, hold_s) if hold_s else verdict
+
+    def asks(self, claim: Claim, then: Callable[[], None]) -> bool:
+        """Whether the hub is asked about a device that is unknown here; `then` is called later, when it has answered.
+
+        What it said is remembered: `authenticate` knows it, and says "upstream away" where it could not be asked.
+        """
+        token = self._unknown_token(claim)
+        if token is None or self._vouchers is None:
+            return False
+        self._vouchers.ask(claim.identity, token, claim.address, then)
+        return True
+
+    def _unknown_token(self, claim: Claim) -> Token | None:
+        """A token that nobody here can judge and the hub has not been asked about."""
+        if self._vouchers is None or not claim.token:
+            return None
+        self._registry.reload()
+        verdict = self._judge(claim)
+        if not isinstance(verdict, Refused) or verdict.reason is not RefusalReason.UPSTREAM_AWAY:
+            return None
+        return Token(claim.token, sas.parse(claim.token).expires_at)
 
     def _judge(self, claim: Claim) -> Admitted | Refused:
         if sas.host_of(claim.hub) not in self._hub_names:
@@ -116,7 +152,7 @@ class Authenticator:
     ) -> Admitted | Refused:
         registration = self._registry.find(claim.identity)
         if registration is None:
-            return Refused(RefusalReason.UNKNOWN_DEVICE) if group is None else self._admit_by_group(claim, token, group)
+            return self._judge_unknown(claim, token) if group is None else self._admit_by_group(claim, token, group)
         device = self._registry.find(identity(claim.identity.device))
         if not isinstance(registration.credential, SymmetricKeys):
             return Refused(RefusalReason.WRONG_METHOD)
@@ -124,6 +160,21 @@ class Authenticator:
             return Refused(RefusalReason.WRONG_KEY)
         is_enabled = registration.enabled and device is not None and device.enabled
         return self._judge_time(claim, token, LoginMethod.SYMMETRIC_KEY, is_enabled=is_enabled)
+
+    def _judge_unknown(self, claim: Claim, token: Sas) -> Admitted | Refused:
+        """Of a device that is not registered here the hub decides, where it can be asked."""
+        if self._vouchers is None or claim.token is None:
+            return Refused(RefusalReason.UNKNOWN_DEVICE)
+        verdict = self._judge_time(claim, token, LoginMethod.VOUCHED, is_enabled=True)
+        if isinstance(verdict, Refused):
+            return verdict
+        match self._vouchers.known(claim.identity, claim.token):
+            case Vouching.GOOD:
+                return verdict
+            case Vouching.REFUSED:
+                return Refused(RefusalReason.REFUSED_UPSTREAM)
+            case _:
+                return Refused(RefusalReason.UPSTREAM_AWAY)
 
     def _admit_by_group(self, claim: Claim, token: Sas, group: Group) -> Admitted | Refused:
         verdict = self._judge_time(claim, token, LoginMethod.GROUP_KEY, is_enabled=group.enabled)

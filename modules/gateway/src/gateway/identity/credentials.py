@@ -31,6 +31,8 @@ class LoginMethod(Enum):
     GROUP_KEY = "group_key"
     THUMBPRINT = "thumbprint"
     CERTIFICATE_AUTHORITY = "certificate_authority"
+    VOUCHED = "vouched"
+    """By the hub, which was asked; the device is not registered here."""
 
 
 @dataclass(frozen=True, slots=True)

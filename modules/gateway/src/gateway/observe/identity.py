@@ -41,6 +41,10 @@ class RefusalReason(Enum):
     """Expired, or not valid yet."""
     THROTTLED = "throttled"
     """One of many failures in a short time from one address; the answer is held back."""
+    REFUSED_UPSTREAM = "refused_upstream"
+    """It is not registered here, and the hub did not let it in with this token."""
+    UPSTREAM_AWAY = "upstream_away"
+    """It is not registered here, and the hub cannot be asked now; the device is told to try again."""
     FOREIGN_WILL = "foreign_will"
     """The will's topic is not the device's own."""
 
@@ -63,6 +67,10 @@ _ADVICE = {
     RefusalReason.CERTIFICATE_UNTRUSTED: "no authority of the trust bundle issued its certificate for clients",
     RefusalReason.CERTIFICATE_EXPIRED: "its certificate is not valid at this time; check it and this machine's clock",
     RefusalReason.THROTTLED: "too many logins failed from there; each next answer waits",
+    RefusalReason.REFUSED_UPSTREAM: "it is not registered here, and edgeHub or the hub did not let it in either",
+    RefusalReason.UPSTREAM_AWAY: (
+        "it is not registered here, and edgeHub or the hub cannot be asked now; `gateway devices add` registers it"
+    ),
     RefusalReason.FOREIGN_WILL: "its will is for a topic that is not its own",
 }
 

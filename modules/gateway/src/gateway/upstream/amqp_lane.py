@@ -110,7 +110,7 @@ class LaneHost(Protocol):
         """The other end does not take this device's messages now: `lane.fault` says why."""
 
     def on_recovered(self, lane: "Lane") -> None:
-        """A device that had a fault is taken again."""
+        """A device's messages are taken for the first time, or again after a fault."""
 
 
 class Lane:
@@ -122,6 +122,7 @@ class Lane:
         "_delivery",
         "_host",
         "_link",
+        "_proven",
         "_retry_at",
         "_starved_at",
         "_step_by",
@@ -131,7 +132,6 @@ class Lane:
         "queue",
         "state",
         "token",
-        "told",
         "used_at",
         "who",
     )
@@ -154,8 +154,8 @@ class Lane:
         self.batch: list[Waiting] = []
         self.fault = ""
         """Why this device waits, empty while it does not."""
-        self.told = False
-        """A person has been told of the fault."""
+        self._proven = False
+        """A message was taken since the link was opened."""
         self.token: Token | None = None
         self.used_at = host.now()
 
@@ -308,7 +308,7 @@ class Lane:
         self._host.on_answered()
         if type(state) is Accepted:
             self._settle(batch, ACCEPTED)
-            if self.fault:
+            if not self._proven:
                 self._recover()
         elif type(state) is Rejected:
             self._on_rejected(batch, state.error)
@@ -405,6 +405,7 @@ class Lane:
     # Failing, and recovering.
 
     def _recover(self) -> None:
+        self._proven = True
         self.fault = ""
         self._backoff.reset()
         self._host.on_recovered(self)
@@ -428,6 +429,7 @@ class Lane:
             self._put_back(batch)
             self._host.on_answered()
         self._drop_link()
+        self._proven = False
         self.fault = reason
 
     def _drop_link(self) -> None:

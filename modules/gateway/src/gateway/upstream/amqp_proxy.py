@@ -45,6 +45,8 @@ PARKED_S: Final = 600.0
 """So often messages that wait are given back to the store and taken again: there their time to live counts."""
 SAID_AFTER: Final = 3
 """A device that is not taken is reported after so many tries in a row: a throttle that passes is no news."""
+MAX_TOLD: Final = 10_000
+"""Devices that are remembered as reported; beyond, the earliest is reported again."""
 
 FAULTS: Final = MappingProxyType(
     {
@@ -132,6 +134,8 @@ class AmqpProxy:
         """Lanes with a fault, and since when."""
         self._ready: dict[Lane, None] = {}
         """Lanes to look at in this turn of the loop."""
+        self._told: dict[Identity, None] = {}
+        """Devices whose fault was reported."""
         self._in_flight = 0
         self._releasing = False
         self._wider: list[Callable[[], None]] = []
@@ -169,22 +173,26 @@ class AmqpProxy:
         """Start sending; the future ends with what became of it."""
         del endpoint
         future: asyncio.Future[Sent] = self._loop.create_future()
+        self.hand_over(Waiting(entry, future))
+        return future
+
+    def hand_over(self, one: Waiting) -> None:
+        """Start sending what somebody waits for already."""
         if self._link is None:
-            future.set_result(Sent(Outcome.RELEASED, self._status[1] or "there is no link"))
-            return future
+            one.finish(Sent(Outcome.RELEASED, self._status[1] or "there is no link"))
+            return
         self._releasing = False
-        who = entry.message.envelope.sender
+        who = one.entry.message.envelope.sender
         lane = self._lanes.get(who)
         if lane is None:
             lane = self._lanes[who] = Lane(who, self)
             self._tend_later()
-        lane.put(Waiting(entry, future))
+        lane.put(one)
         self._in_flight += 1
         if not lane.batch:
             self._look_at(lane)
         if lane.fault:
             self._park(lane)
-        return future
 
     def status(self) -> LinkStatus:
         """How the connection is."""
@@ -299,8 +307,7 @@ class AmqpProxy:
         if token is not None:
             self._tokens.refused(lane.who, token)
         way = DeviceWay.WAITING if self.take_over is None else DeviceWay.AS_MODULE
-        if not lane.told:
-            lane.told = True
+        if self._is_news(lane):
             self._emit(DeviceRefusedUpstream(str(lane.who), lane.fault, way))
         if self.take_over is None:
             self._park(lane)
@@ -309,16 +316,15 @@ class AmqpProxy:
 
     def on_waits(self, lane: Lane) -> None:
         """The other end does not take this device's messages now."""
-        if lane.failures >= SAID_AFTER and not lane.told:
-            lane.told = True
+        if lane.failures >= SAID_AFTER and self._is_news(lane):
             self._emit(DeviceWaitsUpstream(str(lane.who), lane.fault))
         self._park(lane)
 
     def on_recovered(self, lane: Lane) -> None:
-        """A device that had a fault is taken again."""
+        """A device's messages are taken for the first time, or again after a fault."""
         self._parked.pop(lane, None)
-        if lane.told:
-            lane.told = False
+        if self._told and lane.who in self._told:
+            del self._told[lane.who]
             self._emit(DeviceAdmittedUpstream(str(lane.who)))
 
     # What the link tells.
@@ -400,6 +406,15 @@ class AmqpProxy:
         self._status = (state, reason, self._loop.time())
 
     # Lanes.
+
+    def _is_news(self, lane: Lane) -> bool:
+        """Whether a person has not been told of this device's fault; it counts as told from now on."""
+        if lane.who in self._told:
+            return False
+        self._told[lane.who] = None
+        if len(self._told) > MAX_TOLD:
+            del self._told[next(iter(self._told))]
+        return True
 
     def _look_at(self, lane: Lane) -> None:
         """Let a lane do what it can at the end of this turn of the loop: until then its batch grows."""

@@ -1,0 +1,211 @@
+"""The way upstream on behalf of devices, as the settings want it: where to, how, and whom to believe there."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edgewire.message import Identity
+from edgewire.transport.certificates import SecurityError
+from edgewire.transport.dialer import DialError, DialFault, Route, WebSocketTarget, dial
+from edgewire.transport.proxy import ProxyError, proxy_for
+from edgewire.transport.pump import Accept
+from edgewire.transport.reports import ConnectionCut, Report
+from edgewire.transport.tls_client import ClientSecurity
+from gateway.app.settings import ConfigError, Environment
+from gateway.app.upstream import CLOSE_S
+from gateway.identity.registry import Registry
+from gateway.identity.tokens import FILE_NAME as TOKENS_FILE
+from gateway.identity.tokens import DeviceTokens, PresentedTokens
+from gateway.identity.vouching import Vouchers
+from gateway.observe.events import Event
+from gateway.observe.head import ConnectionCrashed
+from gateway.upstream.amqp_proxy import WINDOW_BYTES, AmqpProxy, AmqpTimes
+from gateway.upstream.amqp_voucher import AmqpVoucher
+from gateway.upstream.proxy import MessageProxy, Window
+from gateway.upstream.split import SplitProxy
+
+AMQPS_PORT: Final = 5671
+WEBSOCKET_PORT: Final = 443
+WEBSOCKET: Final = WebSocketTarget("/$iothub/websocket", "AMQPWSB10")
+EDGEHUB: Final = "edgehub"
+HUB: Final = "hub"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+
+def place_of(environment: Environment, environ: Mapping[str, str]) -> Place | None:
+    """Where GATEWAY_UPSTREAM_AMQP says, None if it says nothing. Raises ConfigError."""
+    said = environment.upstream_amqp
+    if not said:
+        return None
+    port = WEBSOCKET_PORT if environment.upstream_amqp_transport == "websocket" else AMQPS_PORT
+    if said == EDGEHUB:
+        return Place(_edgehub(environ), port)
+    if said == HUB:
+        if not environment.hub_name:
+            raise ConfigError(
+                "GATEWAY_UPSTREAM_AMQP is 'hub', and neither IOTEDGE_IOTHUBHOSTNAME nor GATEWAY_HUB_NAME is set. Set "
+                "one of them to the hub's host name"
+            )
+        return Place(environment.hub_name, port)
+    host, colon, text = said.rpartition(":")
+    if not colon or said.endswith("]"):
+        return Place(said.strip("[]"), port)
+    if not host or not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
+        raise ConfigError(
+            f"GATEWAY_UPSTREAM_AMQP is '{said}': it must be edgehub, hub, or a host name, with a port or without. "
+            "Correct it, or unset it for the way as the module alone"
+        )
+    return Place(host.strip("[]"), int(text))
+
+
+def _edgehub(environ: Mapping[str, str]) -> str:
+    if environ.get("IOTEDGE_GATEWAYHOSTNAME"):
+        return environ["IOTEDGE_GATEWAYHOSTNAME"]
+    fields = dict(part.partition("=")[::2] for part in environ.get("EdgeHubConnectionString", "").split(";"))
+    if not fields.get("GatewayHostName"):
+        raise ConfigError(
+            "GATEWAY_UPSTREAM_AMQP is 'edgehub', and IOTEDGE_GATEWAYHOSTNAME is not set. IoT Edge sets it in its "
+            "containers; outside of one write edgeHub's host name into GATEWAY_UPSTREAM_AMQP"
+        )
+    return fields["GatewayHostName"]
+
+
+class Dialer:
+    """Dials the place of the settings; each time by what is believed and which proxy is set then.
+
+    `trust_pem` gives the authorities beside the system's.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        environment: Environment,
+        environ: Mapping[str, str],
+        *,
+        trust_pem: Callable[[], bytes],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._place = place
+        self._websocket = WEBSOCKET if environment.upstream_amqp_transport == "websocket" else None
+        self._environ = environ
+        self._trust_pem = trust_pem
+        self._emit = emit
+        self._security: tuple[bytes, ClientSecurity] | None = None
+
+    async def dial(self, accept: Accept) -> None:
+        """Connect, and serve what `accept` makes. Raises DialError."""
+        try:
+            route = Route(
+                host=self._place.host,
+                port=self._place.port,
+                security=await self._believed(),
+                websocket=self._websocket,
+                proxy=proxy_for(self._place.host, self._environ),
+            )
+        except ProxyError as error:
+            raise DialError(DialFault.PROXY, str(error)) from error
+        except (SecurityError, OSError) as error:
+            raise DialError(DialFault.CERTIFICATE, str(error)) from error
+        await dial(route, accept, on_crash=self._on_crash, report=self._report)
+
+    async def _believed(self) -> ClientSecurity:
+        """Read anew when it has changed; off the loop: the system's authorities are two hundred kilobytes."""
+        pem = self._trust_pem() + await asyncio.to_thread(self._simulator_pem)
+        if self._security is None or self._security[0] != pem:
+            self._security = pem, await asyncio.to_thread(ClientSecurity, pem)
+        return self._security[1]
+
+    def _simulator_pem(self) -> bytes:
+        """What IoT Edge's simulator gives to its modules in place of a workload API."""
+        name = self._environ.get("EdgeModuleCACertificateFile")
+        return b"\n" + Path(name).read_bytes() if name else b""
+
+    def _report(self, report: Report) -> None:
+        if isinstance(report, ConnectionCut):
+            self._emit(ConnectionCrashed(report.address, f"{report.reason.value.replace('_', ' ')}: {report.detail}"))
+
+    def _on_crash(self, error: Exception, address: str) -> None:
+        self._emit(ConnectionCrashed(address, f"{type(error).__name__}: {error}"))
+
+
+def make_devices_upstream(
+    environment: Environment,
+    environ: Mapping[str, str],
+    *,
+    registry: Registry,
+    trust_pem: Callable[[], bytes],
+    emit: Callable[[Event], None],
+) -> "DevicesUpstream | None":
+    """The way that the settings want, None for none. Raises ConfigError."""
+    place = place_of(environment, environ)
+    if place is None:
+        return None
+    return DevicesUpstream(environment, environ, place, registry=registry, trust_pem=trust_pem, emit=emit)
+
+
+class DevicesUpstream:
+    """The way upstream on behalf of devices: its link, the tokens, and who asks the hub about unknown devices."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        environ: Mapping[str, str],
+        place: Place,
+        *,
+        registry: Registry,
+        trust_pem: Callable[[], bytes],
+        emit: Callable[[Event], None],
+    ) -> None:
+        """Raises ConfigError."""
+        hub = environment.hub_name
+        if not hub:
+            raise ConfigError(
+                "GATEWAY_UPSTREAM_AMQP is set, and neither IOTEDGE_IOTHUBHOSTNAME nor GATEWAY_HUB_NAME is: the tokens "
+                "of devices name their hub. Set one of them to the hub's host name"
+            )
+        dialer = Dialer(place, environment, environ, trust_pem=trust_pem, emit=emit)
+        self._presented = PresentedTokens(environment.data_dir / TOKENS_FILE, emit, time.time)
+        self._tokens = DeviceTokens(registry, self._presented, hub, time.time)
+        self.proxy = AmqpProxy(
+            hostname=place.host,
+            dial=dialer.dial,
+            tokens=self._tokens,
+            emit=emit,
+            times=AmqpTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s)),
+            window=Window(environment.upstream_amqp_window, WINDOW_BYTES),
+        )
+        self._split: SplitProxy | None = None
+        self._voucher: AmqpVoucher | None = None
+        self.vouchers: Vouchers | None = None
+        if environment.unknown_devices == "ask":
+            self._voucher = AmqpVoucher(hostname=place.host, dial=dialer.dial, name_of=self._tokens.name_of)
+            self.vouchers = Vouchers(self._presented, self._voucher)
+        self._presented.listen(self._on_token)
+
+    def beside(self, module: MessageProxy | None) -> MessageProxy:
+        """The way for `$upstream`: this one and, for devices without a token, the module's where there is one."""
+        if module is None:
+            return self.proxy
+        self._split = SplitProxy(devices=self.proxy, module=module, has_token=self._tokens.has)
+        return self._split
+
+    async def run(self) -> None:
+        """Keep all of it up until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.proxy.run(), name="link of devices")
+            tasks.create_task(self._presented.keep(), name="devices' own tokens")
+            if self._voucher is not None:
+                tasks.create_task(self._voucher.run(), name="questions about devices")
+
+    def _on_token(self, who: Identity) -> None:
+        (self._split or self.proxy).on_token(who)
