@@ -23,6 +23,7 @@ AMQPS: Final = 5671
 NODE_DEVICE: Final = ("node", "node/device.js")
 RHEA: Final = ("node", "node/rhea_sender.js")
 RHEA_MANY: Final = ("node", "node/rhea_many.js")
+RHEA_HUB: Final = ("node", "node/rhea_hub.js")
 UAMQP: Final = (sys.executable, "programs/uamqp_device.py")
 PYAMQP: Final = (sys.executable, "programs/pyamqp_sender.py")
 PROTON: Final = ("/usr/bin/python3", "programs/proton_sender.py")

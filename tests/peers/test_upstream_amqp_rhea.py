@@ -1,0 +1,69 @@
+"""What the gateway sends on behalf of its devices, read by an AMQP server of another make: rhea, as a hub."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from edgeca.folder import Folder
+from edgewire.codec.amqp.message import MESSAGE_FORMAT_BATCH
+from edgewire.iothub import sas
+from support.amqp_peers import AMQPS, BODIES, MESSAGES, PYAMQP, RHEA_HUB, Peer, Server, accepted, peer, succeed
+from support.gateway_site import KEY, GatewaySite
+from support.paho_device import JSON, let_in
+
+COUNT: Final = 20
+SECTIONS: Final = {
+    "message_id": "m 1",
+    "content_type": "application/json",
+    "content_encoding": "utf-8",
+    "application_properties": {"a b": "c/d&e"},
+}
+
+
+@pytest.fixture
+async def hub(site: GatewaySite, certificates: Path, loopback: Iterator[str]) -> AsyncIterator[Peer]:
+    """A hub by rhea that runs, and a gateway that sends to it on behalf of its devices."""
+    address = next(loopback)
+    server = Server(hub=site.hub.hub_name, address=address, root=site.root_file)
+    credential = Folder(certificates).authority().issue_server([address])
+    async with peer(RHEA_HUB, server.certificate("hub", credential, site.folder) | {"port": AMQPS}) as running:
+        await running.until("ready")
+        await site.gateway.start(GATEWAY_UPSTREAM_AMQP=address)
+        yield running
+
+
+async def messages(hub: Peer, count: int) -> list[dict[str, Any]]:
+    """The next messages that the hub reads."""
+    return [await hub.until("message") for _ in range(count)]
+
+
+async def test_messages_keep_all_they_say_whichever_way_they_came(site: GatewaySite, hub: Peer) -> None:
+    async with let_in(site, "d1") as device:
+        for number in range(COUNT):
+            await device.publish(f"{number}", JSON + "&%24.mid=m%201&a%20b=c%2Fd%26e")
+    by_mqtt = await messages(hub, COUNT)
+    assert accepted(await succeed(PYAMQP, Server.of(site).token("d2", messages=MESSAGES))) == 2
+    by_amqp = await messages(hub, len(MESSAGES))
+    assert [one["body"] for one in by_mqtt] == [f"{number}" for number in range(COUNT)]
+    assert [one["body"].encode() for one in by_amqp] == BODIES
+    assert {one["address"] for one in by_mqtt} == {"/devices/d1/messages/events"}
+    assert {one["address"] for one in by_amqp} == {"/devices/d2/messages/events"}
+    assert {one["format"] for one in by_mqtt + by_amqp} == {MESSAGE_FORMAT_BATCH}
+    assert [one["sections"] for one in by_mqtt] == [SECTIONS] * COUNT
+    assert by_amqp[0]["sections"] == SECTIONS
+    assert list(by_amqp[1]["sections"]) == ["message_id"]  # the gateway gives one, so that a repetition can be told
+
+
+async def test_each_device_puts_a_token_of_its_own_once(site: GatewaySite, hub: Peer) -> None:
+    for device in ("d1", "d2", "d1"):
+        async with let_in(site, device) as client:
+            await client.publish("x")
+        await hub.until("message")
+    tokens = [line for line in hub.said if line["event"] == "token"]
+    assert [line["name"] for line in tokens] == [f"{site.hub.hub_name}/devices/{device}" for device in ("d1", "d2")]
+    for line in tokens:
+        token = sas.parse(line["token"])
+        assert sas.is_signed_by(token, [KEY])
+        assert sas.audience(token).path == tuple(line["name"].split("/")[1:])
