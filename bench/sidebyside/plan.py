@@ -29,6 +29,8 @@ TLS: Final = (
 )
 SLOW_DISK_MS: Final = 20
 GATEWAY: Final = "gateway"
+MODULE: Final = "gateway as a module to the stand-in"
+BEHALF: Final = "gateway on behalf of devices to the stand-in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,19 +172,22 @@ def _start_up(extent: Extent, backlog: Path) -> Iterator[Step]:
 
 def _through(extent: Extent) -> Iterator[Step]:
     """End to end and drain. The bridge has one topic: mosquitto's bridge speaks as one device."""
-    load = Load(connections=100, window=8, count=extent.through)
+    load = Load(connections=upstream.SENDERS, window=8, count=extent.through)
     bridged = replace(load, topic=f"{upstream.BRIDGE_TOPIC}$.ct=application%2Fjson&$.ce=utf-8")
     case = f"{extent.through:,} messages, {load_name(load)}"
     ways: tuple[tuple[str, Callable[[Context], Figures]], ...] = (
         ("mosquitto's bridge to the stand-in", lambda c: upstream.bridge_to_cloud(c, bridged)),
-        ("gateway as a module to the stand-in", lambda c: upstream.gateway_to_cloud(c, load)),
+        (MODULE, lambda c: upstream.gateway_to_cloud(c, load, upstream.as_module)),
+        (BEHALF, lambda c: upstream.gateway_to_cloud(c, load, upstream.on_behalf)),
         ("mosquitto's bridge to mosquitto", lambda c: upstream.bridge_to_mosquitto(c, bridged)),
     )
     for name, take in ways:
         yield Step(measure="end to end", case=case, target=name, take=take)
     size = extent.drain_bytes
     case = f"{size / 1e6:g} MB backlog"
-    yield Step(measure="drain", case=case, target="to the stand-in", take=lambda c: upstream.drain_to_cloud(c, size))
+    for name, way in ((MODULE, upstream.as_module), (BEHALF, upstream.on_behalf)):
+        take = partial(upstream.drain_to_cloud, size=size, way=way)
+        yield Step(measure="drain", case=case, target=name, take=take)
     yield Step(measure="drain", case=case, target="store alone", take=lambda c: measures.drain_store(c, size))
 
 

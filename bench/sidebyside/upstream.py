@@ -3,8 +3,8 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,12 +15,17 @@ from sidebyside.load import Load
 from sidebyside.machine import LOAD_CORE, SERVER_CORE, BenchError, usage_of
 from sidebyside.measures import Context, Figures, make_backlog
 from sidebyside.programs import Running, free_port, running
+from sidebyside.site import HUB as DEVICES_HUB
+from sidebyside.site import KEY, device_name
 from sidebyside.targets import MOSQUITTO, OURS, Bench, gateway_data, mosquitto_configuration, run_gateway
 from standin.client import Control, ControlError
 
 ADDRESS: Final = "127.0.0.61"
 """The stand-in's own: the module's SDK knows no port but 8883."""
 PORT: Final = 8883
+AMQP_PORT: Final = 5671
+SENDERS: Final = 100
+"""Devices that send: of a load, and of a backlog."""
 HUB: Final = "bench-cloud.test"
 MODULE: Final = "gateway"
 BRIDGE: Final = "bridge"
@@ -53,11 +58,12 @@ class Cloud:
 
 
 @contextmanager
-def cloud(bench: Bench) -> Iterator[Cloud]:
+def cloud(bench: Bench, hub: str = HUB) -> Iterator[Cloud]:
     """A stand-in on the load's core, with the gateway as a module and the bridge as a device."""
     folder = bench.fresh("cloud")
-    command = [str(OURS / "standin"), "run", "--dir", str(folder), "--address", ADDRESS, "--hub", HUB]
+    command = [str(OURS / "standin"), "run", "--dir", str(folder), "--address", ADDRESS, "--hub", hub]
     command += ["--module", MODULE, "--device", BRIDGE, "--mqtt-port", str(PORT), "--websocket-port", "-1"]
+    command += ["--amqp-port", str(AMQP_PORT)]
     log = bench.folder / "standin.log"
     with running(command, core=LOAD_CORE, port=PORT, log=log, address=ADDRESS):
         control = Control(folder)
@@ -78,36 +84,65 @@ def _ask_until_there(control: Control) -> None:
             return
 
 
-def gateway_to_cloud(context: Context, load: Load) -> Figures:
-    """`gateway run` as the module, every message stored, routed and sent on to the stand-in."""
-    with cloud(context.bench) as above:
+@dataclass(frozen=True, slots=True)
+class Above:
+    """A stand-in, and the settings by which a gateway sends to it."""
+
+    cloud: Cloud
+    environment: Mapping[str, str]
+
+
+Way = Callable[[Bench], AbstractContextManager[Above]]
+
+
+@contextmanager
+def as_module(bench: Bench) -> Iterator[Above]:
+    """The gateway sends as the module, over MQTT."""
+    with cloud(bench) as above:
+        edge = above.control.ask("GET", "/environment", module=MODULE)
+        yield Above(above, {**edge, "GATEWAY_UPSTREAM": "edgehub"})
+
+
+@contextmanager
+def on_behalf(bench: Bench) -> Iterator[Above]:
+    """The gateway sends on behalf of its devices, whose keys it has, over one AMQP connection."""
+    with cloud(bench, DEVICES_HUB) as above:
+        keys = [sas.encode_key(KEY)] * 2
+        for number in range(SENDERS):
+            above.control.ask("POST", "/devices", {"identity": device_name(number), "keys": keys})
+        bundle = above.folder / "trust-bundle.pem"
+        target = {"GATEWAY_UPSTREAM_AMQP": f"{ADDRESS}:{AMQP_PORT}", "EdgeModuleCACertificateFile": str(bundle)}
+        yield Above(above, {"GATEWAY_UPSTREAM": "none", **target})
+
+
+def gateway_to_cloud(context: Context, load: Load, way: Way) -> Figures:
+    """`gateway run`: every message stored, routed and sent on to the stand-in."""
+    with way(context.bench) as above:
         data = gateway_data(context.bench)
-        with run_gateway(context.bench, data, environment=_edge_environment(above)) as server:
-            return _through(context, server, load, "1.3", above.wait_for)
+        with run_gateway(context.bench, data, environment=above.environment) as server:
+            return _through(context, server, load, "1.3", above.cloud.wait_for)
 
 
-def drain_to_cloud(context: Context, size: int) -> Figures:
-    """A backlog in the store, sent to the stand-in after a start: what the module's link takes."""
+def drain_to_cloud(context: Context, size: int, way: Way) -> Figures:
+    """A backlog in the store, sent to the stand-in after a start: what the link takes."""
     backlog, figures = make_backlog(context, size, "drain")
     with (
-        cloud(context.bench) as above,
-        run_gateway(context.bench, backlog, environment=_edge_environment(above)) as server,
+        way(context.bench) as above,
+        run_gateway(context.bench, backlog, environment=above.environment) as server,
     ):
-        first = max(above.arrived, 1)
-        started_at = above.wait_for(first + 1)
-        first, cpu_s = above.arrived, usage_of(server.pid).cpu_s
+        there = above.cloud
+        there.wait_for(max(there.arrived, 1) + 1)
+        first, cpu_s = there.arrived, usage_of(server.pid).cpu_s
         started_at = time.monotonic()
-        ended_at = above.wait_for(int(figures["messages"]))
+        ended_at = there.wait_for(int(figures["messages"]))
         sent = figures["messages"] - first
+        if not sent:
+            raise BenchError(f"all {figures['messages']:,.0f} messages had arrived at the first look: too few")
         return {
             "per_s": sent / (ended_at - started_at),
             "server_cpu_us": (usage_of(server.pid).cpu_s - cpu_s) * 1e6 / sent,
             "drained": figures["messages"],
         }
-
-
-def _edge_environment(above: Cloud) -> dict[str, str]:
-    return {**above.control.ask("GET", "/environment", module=MODULE), "GATEWAY_UPSTREAM": "edgehub"}
 
 
 def bridge_to_cloud(context: Context, load: Load) -> Figures:
