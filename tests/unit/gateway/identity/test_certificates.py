@@ -1,4 +1,5 @@
 import hashlib
+import warnings
 from contextlib import suppress
 
 import pytest
@@ -46,6 +47,16 @@ def test_key_usages() -> None:
 def test_authorities() -> None:
     assert read_leaf(ROOT.der).is_authority
     assert not read_leaf(issue("a", is_authority=None).der).is_authority
+
+
+def test_a_serial_number_below_one_is_read_and_writes_no_warning() -> None:
+    at = ROOT.der.index(b"\x02\x01\x02\x02") + 5  # the version, then tag and length of the serial number
+    negative = ROOT.der[:at] + b"\x80" + ROOT.der[at + 1 :]
+    with warnings.catch_warnings(record=True) as written:
+        warnings.simplefilter("always")
+        assert read_leaf(negative).common_name == read_leaf(ROOT.der).common_name
+        assert BUNDLE.problem_with([negative], NOW) is ChainProblem.UNTRUSTED
+    assert written == []
 
 
 @settings(max_examples=200)

@@ -1,6 +1,7 @@
 """Certificates of devices: what one says, and whether the trust bundle vouches for it."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
 
@@ -48,7 +50,7 @@ class Leaf:
 def read_leaf(der: bytes) -> Leaf:
     """What a certificate says. Raises CertificateError if it cannot be read."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = _load(der)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return Leaf(
             common_name=str(names[0].value) if len(names) == 1 else None,
@@ -63,6 +65,13 @@ def read_leaf(der: bytes) -> Leaf:
         )
     except _UNREADABLE as error:
         raise CertificateError(f"the certificate cannot be read: {error}") from error
+
+
+def _load(der: bytes) -> x509.Certificate:
+    with warnings.catch_warnings():
+        # About serial numbers of zero and less (RFC 5280 §4.1.2.2), which old tools made: no peer writes into our log.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return x509.load_der_x509_certificate(der)
 
 
 class ChainProblem(Enum):
@@ -92,7 +101,7 @@ class TrustBundle:
         if not chain or len(chain) > MAX_CHAIN:
             return ChainProblem.UNTRUSTED
         try:
-            leaf, *others = (crypto.X509.from_cryptography(x509.load_der_x509_certificate(der)) for der in chain)
+            leaf, *others = (crypto.X509.from_cryptography(_load(der)) for der in chain)
             path = crypto.X509StoreContext(self._store_at(now), leaf, others).get_verified_chain()
             sound = _is_sound([certificate.to_cryptography() for certificate in path])
         except crypto.X509StoreContextError as error:
