@@ -1,6 +1,7 @@
 """What the gateway sends on behalf of its devices, read by an AMQP server of another make: rhea, as a hub."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,14 +23,22 @@ SECTIONS: Final = {
 }
 
 
-@pytest.fixture
-async def hub(site: GatewaySite, certificates: Path, loopback: Iterator[str]) -> AsyncIterator[Peer]:
-    """A hub by rhea that runs, and a gateway that sends to it on behalf of its devices."""
-    address = next(loopback)
+@asynccontextmanager
+async def hub_of(site: GatewaySite, certificates: Path, address: str, **more: Any) -> AsyncIterator[Peer]:
+    """A hub by rhea that runs and, as far as it is up to the tokens, takes all of the site's devices."""
     server = Server(hub=site.hub.hub_name, address=address, root=site.root_file)
     credential = Folder(certificates).authority().issue_server([address])
-    async with peer(RHEA_HUB, server.certificate("hub", credential, site.folder) | {"port": AMQPS}) as running:
+    plan = server.certificate("hub", credential, site.folder) | {"port": AMQPS, **more}
+    async with peer(RHEA_HUB, plan) as running:
         await running.until("ready")
+        yield running
+
+
+@pytest.fixture
+async def hub(site: GatewaySite, certificates: Path, loopback: Iterator[str]) -> AsyncIterator[Peer]:
+    """A hub, and a gateway that sends to it on behalf of its devices."""
+    address = next(loopback)
+    async with hub_of(site, certificates, address) as running:
         await site.gateway.start(GATEWAY_UPSTREAM_AMQP=address)
         yield running
 
@@ -67,3 +76,33 @@ async def test_each_device_puts_a_token_of_its_own_once(site: GatewaySite, hub: 
         token = sas.parse(line["token"])
         assert sas.is_signed_by(token, [KEY])
         assert sas.audience(token).path == tuple(line["name"].split("/")[1:])
+
+
+async def test_a_device_that_the_hub_refuses_holds_up_no_other(
+    site: GatewaySite, certificates: Path, loopback: Iterator[str]
+) -> None:
+    address = next(loopback)
+    async with hub_of(site, certificates, address, refused=["d2"]) as hub:
+        await site.gateway.start(GATEWAY_UPSTREAM_AMQP=address)
+        async with let_in(site, "d2") as refused, let_in(site, "d1") as device:
+            await refused.publish("waits")
+            while (await hub.until("token"))["status"] != 401:
+                pass
+            await device.publish("passes")
+            (got,) = await messages(hub, 1)
+    assert (got["address"], got["body"]) == ("/devices/d1/messages/events", "passes")
+
+
+async def test_it_goes_over_websocket_too(site: GatewaySite, certificates: Path, loopback: Iterator[str]) -> None:
+    address = next(loopback)
+    async with hub_of(site, certificates, address, websocket=True) as hub:
+        await site.gateway.start(
+            GATEWAY_UPSTREAM_AMQP=f"{address}:{AMQPS}", GATEWAY_UPSTREAM_AMQP_TRANSPORT="websocket"
+        )
+        async with let_in(site, "d1") as device:
+            await device.publish("x" * 100_000)
+            await device.publish("and a short one")
+            long, short = await messages(hub, 2)
+    asked = next(line for line in hub.said if line["event"] == "websocket")
+    assert (asked["path"], asked["subprotocol"]) == ("/$iothub/websocket", "AMQPWSB10")
+    assert (long["body"], short["body"]) == ("x" * 100_000, "and a short one")

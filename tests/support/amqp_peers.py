@@ -19,6 +19,8 @@ from support.gateway_site import KEY, GatewaySite
 PEERS: Final = Path(__file__).parents[1] / "peers"
 PATIENCE_S: Final = 30.0
 AMQPS: Final = 5671
+MAX_LINE: Final = 1 << 20
+"""Of what a client says: a body may be in it."""
 
 NODE_DEVICE: Final = ("node", "node/device.js")
 RHEA: Final = ("node", "node/rhea_sender.js")
@@ -90,6 +92,7 @@ async def peer(program: Program, plan: Plan) -> AsyncIterator[Peer]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | _QUIET,
+        limit=MAX_LINE,
     )
     assert process.stdin is not None
     process.stdin.write(json.dumps(dict(plan), default=list).encode())

@@ -2,7 +2,9 @@
 'use strict';
 
 const fs = require('fs');
+const https = require('https');
 const rhea = require('rhea');
+const { WebSocketServer } = require('ws');
 const { plan, say, fail } = require('./plan');
 
 const CBS = '$cbs';
@@ -15,10 +17,12 @@ const answers = new Map(); // the sending link of $cbs, by connection
 
 function onToken(context) {
   const request = context.message;
-  say('token', { name: request.application_properties.name, token: request.body });
+  const { name } = request.application_properties;
+  const status = (plan.refused || []).some((device) => name.endsWith(`/${device}`)) ? 401 : 200;
+  say('token', { name, status, token: request.body });
   answers.get(context.connection).send({
     correlation_id: request.message_id,
-    application_properties: { 'status-code': rhea.types.wrap_int(200), 'status-description': 'OK' },
+    application_properties: { 'status-code': rhea.types.wrap_int(status), 'status-description': status === 200 ? 'OK' : 'no' },
     body: '',
   });
 }
@@ -55,13 +59,21 @@ rhea.on('protocol_error', fail);
 rhea.on('error', fail);
 rhea.on('disconnected', () => say('disconnected'));
 
-const server = rhea.listen({
-  transport: 'tls',
-  host: plan.host,
-  port: plan.port,
-  cert: fs.readFileSync(plan.certificate),
-  key: fs.readFileSync(plan.certificate_key),
-  receiver_options: { credit_window: 100, autoaccept: true },
-});
+const tls = { cert: fs.readFileSync(plan.certificate), key: fs.readFileSync(plan.certificate_key) };
+const links = { receiver_options: { credit_window: 100, autoaccept: true } };
+const where = { host: plan.host, port: plan.port };
+
+/** AMQP inside WebSocket, by the `ws` package; says what was asked for. */
+function listenForWebSocket() {
+  const web = https.createServer(tls);
+  const sockets = new WebSocketServer({ server: web });
+  sockets.on('connection', (socket, request) => {
+    say('websocket', { path: request.url, subprotocol: socket.protocol });
+    rhea.websocket_accept(socket, links);
+  });
+  return web.listen(where);
+}
+
+const server = plan.websocket ? listenForWebSocket() : rhea.listen({ transport: 'tls', ...where, ...tls, ...links });
 server.on('listening', () => say('ready'));
 server.on('error', fail);
