@@ -20,10 +20,7 @@ LOADS: Final = (
     Load(connections=100, window=8),
 )
 """One talker with half the credit of a link in flight, a cell, a site."""
-BATCHES: Final = (
-    Load(connections=1, window=20, batch=BATCH),
-    Load(connections=10, window=4, batch=BATCH),
-)
+BATCHES: Final = Load(connections=10, window=4, batch=BATCH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 OPEN_FILES = 20_000
 """Enough for 5,000 connections at both ends, and below the limit of common containers."""
 
+RABBITMQ_LIBRARY = Path("/usr/lib/rabbitmq/lib")
 SERVER_CORE, LOAD_CORE = "0", "1"
 
 
@@ -93,6 +94,7 @@ def describe() -> dict[str, str]:
         "uvloop": metadata.version("uvloop"),
         "OpenSSL": _first_line("openssl", "version"),
         "mosquitto": _first_line("mosquitto", "-h").removeprefix("mosquitto version "),
+        "RabbitMQ": ", ".join(path.name.partition("-")[2] for path in RABBITMQ_LIBRARY.glob("rabbitmq_server-*")),
         "commit": _first_line("git", "describe", "--always", "--dirty"),
     }
 

@@ -29,7 +29,7 @@ def _node(bench: Bench) -> Iterator[Running]:
     (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = {ADDRESS}:{port}\n")
     (folder / "plugins").write_text("[rabbitmq_amqp1_0].\n")
     names = free_port()
-    environment = _environment(folder, names)
+    environment = environment_of(folder, names)
     with ExitStack() as stack:
         epmd = ["epmd", "-address", "127.0.0.1", "-port", str(names)]
         stack.enter_context(running(epmd, core=LOAD_CORE, port=names, log=folder / "epmd.log", environment=environment))
@@ -39,7 +39,7 @@ def _node(bench: Bench) -> Iterator[Running]:
         )
 
 
-def _environment(folder: Path, names: int) -> dict[str, str]:
+def environment_of(folder: Path, names: int) -> dict[str, str]:
     """Everything in `folder`. Its names' daemon is one of ours, or the node would leave one behind.
 
     With ALLOW_INPUT the script becomes the node instead of its parent: signals and /proc then mean the node.

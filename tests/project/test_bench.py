@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from sidebyside.amqp import BATCHES, LOADS, SPEAKERS, speakers_of, to_durable_rabbitmq, to_gateway
 from sidebyside.figures import Row, Spread, ratios, spread, values_of
-from sidebyside.load import limited_by, read_figures
+from sidebyside.load import Generator, limited_by, read_figures
 from sidebyside.machine import BenchError, usage_of
-from sidebyside.plan import FULL, QUICK, Extent, plan
+from sidebyside.plan import FULL, QUICK, Extent, load_name, plan
 from sidebyside.programs import free_port, running
+from sidebyside.rabbitmq import environment_of
 from sidebyside.report import LAYOUTS, markdown, summary
+from sidebyside.site import Site
 from stages import samples, stage_of
 
 
@@ -80,6 +83,32 @@ def test_every_step_has_a_layout_and_an_anchor_beside_it(extent: Extent) -> None
     for measure, layout in LAYOUTS.items():
         targets = {step.target for step in steps if step.measure == measure}
         assert layout.anchor in targets or (measure == "slow disk" and extent is QUICK), measure
+
+
+def test_a_batch_is_for_those_who_know_its_format() -> None:
+    assert speakers_of(LOADS[0]) == SPEAKERS
+    assert [speaker.target.name for speaker in speakers_of(BATCHES)] == ["gateway", "gateway, compiled"]
+    assert load_name(BATCHES) == "10 x 4, batches of 100 x 256 B"
+
+
+def test_a_load_over_amqp_says_who_it_is_and_where_it_sends() -> None:
+    generator = Generator(Path("amqpload"), Site(Path("site")))
+    to_ours = generator.command("publish", 5671, to_gateway(LOADS[0]), None)
+    assert to_ours[to_ours.index("--user") + 1] == "{device}@sas.bench-hub"
+    assert not {"--host", "--password", "--durable", "--topic", "--tls"} & set(to_ours)
+    to_theirs = generator.command("publish", 5672, to_durable_rabbitmq(LOADS[0]), None)
+    pairs = dict(zip(to_theirs[5::2], to_theirs[6::2], strict=True))
+    assert [pairs[name] for name in ("--host", "--durable", "--topic")] == ["127.0.0.62", "1", "/queue/{device}"]
+
+
+def test_a_node_of_ours_keeps_everything_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABBITMQ_CONFIG_FILE", "/etc/rabbitmq/rabbitmq.conf")
+    monkeypatch.setenv("RABBITMQ_USE_LONGNAME", "true")
+    environment = environment_of(tmp_path, 4369)
+    assert environment["RABBITMQ_USE_LONGNAME"] == ""
+    places = {name: value for name, value in environment.items() if value.startswith("/")}
+    assert len(places) == 6
+    assert all(Path(value).is_relative_to(tmp_path) for value in places.values())
 
 
 def test_usage_of_this_process_is_positive() -> None:
