@@ -189,7 +189,7 @@ def judge(devices: Sequence[NumberedDevice], events: Sequence[Event]) -> Finding
     """Compare what was acknowledged with what arrived."""
     arrivals: dict[str, list[tuple[int, Event]]] = defaultdict(list)
     for event in events:
-        arrivals[event.properties["leafDeviceId"] or ""].append((int(event.body), event))
+        arrivals[sender_of(event)].append((int(event.body), event))
     firsts = {device.device: list(dict.fromkeys(number for number, _ in arrivals[device.device])) for device in devices}
     lost = {device.device: sorted(device.acknowledged - set(firsts[device.device])) for device in devices}
     behind = {name: [b for a, b in pairwise(order) if b < a] for name, order in firsts.items()}
@@ -201,6 +201,11 @@ def judge(devices: Sequence[NumberedDevice], events: Sequence[Event]) -> Finding
         copied=_without_empty(copied),
         repeated=len(events) - len(ids),
     )
+
+
+def sender_of(event: Event) -> str:
+    """The device that an event is of: named by the gateway's module, or the sender itself."""
+    return event.properties.get("leafDeviceId") or event.device
 
 
 def _copied(arrivals: Sequence[tuple[int, Event]]) -> list[int]:
