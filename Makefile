@@ -20,7 +20,7 @@ run: setup ## stand-in, gateway and three boards; watch messages being routed an
 test: peers ## all tests, with real clients
 	@$(PYTHON) -m pytest -q
 
-bench: setup ## the gateway beside mosquitto, its bridge and amqtt: ROUNDS=5, or BENCH=--quick for two minutes
+bench: setup ## the gateway beside mosquitto, its bridge, amqtt and RabbitMQ: ROUNDS=5, or BENCH=--quick for three minutes
 	@tools/bench_peers
 	@$(PYTHON) tools/compile_line.py
 	@PYTHONPATH=bench $(PYTHON) -m sidebyside $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)

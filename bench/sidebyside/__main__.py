@@ -40,7 +40,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sidebyside", description=__doc__)
     parser.add_argument("--rounds", type=int, help="how often all of it is measured (default: 3, quick: 1)")
-    parser.add_argument("--quick", action="store_true", help="about two minutes: a piece of each measure")
+    parser.add_argument("--quick", action="store_true", help="about three minutes: a piece of each measure")
     parser.add_argument("--only", action="append", choices=list(LAYOUTS), help="only this measure; may be repeated")
     parser.add_argument("--patience", type=float, default=0, metavar="S", help="wait so long for a quiet machine")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder of the results")
