@@ -31,7 +31,7 @@ from gateway.observe.head import (
     RefusedLink,
 )
 from gateway.observe.identity import LoginRefused, RefusalReason
-from support.amqp_site import ADDRESS, AmqpSite, Client
+from support.amqp_site import ADDRESS, CBS, AmqpSite, Client
 from support.certificates import self_signed
 
 EVENTS = "/devices/d1/messages/events"
@@ -267,6 +267,26 @@ async def test_a_connection_on_which_nobody_is_let_in_may_not_fill_up_with_sessi
     client.transfer()
     assert client.is_closed()
     assert conditions(client) == [RESOURCE_LIMIT_EXCEEDED]
+
+
+async def test_a_connection_on_which_nobody_is_let_in_may_not_fill_up_with_links(site: AmqpSite) -> None:
+    client = site.dial_amqp("ANONYMOUS")
+    session = client.begin()
+    for number in range(amqp.MAX_UNCLAIMED_LINKS):
+        client.sender(session, CBS, f"to {number}")
+    assert not client.is_closed()
+    client.engine.attach_sender(session, "one more", CBS)
+    client.transfer()
+    assert client.is_closed()
+    assert conditions(client) == [RESOURCE_LIMIT_EXCEEDED]
+
+
+async def test_who_is_let_in_may_have_more_links(site: AmqpSite) -> None:
+    client, session = site.by_token("d1")
+    client.telemetry(session)
+    for number in range(amqp.MAX_UNCLAIMED_LINKS + 1):
+        client.sender(session, CBS, f"to {number}")
+    assert not client.is_closed()
 
 
 async def test_who_says_nothing_is_told_of(site: AmqpSite) -> None:

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from edgewire.codec.amqp.conditions import DECODE_ERROR, UNAUTHORIZED_ACCESS
+from edgewire.codec.amqp.conditions import (
+    DECODE_ERROR,
+    INVALID_FIELD,
+    MESSAGE_SIZE_EXCEEDED,
+    UNAUTHORIZED_ACCESS,
+)
 from edgewire.codec.amqp.kinds import ULong
 from edgewire.codec.amqp.message import AmqpMessage, Properties, Value, write_message
 from edgewire.codec.amqp.performatives import ACCEPTED, SETTLED, Rejected
@@ -14,7 +19,7 @@ from edgewire.message import identity
 from edgewire.session.amqp.events import MessageReceived
 from edgewire.session.amqp.link import Link
 from gateway.head import amqp_credentials
-from gateway.head.amqp_cbs import _TokenLink
+from gateway.head.amqp_cbs import MAX_TOKEN_REQUEST_BYTES, _TokenLink
 from gateway.identity.roster import Registration, SymmetricKeys
 from gateway.observe.head import DeviceDisconnected, Leaving
 from gateway.observe.identity import LoginRefused, RefusalReason
@@ -53,6 +58,28 @@ async def test_the_answer_names_its_request_in_the_requests_own_type(site: AmqpS
     said = client.put(links, site.sas("d1"), message_id)
     assert said.status == 200
     assert (said.correlation_id, type(said.correlation_id)) == (message_id, type(message_id))
+
+
+@pytest.mark.parametrize("message_id", ["x" * 257, b"x" * 257], ids=["text", "binary"])
+async def test_a_request_with_an_id_without_end_is_rejected(site: AmqpSite, message_id: Any) -> None:
+    """The answer would repeat it, and a hundred answers may wait."""
+    client = site.dial_amqp("MSSBCBS")
+    links = client.cbs(client.begin())
+    state = client.send(links[0], request(site.sas("d1"), message_id)).state
+    assert isinstance(state, Rejected)
+    assert state.error is not None
+    assert state.error.condition == INVALID_FIELD
+    assert status_of(client, links, request(site.sas("d1"), message_id[:256])) == 200
+
+
+async def test_a_request_to_the_node_has_a_size(site: AmqpSite) -> None:
+    client = site.dial_amqp("MSSBCBS")
+    to_node, _ = client.cbs(client.begin())
+    to_node.peer_max_message_size = 0  # a client that does not care
+    client.send(to_node, bytes(MAX_TOKEN_REQUEST_BYTES + 1))
+    refusal = client.refusal_of(to_node)
+    assert refusal is not None
+    assert refusal.condition == MESSAGE_SIZE_EXCEEDED
 
 
 async def test_an_answer_waits_for_credit(site: AmqpSite) -> None:

@@ -36,6 +36,17 @@ def test_a_token_that_is_dropped_is_no_more() -> None:
     assert not shown.has_any_for(D1)
 
 
+def test_what_there_was_before_a_bad_token_is_restored_and_nothing_stays_of_who_had_none() -> None:
+    """Put-tokens of made-up names must not add up."""
+    shown = credentials()
+    shown.put((D1,), "good")
+    shown.put((D1, D2), "bad")
+    shown.restore({D1: "good", D2: None})
+    assert (shown.token_of(D1), shown.token_of(D2)) == ("good", None)
+    assert shown.put((D2,), "x" * (MAX_TOKENS_CHARS - len("good")))
+    assert not shown.put((MODULE,), "x")
+
+
 def test_tokens_together_have_a_bound_and_a_newer_one_takes_the_place_of_the_one_before() -> None:
     shown = credentials()
     half = "x" * (MAX_TOKENS_CHARS // 2)

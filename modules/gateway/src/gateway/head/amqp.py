@@ -64,6 +64,10 @@ UNCLAIMED_S: Final = 60.0
 MAX_UNCLAIMED_SESSIONS: Final = 64
 """Sessions of a connection on which nobody was let in yet; clients begin one, and one more per device."""
 
+MAX_UNCLAIMED_LINKS: Final = 66
+"""Links of such a connection: two to and from $cbs, and as many as can be refused late. Each costs 1.2 kB, and may
+hold half a request."""
+
 MAX_GUESTS: Final = 2_000
 """Identities of one connection: twice what the gateway itself puts on one towards the cloud."""
 
@@ -266,6 +270,9 @@ class AmqpConnection:
     # Links.
 
     def _on_attach(self, link: Link) -> None:
+        if self._unclaimed is not None and self._links_held() > MAX_UNCLAIMED_LINKS:
+            self._close_for_too_much(f"more than {MAX_UNCLAIMED_LINKS} links before anybody was let in")
+            return
         try:
             if wants_cbs(link):
                 self._begin(link, self._cbs.end_of(link))
@@ -280,6 +287,9 @@ class AmqpConnection:
             end = end_of(self._line, guest, link, wish.kind)
             guest.take(wish.kind, end, wish.pair)
             self._begin(link, end)
+
+    def _links_held(self) -> int:
+        return sum(len(session.links) for session in self._line.engine.sessions)
 
     def _begin(self, link: Link, end: LinkEnd) -> None:
         link.owner = end

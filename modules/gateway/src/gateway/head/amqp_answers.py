@@ -1,7 +1,7 @@
 """Requests on one link and their answers on another, which wait there for the peer's credit."""
 
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 from edgewire.codec.amqp.conditions import MESSAGE_SIZE_EXCEEDED
 from edgewire.codec.amqp.performatives import SETTLED
@@ -13,7 +13,7 @@ MAX_WAITING_ANSWERS: Final = 100
 """Answers that wait for credit on one link; so many requests may come before one of them has left."""
 
 MAX_REQUEST_BYTES: Final = 65_536
-"""A request: a token with its names, or a patch of 32 KiB, each with room to spare."""
+"""A request to a twin: a patch of 32 KiB, with room to spare."""
 
 
 class Answers:
@@ -109,9 +109,10 @@ class AnswerLink(LinkEnd):
 
 
 class RequestLink(LinkEnd):
-    """Where the client sends requests; a kind of request overrides `on_message`."""
+    """Where the client sends requests; a kind of request overrides `on_message`, and what one may weigh."""
 
     __slots__ = ("answers",)
+    max_bytes: ClassVar[int] = MAX_REQUEST_BYTES
 
     def __init__(self, line: Line, link: Link, answers: Answers) -> None:
         super().__init__(line, link)
@@ -119,7 +120,7 @@ class RequestLink(LinkEnd):
 
     def begin(self) -> None:
         """Requests come on this link from now on."""
-        self.line.engine.accept_link(self.link, credit=0, max_message_size=MAX_REQUEST_BYTES)
+        self.line.engine.accept_link(self.link, credit=0, max_message_size=self.max_bytes)
         self.answers.take_requests_from(self.link)
         self.answers.send()
 

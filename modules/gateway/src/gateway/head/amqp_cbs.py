@@ -7,13 +7,14 @@ it. One that is good renews the login of whoever is let in already. Spec: edgehu
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from edgewire.codec.amqp.message import AmqpMessage, read_message
 from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
 from edgewire.iothub.amqp.cbs import PutTokenReply, identities_of, read_put_token, request_id, write_reply
+from edgewire.iothub.amqp.values import check_request_id
 from edgewire.message import Identity
 from edgewire.session.amqp.events import MessageReceived
 from edgewire.session.amqp.link import Link, Role
@@ -23,6 +24,9 @@ from gateway.head.amqp_guest import Guest
 from gateway.head.amqp_line import Line, LinkEnd
 from gateway.identity.credentials import Admitted, RefusalReason, Refused
 from gateway.observe.identity import LoginRefused
+
+MAX_TOKEN_REQUEST_BYTES: Final = 16_384
+"""A request to `$cbs`: a token and its name, 4,096 characters each, with room to spare. Anybody may send one."""
 
 
 class _Reply(NamedTuple):
@@ -97,8 +101,7 @@ class CbsNode:
             return self._refuse("there are too many tokens on this connection")
         verdict = self._judge(owners)
         if isinstance(verdict, Refused):
-            for who, old in before.items():
-                credentials.put((who,), old or "")
+            credentials.restore(before)
             if verdict.reason is RefusalReason.UPSTREAM_AWAY:
                 return _Reply(503, "the hub cannot be asked about this device now; try again")
             return _Reply(401, "the token is not good", verdict.hold_s)
@@ -128,6 +131,7 @@ class CbsNode:
 class _TokenLink(RequestLink):
     """Where the client sends its put-tokens."""
 
+    max_bytes: ClassVar[int] = MAX_TOKEN_REQUEST_BYTES
     __slots__ = ("_node",)
 
     def __init__(self, line: Line, link: Link, answers: Answers, node: CbsNode) -> None:
@@ -139,6 +143,7 @@ class _TokenLink(RequestLink):
         engine = self.line.engine
         try:
             message = read_message(event.payload)
+            check_request_id(request_id(message))
         except ProtocolError as error:
             refused = Error(condition=str(error.reply), description=error.what)
             engine.settle(self.link, [event.delivery_id], Rejected(refused))

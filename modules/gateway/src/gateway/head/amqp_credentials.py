@@ -1,6 +1,6 @@
 """What a peer has shown on one AMQP connection: a login by SASL, tokens by CBS, a certificate by TLS."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from edgewire.iothub.amqp.sasl import PlainLogin
@@ -49,6 +49,13 @@ class Credentials:
         self._tokens.update(changed)
         self._chars = chars
         return True
+
+    def restore(self, owners: Mapping[Identity, str | None]) -> None:
+        """Have the tokens again that there were before one that was not good; nothing stays of who had none."""
+        for who, token in owners.items():
+            self.drop(who)
+            if token is not None:
+                self.put((who,), token)
 
     def own_token_of(self, who: Identity) -> str | None:
         """The token that names `who`."""

@@ -95,6 +95,12 @@ def test_any_other_request_is_refused(operation: object, resource: object) -> No
     assert refused.value.reply == INVALID_FIELD
 
 
+def test_a_request_whose_answer_would_repeat_a_long_id_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="257 characters") as refused:
+        read_request(read_message(write_request(TwinRequest(operation=TwinOperation.GET, correlation_id="x" * 257))))
+    assert refused.value.reply == INVALID_FIELD
+
+
 @pytest.mark.parametrize("properties", [None, Properties()])
 def test_a_request_that_cannot_be_answered_is_refused(properties: Properties | None) -> None:
     annotations: dict[Symbol, object] = {Symbol("operation"): "get"}

@@ -1,12 +1,14 @@
 import struct
+import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewire.codec.amqp.kinds import Float
+from edgewire.codec.amqp.conditions import INVALID_FIELD
+from edgewire.codec.amqp.kinds import Float, ULong
 from edgewire.errors import ProtocolError
-from edgewire.iothub.amqp.values import format_time, parse_time, property_text
+from edgewire.iothub.amqp.values import MessageId, check_request_id, format_time, parse_time, property_text
 
 LAST_MS = 253_402_300_799_999
 FIRST_MS = -62_135_596_800_000
@@ -22,6 +24,18 @@ def test_the_text_of_a_float_reads_as_the_same_float(value: float) -> None:
 @given(st.integers(FIRST_MS, LAST_MS))
 def test_a_time_survives_as_text(time_ms: int) -> None:
     assert parse_time(format_time(time_ms, "it")) == time_ms
+
+
+@pytest.mark.parametrize("value", ["x" * 256, b"x" * 256, ULong(2**64 - 1), uuid.UUID(int=1), None])
+def test_the_id_of_a_request_may_be_short(value: MessageId | None) -> None:
+    check_request_id(value)
+
+
+@pytest.mark.parametrize("value", ["x" * 257, b"x" * 257])
+def test_the_id_of_a_request_may_not_be_long(value: MessageId) -> None:
+    with pytest.raises(ProtocolError, match="257 characters; the limit is 256") as refused:
+        check_request_id(value)
+    assert refused.value.reply == INVALID_FIELD
 
 
 @pytest.mark.parametrize("time_ms", [FIRST_MS - 1, LAST_MS + 1, -(2**63), 2**63 - 1])

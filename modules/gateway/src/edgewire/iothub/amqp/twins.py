@@ -12,7 +12,7 @@ from edgewire.codec.amqp.kinds import Int, Symbol
 from edgewire.codec.amqp.message import AmqpMessage, Properties, write_message
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.messages import read_body
-from edgewire.iothub.amqp.values import MessageId
+from edgewire.iothub.amqp.values import MessageId, check_request_id
 
 _OPERATION: Final = Symbol("operation")
 _RESOURCE: Final = Symbol("resource")
@@ -79,6 +79,7 @@ def read_request(message: AmqpMessage) -> TwinRequest:
     correlation_id = None if message.properties is None else message.properties.correlation_id
     if correlation_id is None:
         raise ProtocolError("the request to the twin has no correlation-id", reply=INVALID_FIELD)
+    check_request_id(correlation_id)
     patch = read_body(message) if operation is TwinOperation.REPORT else b""
     return TwinRequest(operation=operation, correlation_id=correlation_id, patch=patch)
 

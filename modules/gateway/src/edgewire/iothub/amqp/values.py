@@ -11,8 +11,10 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from edgewire.codec.amqp.conditions import INVALID_FIELD
 from edgewire.codec.amqp.kinds import Decimal32, Decimal64, Decimal128, Float, Timestamp, ULong
 from edgewire.errors import ProtocolError
+from edgewire.iothub.limits import MAX_REQUEST_ID_CHARS
 
 MessageId = str | ULong | uuid.UUID | bytes
 """A message id or correlation id in its own AMQP type, which that of an answer must have. Spec: AMQP 1.0 §3.2.4."""
@@ -20,6 +22,15 @@ MessageId = str | ULong | uuid.UUID | bytes
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FLOAT_DIGITS: Final = range(6, 10)
 # 6 digits always survive in a 32-bit float, 9 always tell two of them apart (IEEE 754-2008 §5.12.2).
+
+
+def check_request_id(value: MessageId | None) -> None:
+    """Raise ProtocolError for a request's id that is too long: its answer repeats it, and may have to wait."""
+    if isinstance(value, str | bytes) and len(value) > MAX_REQUEST_ID_CHARS:
+        raise ProtocolError(
+            f"the id of the request has {len(value)} characters; the limit is {MAX_REQUEST_ID_CHARS}",
+            reply=INVALID_FIELD,
+        )
 
 
 def property_text(value: object, name: str) -> str | None:

@@ -122,6 +122,14 @@ class Link:
         """The owner has brought the link's end about, or heard of it."""
         self.owner: Any = None
 
+    def lighten(self) -> None:
+        """Let go of what an attach of the peer says that only its answer needs: its maps may weigh a megabyte."""
+        bare = Attach(name=self.name, handle=self.attach.handle, role=self.attach.role)
+        self.attach = bare
+        self.properties = None
+        self.source = Source(address=self.source.address) if isinstance(self.source, Source) else None
+        self.target = Target(address=self.target.address) if isinstance(self.target, Target) else None
+
     @property
     def attached(self) -> bool:
         """Both attaches have gone over the wire, and no detach."""

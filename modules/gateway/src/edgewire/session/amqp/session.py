@@ -256,6 +256,7 @@ class Session:
             return
         link.max_message_size = max_message_size
         self._answer(link, link.source or Source(), link.target or Target())
+        link.lighten()
         if link.role is Role.RECEIVER and credit:
             self.grant(link, credit)
 
@@ -263,6 +264,7 @@ class Session:
         """Answer the peer's attach with an end that is null, then detach. Spec: AMQP 1.0 §2.6.3."""
         if link.state is LinkState.ATTACH_RCVD:
             link.told = self.detach(link, error)
+            link.lighten()
 
     def detach(self, link: Link, error: Error | None) -> bool:
         """Close a link; False if it is over already."""
