@@ -48,9 +48,10 @@ class Notes:
     A look-up by the envelope instead would cost more than what it finds, and need a bound of its own.
     """
 
-    __slots__ = ("routed", "stored")
+    __slots__ = ("carried", "routed", "stored")
 
     def __init__(self) -> None:
+        self.carried: object = None
         self.routed: object = None
         self.stored: bytes | None = None
 
