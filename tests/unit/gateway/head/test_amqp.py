@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,18 +9,23 @@ from edgewire.codec.amqp.conditions import (
     CONNECTION_FORCED,
     NOT_ALLOWED,
     RESOURCE_LIMIT_EXCEEDED,
+    SERVER_BUSY,
     STOLEN,
     UNAUTHORIZED_ACCESS,
 )
 from edgewire.codec.amqp.frames import SASL_HEADER
-from edgewire.codec.amqp.performatives import ACCEPTED
-from edgewire.message import identity
-from edgewire.session.amqp.events import ConnectionClosed
+from edgewire.codec.amqp.performatives import ACCEPTED, AUTH, SYS_TEMP
+from edgewire.iothub.amqp.cbs import PutToken, write_put_token
+from edgewire.message import Identity, identity
+from edgewire.session.amqp.events import ConnectionClosed, SaslOutcomeReceived
 from edgewire.transport.pump import Peer
 from gateway.dispatch.presence import Ending
 from gateway.head import amqp
+from gateway.identity.authenticator import Authenticator
 from gateway.identity.certificates import read_leaf
 from gateway.identity.roster import Registration, Thumbprints
+from gateway.identity.tokens import PresentedTokens, Token
+from gateway.identity.vouching import Vouchers, Vouching
 from gateway.observe.head import (
     ClosedBeforeLogin,
     ConnectionRefused,
@@ -31,7 +37,7 @@ from gateway.observe.head import (
     RefusedLink,
 )
 from gateway.observe.identity import LoginRefused, RefusalReason
-from support.amqp_site import ADDRESS, CBS, AmqpSite, Client
+from support.amqp_site import ADDRESS, CBS, HUB, AmqpSite, Client
 from support.certificates import self_signed
 
 EVENTS = "/devices/d1/messages/events"
@@ -466,3 +472,109 @@ async def test_a_token_for_cbs_may_follow_a_login_by_plain(site: AmqpSite) -> No
     assert refused.status == 401
     assert site.reasons(LoginRefused) == [RefusalReason.FOREIGN_AUDIENCE]
     assert client.refusal_of(links[0]) is None
+
+
+# --- devices that only the hub knows ----------------------------------------------------------------------------------
+
+
+class Hub:
+    """Who is asked about unknown devices; `say` answers all questions."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Identity, Callable[[Vouching], None]]] = []
+
+    def ask(self, who: Identity, token: Token, answer: Callable[[Vouching], None]) -> None:
+        assert token.text
+        self.asked.append((who, answer))
+
+    def say(self, vouching: Vouching) -> None:
+        asked, self.asked = self.asked, []
+        for _, answer in asked:
+            answer(vouching)
+
+
+@pytest.fixture
+async def hub(site: AmqpSite, tmp_path: Path) -> Hub:
+    """The hub of a site whose gateway may ask it."""
+    hub = Hub()
+    presented = PresentedTokens(tmp_path / "tokens.json", site.events.append, site.clock)
+    authenticator = Authenticator(site.registry, [HUB], None, vouchers=Vouchers(presented, hub))
+    site.amqp.house = replace(site.amqp.house, authenticator=authenticator)
+    return hub
+
+
+async def test_of_an_unknown_device_that_logs_in_by_plain_the_hub_decides(site: AmqpSite, hub: Hub) -> None:
+    client = site.plain("new-1")
+    assert client.events == []
+    hub.say(Vouching.GOOD)
+    await client.until(lambda: client.engine.opened)
+    link = client.telemetry(client.begin(), "new-1")
+    assert await client.outcome(client.tell(link)) == ACCEPTED
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("vouching", "code", "reason"),
+    [
+        (Vouching.REFUSED, AUTH, RefusalReason.REFUSED_UPSTREAM),
+        (Vouching.AWAY, SYS_TEMP, RefusalReason.UPSTREAM_AWAY),
+    ],
+)
+async def test_whom_the_hub_does_not_vouch_for_is_not_let_in(
+    site: AmqpSite, hub: Hub, vouching: Vouching, code: int, reason: RefusalReason
+) -> None:
+    client = site.plain("new-1")
+    hub.say(vouching)
+    await client.until(client.is_closed)
+    [outcome] = client.said(SaslOutcomeReceived)
+    assert outcome.code == code
+    assert site.reasons(LoginRefused) == [reason]
+
+
+async def test_a_token_of_an_unknown_device_is_answered_when_the_hub_has_and_others_are_served_meanwhile(
+    site: AmqpSite, hub: Hub
+) -> None:
+    client = site.dial_amqp("MSSBCBS")
+    session = client.begin()
+    requests, answers = links = client.cbs(session)
+    client.send(requests, write_put_token(PutToken(message_id="1", name="n", token=site.sas("new-1"))))
+    assert client.put(links, site.sas("d1")).status == 200
+    hub.say(Vouching.GOOD)
+    await client.until(lambda: len(client.received(answers)) == 2)
+    assert await client.outcome(client.tell(client.telemetry(session, "new-1"))) == ACCEPTED
+
+
+async def test_a_link_of_a_module_that_only_the_hub_knows_waits_for_its_word(site: AmqpSite, hub: Hub) -> None:
+    client, session = site.by_token("d1")
+    links = [client.sender(session, f"/devices/d1/modules/m/{end}") for end in ("messages/events", "twin")]
+    assert [client.attached(link) for link in links] == [False, False]
+    assert [who for who, _ in hub.asked] == [identity("d1", "m")]
+    hub.say(Vouching.GOOD)
+    await client.until(lambda: all(map(client.attached, links)))
+    assert identity("d1", "m") in site.presence
+
+
+async def test_a_link_that_nobody_can_be_asked_about_may_be_tried_again(site: AmqpSite, hub: Hub) -> None:
+    client, session = site.by_token("d1")
+    link = client.sender(session, "/devices/d1/modules/m/messages/events")
+    hub.say(Vouching.AWAY)
+    await client.until(lambda: client.refusal_of(link) is not None)
+    refusal = client.refusal_of(link)
+    assert refusal is not None
+    assert refusal.condition == SERVER_BUSY
+
+
+async def test_an_answer_of_the_hub_may_find_a_link_or_a_client_that_is_gone(site: AmqpSite, hub: Hub) -> None:
+    client, session = site.by_token("d1")
+    link = client.sender(session, "/devices/d1/modules/m/messages/events")
+    client.engine.end(session)
+    client.transfer()
+    waiting = site.plain("new-1")
+    waiting.lose()
+    hub.say(Vouching.GOOD)
+    told = asyncio.Event()
+    asyncio.get_running_loop().call_soon(told.set)
+    await told.wait()
+    client.transfer()
+    assert not link.attached
+    assert len(site.presence) == 0

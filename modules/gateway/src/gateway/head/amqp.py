@@ -11,6 +11,7 @@ from edgewire.codec.amqp.conditions import (
     CONNECTION_FORCED,
     NOT_ALLOWED,
     RESOURCE_LIMIT_EXCEEDED,
+    SERVER_BUSY,
     UNAUTHORIZED_ACCESS,
 )
 from edgewire.codec.amqp.performatives import AUTH, SYS_TEMP
@@ -37,13 +38,14 @@ from edgewire.session.amqp.events import (
 from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Link
 from edgewire.session.amqp.server import AmqpServer
+from edgewire.session.amqp.states import LinkState
 from edgewire.transport.pump import Peer, Pump
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Presence
 from gateway.head.amqp_cbs import CbsNode
 from gateway.head.amqp_guest import Guest
 from gateway.head.amqp_line import House, Line, LinkEnd
-from gateway.head.amqp_links import RefusedLinkError, end_of, read_attach, wants_cbs
+from gateway.head.amqp_links import RefusedLinkError, Wish, end_of, read_attach, wants_cbs
 from gateway.head.amqp_telemetry import Telemetry, TelemetryLink
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Claim, RefusalReason, Refused
@@ -278,11 +280,37 @@ class AmqpConnection:
                 self._begin(link, self._cbs.end_of(link))
                 return
             wish = read_attach(link)
-            guest = self._guests.get(wish.address.identity) or self._admit(link, wish.address.identity)
+            who = wish.address.identity
+            self._check_place(who)
         except RefusedLinkError as refused:
             self._line.house.emit(LinkRefused(self._line.peer.address, refused.reason, refused.detail))
             self._line.engine.refuse_link(link, refused.condition, refused.detail)
             return
+        claim = self._line.credentials.claim(who, self._line.house.clock())
+        late = partial(self._open_late, link, wish)
+        if who in self._guests or not self._line.house.authenticator.asks(claim, late):
+            self._open(link, wish)
+
+    def _check_place(self, who: Identity) -> None:
+        """Raise RefusedLinkError if the connection has no place for `who`, whatever was shown."""
+        credentials = self._line.credentials
+        if not credentials.may_use(who):
+            what = f"the connection was logged in as '{credentials.plain}', and not as '{who}'"
+            raise RefusedLinkError(RefusedLink.FOREIGN_DEVICE, NOT_ALLOWED, what)
+        if len(self._guests) >= MAX_GUESTS and who not in self._guests:
+            what = f"there are {MAX_GUESTS} identities on the connection already"
+            raise RefusedLinkError(RefusedLink.TOO_MANY, RESOURCE_LIMIT_EXCEEDED, what)
+
+    def _open_late(self, link: Link, wish: Wish) -> None:
+        """The hub was asked about the device; the client may have changed its mind meanwhile, or be gone."""
+        if not self._line.closed and link.state is LinkState.ATTACH_RCVD:
+            self._open(link, wish)
+            self._line.flush()
+
+    def _open(self, link: Link, wish: Wish) -> None:
+        """Grant a link, if the identity of its address is let in."""
+        who = wish.address.identity
+        guest = self._guests.get(who) or self._admit(link, who)
         if guest is not None:
             end = end_of(self._line, guest, link, wish.kind)
             guest.take(wish.kind, end, wish.pair)
@@ -296,17 +324,10 @@ class AmqpConnection:
         end.begin()
 
     def _admit(self, link: Link, who: Identity) -> Guest | None:
-        """Let `who` in by what was shown on the connection; None if the link is refused. Raises RefusedLinkError."""
-        credentials = self._line.credentials
-        if not credentials.may_use(who):
-            what = f"the connection was logged in as '{credentials.plain}', and not as '{who}'"
-            raise RefusedLinkError(RefusedLink.FOREIGN_DEVICE, NOT_ALLOWED, what)
-        if len(self._guests) >= MAX_GUESTS:
-            what = f"there are {MAX_GUESTS} identities on the connection already"
-            raise RefusedLinkError(RefusedLink.TOO_MANY, RESOURCE_LIMIT_EXCEEDED, what)
+        """Let `who` in by what was shown on the connection; None if the link is refused."""
         verdict = self._line.judge(who)
         if isinstance(verdict, Refused):
-            self._refuse_guest(link, who, verdict.hold_s)
+            self._refuse_guest(link, who, verdict)
             return None
         if self._unclaimed is not None:
             self._unclaimed.cancel()
@@ -315,13 +336,17 @@ class AmqpConnection:
         guest.enter()
         return guest
 
-    def _refuse_guest(self, link: Link, who: Identity, hold_s: float) -> None:
+    def _refuse_guest(self, link: Link, who: Identity, verdict: Refused) -> None:
         """Refuse a link for want of good credentials: whatever is wrong with them, it is said in the same words."""
-        if self._line.credentials.has_any_for(who):
-            answer = partial(self._line.engine.refuse_link, link, UNAUTHORIZED_ACCESS, f"'{who}' is not let in")
+        if verdict.reason is RefusalReason.UPSTREAM_AWAY:
+            condition, what = SERVER_BUSY, f"the hub cannot be asked about '{who}' now; try again"
+        elif self._line.credentials.has_any_for(who):
+            condition, what = UNAUTHORIZED_ACCESS, f"'{who}' is not let in"
         else:
+            condition = NOT_ALLOWED
             what = f"nothing was shown for '{who}': put its token to $cbs, or log in by SASL PLAIN or a certificate"
-            answer = partial(self._line.engine.refuse_link, link, NOT_ALLOWED, what)
+        answer = partial(self._line.engine.refuse_link, link, condition, what)
+        hold_s = verdict.hold_s
         if not hold_s:
             answer()
         elif self._held >= MAX_HELD_REFUSALS:
