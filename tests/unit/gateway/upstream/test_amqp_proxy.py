@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -9,12 +8,10 @@ import pytest
 
 from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.performatives import Accepted, DeliveryState, Error, Released
-from edgewire.iothub import sas
 from edgewire.iothub.amqp.messages import Content
 from edgewire.message import UPSTREAM, Envelope, Identity, Message, Outcome, identity
 from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.transport.backoff import Backoff
-from gateway.identity.tokens import Token
 from gateway.observe.events import Event
 from gateway.observe.upstream import (
     DeviceAdmittedUpstream,
@@ -31,46 +28,16 @@ from gateway.upstream.amqp_lane import Waiting
 from gateway.upstream.amqp_proxy import MAX_PARKED_MESSAGES, AmqpProxy, AmqpTimes
 from gateway.upstream.proxy import LinkState, Sent, Window
 from support.amqp_hub import FakeHub, rejected, unreachable
+from support.amqp_tokens import HUB, Keys, Stored
 
 LIMIT_S = 10.0
 """Of each wait in these tests; nothing here takes a second."""
-HUB = "hub.example"
-NOW = 1_800_000_000.0
 ACCEPTED = Sent(Outcome.ACCEPTED)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    entry_id: str
-    message: Message
 
 
 def stored(device: str, number: int, size: int = 1) -> Stored:
     envelope = Envelope(sender=identity(device), properties={}, system={})
     return Stored(f"{device}-{number}", Message(envelope, b"%d" % number + b"." * (size - 1)))
-
-
-class Keys:
-    """A token for everybody but those without; each is newer than the one before."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-        self.life_s = 3_600.0
-        self.without: set[str] = set()
-        self.refusals: list[Identity] = []
-
-    def find(self, who: Identity) -> Token | None:
-        if who.device in self.without:
-            return None
-        end = int(self.now + self.life_s)
-        return Token(sas.make(self.name_of(who), b"k" * 32, end), float(end))
-
-    def refused(self, who: Identity, token: Token) -> None:
-        assert token.text
-        self.refusals.append(who)
-
-    def name_of(self, who: Identity) -> str:
-        return sas.resource_of(HUB, who)
 
 
 class World:
