@@ -19,10 +19,12 @@ from edgewire.codec.mqtt.packets import (
 )
 from edgewire.codec.mqtt.properties import PublishProperties
 from edgewire.iothub.limits import SENDER_ROOM_TOPIC_BYTES
-from edgewire.message import identity
+from edgewire.message import Identity, identity
 from gateway.dispatch.presence import Ending
 from gateway.head import mqtt
 from gateway.head.mqtt import GOODBYES, PUBACK_REASONS
+from gateway.identity.tokens import PresentedTokens, Token
+from gateway.identity.vouching import Vouchers, Vouching
 from gateway.observe.head import (
     BridgeStateIgnored,
     ClosedBeforeLogin,
@@ -536,3 +538,56 @@ async def test_a_twin_request_behind_a_message_is_acknowledged_behind_it(site: S
     device.publish("$iothub/twin/GET/?$rid=1", packet_id=2)
     await settled(site)
     assert [ack for ack, _ in pubacks(device.received())] == [1, 2]
+
+
+# Devices that are not registered here.
+
+
+class Asked:
+    """A voucher that answers when the test says so."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.answers: list[Callable[[Vouching], None]] = []
+        presented = PresentedTokens(folder / "tokens.json", site.events.append, site.clock)
+        site.head.authenticator._vouchers = Vouchers(presented, self)
+
+    def ask(self, who: Identity, token: Token, answer: Callable[[Vouching], None]) -> None:
+        assert str(who) == "new"
+        assert token.text
+        self.answers.append(answer)
+
+
+async def turn() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("said", "code"), [(Vouching.GOOD, 0), (Vouching.REFUSED, 5), (Vouching.AWAY, 3)], ids=str)
+async def test_an_unknown_device_waits_for_what_the_hub_says(tmp_path: Path, said: Vouching, code: int) -> None:
+    async with Site.open(tmp_path) as site:
+        asked = Asked(site, tmp_path)
+        device = site.connect("new")
+        device.publish("devices/new/messages/events/", b"early")
+        assert device.received() == []
+        asked.answers.pop()(said)
+        await turn()
+        [answer, *_] = device.received()
+        assert isinstance(answer, Connack)
+        assert answer.code == code
+        again = site.connect("new")
+        if said is Vouching.AWAY:
+            assert len(asked.answers) == 1
+        else:
+            [answer] = again.received()
+            assert isinstance(answer, Connack)
+            assert answer.code == code
+
+
+async def test_a_device_that_has_gone_is_not_let_in_any_more(tmp_path: Path) -> None:
+    async with Site.open(tmp_path) as site:
+        asked = Asked(site, tmp_path)
+        device = site.connect("new")
+        device.lose()
+        asked.answers.pop()(Vouching.GOOD)
+        await turn()
+        assert identity("new") not in site.presence

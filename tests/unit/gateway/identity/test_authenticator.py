@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from gateway.identity.credentials import Admitted, Claim, LoginMethod, RefusalRe
 from gateway.identity.limiter import PAIR_BURST
 from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import CaSigned, Group, Registration, Roster, SymmetricKeys, Thumbprints
+from gateway.identity.tokens import PresentedTokens, Token
+from gateway.identity.vouching import Vouchers, Vouching
 from issuing import CLIENT, DAY, NOON, SERVER, Issued, authority, issue
 from project_sources import ROOT as PROJECT
 
@@ -400,3 +403,93 @@ def test_no_mangled_token_lets_anybody_in_or_raises(authenticator: Authenticator
     if isinstance(verdict, Admitted):
         parsed, same = sas.parse(token), sas.parse(good)
         assert (parsed.resource, parsed.expiry, parsed.signature) == (same.resource, same.expiry, same.signature)
+
+
+# --- devices that are not registered here ---------------------------------------------------------------------------
+
+
+class ScriptedVoucher:
+    """Answers as the test says, in the next turn of the loop."""
+
+    def __init__(self, said: Vouching) -> None:
+        self.said = said
+        self.asked: list[Identity] = []
+
+    def ask(self, who: Identity, token: Token, answer: Callable[[Vouching], None]) -> None:
+        assert token.expires_at == EXPIRY
+        self.asked.append(who)
+        asyncio.get_running_loop().call_soon(answer, self.said)
+
+
+def asking(registry: Registry, tmp_path: Path, said: Vouching) -> tuple[Authenticator, ScriptedVoucher]:
+    voucher = ScriptedVoucher(said)
+    presented = PresentedTokens(tmp_path / "tokens.json", lambda _event: None, lambda: NOW)
+    return Authenticator(registry, [HUB], None, vouchers=Vouchers(presented, voucher)), voucher
+
+
+def stranger(token: str, now: float = NOW, who: Identity | None = None) -> Claim:
+    who = who or identity("new")
+    return Claim(identity=who, hub=HUB, token=token, certificates=(), now=now, address="10.0.0.1")
+
+
+async def decided(authenticator: Authenticator, claim: Claim) -> Admitted | Refused:
+    done = asyncio.Event()
+    if authenticator.asks(claim, done.set):
+        await asyncio.wait_for(done.wait(), 10)
+    return authenticator.authenticate(claim)
+
+
+NEW = sas.make(sas.resource_of(HUB, identity("new")), b"a key that is not known here....", EXPIRY)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (Vouching.GOOD, None),
+        (Vouching.REFUSED, RefusalReason.REFUSED_UPSTREAM),
+        (Vouching.AWAY, RefusalReason.UPSTREAM_AWAY),
+    ],
+)
+async def test_of_an_unknown_device_the_hub_decides(
+    registry: Registry, tmp_path: Path, said: Vouching, reason: RefusalReason | None
+) -> None:
+    authenticator, voucher = asking(registry, tmp_path, said)
+    verdict = await decided(authenticator, stranger(NEW))
+    if reason is None:
+        assert verdict == Admitted(identity("new"), EXPIRY + 300, LoginMethod.VOUCHED)
+    else:
+        assert isinstance(verdict, Refused)
+        assert verdict.reason is reason
+    await decided(authenticator, stranger(NEW))
+    assert len(voucher.asked) == (2 if said is Vouching.AWAY else 1)
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"),
+    [
+        (stranger(NEW, now=EXPIRY + 300), RefusalReason.EXPIRED),
+        (stranger(NEW, who=identity("other")), RefusalReason.FOREIGN_AUDIENCE),
+        (stranger(NEW, who=LEAF), RefusalReason.FOREIGN_AUDIENCE),
+        (stranger("nonsense"), RefusalReason.MALFORMED_TOKEN),
+        (stranger(""), RefusalReason.NO_CREDENTIALS),
+        (
+            stranger(sas.make(sas.resource_of(HUB, LEAF), b"x" * 32, EXPIRY), who=LEAF),
+            RefusalReason.WRONG_KEY,
+        ),
+        (stranger(sas.make(HUB, b"x" * 32, EXPIRY, "iothubowner")), RefusalReason.POLICY_TOKEN),
+    ],
+)
+async def test_what_can_be_decided_here_is_not_asked(
+    registry: Registry, tmp_path: Path, claim: Claim, reason: RefusalReason
+) -> None:
+    authenticator, voucher = asking(registry, tmp_path, Vouching.GOOD)
+    verdict = await decided(authenticator, claim)
+    assert isinstance(verdict, Refused)
+    assert verdict.reason is reason
+    assert voucher.asked == []
+
+
+async def test_who_cannot_be_judged_now_is_never_held_back(registry: Registry, tmp_path: Path) -> None:
+    authenticator, _ = asking(registry, tmp_path, Vouching.AWAY)
+    for _ in range(3 * PAIR_BURST):
+        assert await decided(authenticator, stranger(NEW)) == Refused(RefusalReason.UPSTREAM_AWAY)

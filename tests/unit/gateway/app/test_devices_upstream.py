@@ -1,0 +1,160 @@
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from edgewire.message import identity
+from edgewire.transport.dialer import DialError, DialFault
+from edgewire.transport.pump import Peer
+from edgewire.transport.reports import ConnectionCut, CutReason
+from edgewire.transport.tls import Security
+from gateway.app.devices_upstream import DevicesUpstream, Dialer, Place, make_devices_upstream, place_of
+from gateway.app.settings import ConfigError, read_environment
+from gateway.identity.registry import Registry
+from gateway.identity.tokens import Token
+from gateway.observe.events import Event
+from gateway.observe.head import ConnectionCrashed
+from gateway.upstream.amqp_proxy import AmqpProxy
+from gateway.upstream.split import SplitProxy
+from support.certificates import self_signed
+from support.echo import EchoSession, RecordingOwner, echo_server
+
+SERVER = self_signed("localhost")
+SIMULATOR = {"EdgeHubConnectionString": "HostName=b;GatewayHostName=sim"}
+WEBSOCKET = {"GATEWAY_UPSTREAM_AMQP_TRANSPORT": "websocket"}
+EDGE = {"IOTEDGE_GATEWAYHOSTNAME": "pi.local", "IOTEDGE_IOTHUBHOSTNAME": "hub.example"}
+
+
+def place(environ: Mapping[str, str]) -> Place | None:
+    return place_of(read_environment(environ), environ)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, None),
+        ({"GATEWAY_UPSTREAM_AMQP": "edgehub", **EDGE}, Place("pi.local", 5671)),
+        (
+            {"GATEWAY_UPSTREAM_AMQP": "edgehub", **SIMULATOR},
+            Place("sim", 5671),
+        ),
+        ({"GATEWAY_UPSTREAM_AMQP": "hub", **EDGE}, Place("hub.example", 5671)),
+        (
+            {"GATEWAY_UPSTREAM_AMQP": "hub", **WEBSOCKET, **EDGE},
+            Place("hub.example", 443),
+        ),
+        ({"GATEWAY_UPSTREAM_AMQP": "my.host"}, Place("my.host", 5671)),
+        ({"GATEWAY_UPSTREAM_AMQP": "my.host:15671"}, Place("my.host", 15671)),
+        ({"GATEWAY_UPSTREAM_AMQP": "[fd00::1]:15671"}, Place("fd00::1", 15671)),
+        ({"GATEWAY_UPSTREAM_AMQP": "[fd00::1]"}, Place("fd00::1", 5671)),
+    ],
+)
+def test_the_place_is_what_the_settings_say(said: dict[str, str], found: Place | None) -> None:
+    assert place(said) == found
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"GATEWAY_UPSTREAM_AMQP": "edgehub"}, "IOTEDGE_GATEWAYHOSTNAME is not set"),
+        ({"GATEWAY_UPSTREAM_AMQP": "hub"}, "Set one of them to the hub's host name"),
+        ({"GATEWAY_UPSTREAM_AMQP": "host:port"}, "it must be edgehub, hub, or a host name"),
+        ({"GATEWAY_UPSTREAM_AMQP": "host:0"}, "it must be edgehub, hub, or a host name"),
+        ({"GATEWAY_UPSTREAM_AMQP": ":5671"}, "it must be edgehub, hub, or a host name"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told_with_what_to_do(said: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        place(said)
+
+
+class House:
+    """What the way upstream needs of a gateway."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.environ = {"GATEWAY_DATA_DIR": str(folder), "GATEWAY_HUB_NAME": "hub.example", **environ}
+        self.environment = read_environment({key: text for key, text in self.environ.items() if text})
+        self.registry = Registry(folder / "devices.json")
+        self.events: list[Event] = []
+        self.pem = SERVER.anchor_pem
+
+    def make(self) -> DevicesUpstream | None:
+        return make_devices_upstream(
+            self.environment, self.environ, registry=self.registry, trust_pem=lambda: self.pem, emit=self.events.append
+        )
+
+    def dialer(self, port: int) -> Dialer:
+        return Dialer(
+            Place("localhost", port),
+            self.environment,
+            self.environ,
+            trust_pem=lambda: self.pem,
+            emit=self.events.append,
+        )
+
+
+def accept(_peer: Peer) -> tuple[EchoSession, RecordingOwner]:
+    return EchoSession(), RecordingOwner()
+
+
+async def test_who_is_believed_is_read_anew_and_the_simulators_authority_counts(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    async with echo_server(security=Security(SERVER.pem, SERVER.key_pem)) as server:
+        house = House(tmp_path, EdgeModuleCACertificateFile=str(file))
+        dialer = house.dialer(server.port)
+        house.pem = b""
+        with pytest.raises(DialError, match=r"ca\.pem") as failed:
+            await dialer.dial(accept)
+        assert failed.value.fault is DialFault.CERTIFICATE
+        file.write_bytes(self_signed("other").anchor_pem)
+        with pytest.raises(DialError, match="is not accepted"):
+            await dialer.dial(accept)
+        file.write_bytes(SERVER.anchor_pem)
+        owner = RecordingOwner()
+        await dialer.dial(lambda _peer: (EchoSession(), owner))
+        owner.pump.close()
+        await asyncio.wait_for(owner.closed.wait(), 10)
+        file.write_text("no certificate")
+        with pytest.raises(DialError, match="no readable PEM"):
+            await dialer.dial(accept)
+
+
+async def test_a_proxy_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DialError, match="HTTPS_PROXY") as failed:
+        await House(tmp_path, HTTPS_PROXY="socks5://p:1").dialer(1).dial(accept)
+    assert failed.value.fault is DialFault.PROXY
+
+
+async def test_faults_of_a_connection_are_events(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    dialer = house.dialer(1)
+    dialer._report(ConnectionCut("10.0.0.1", CutReason.NOT_READING, "9 bytes"))
+    dialer._on_crash(ValueError("bug"), "10.0.0.1")
+    assert [type(event) for event in house.events] == [ConnectionCrashed] * 2
+
+
+async def test_nothing_is_made_where_the_settings_want_nothing(tmp_path: Path) -> None:
+    assert House(tmp_path).make() is None
+
+
+async def test_without_a_hubs_name_there_are_no_tokens(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the tokens of devices name their hub"):
+        House(tmp_path, GATEWAY_UPSTREAM_AMQP="my.host", GATEWAY_HUB_NAME="").make()
+
+
+@pytest.mark.parametrize("asks", ["ask", "refuse"])
+async def test_it_goes_beside_a_module_or_alone(tmp_path: Path, asks: str) -> None:
+    house = House(tmp_path, GATEWAY_UPSTREAM_AMQP="127.0.0.1:1", GATEWAY_UNKNOWN_DEVICES=asks)
+    ours = house.make()
+    assert ours is not None
+    assert (ours.vouchers is not None) is (asks == "ask")
+    assert isinstance(ours.beside(None), AmqpProxy)
+    ours._presented.vouch(identity("d1"), Token("alone", 1e10))
+    assert isinstance(ours.beside(ours.proxy), SplitProxy)
+    ours._presented.vouch(identity("d1"), Token("beside", 1e10))
+    running = asyncio.create_task(ours.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert (tmp_path / "tokens.json").exists()
