@@ -41,9 +41,9 @@ check: setup ## format, lint, types, docs
 	@$(PYTHON) tools/generate_docs.py --check
 	@$(PYTHON) -m pytest -q tests/project
 
-fuzz: setup ## hostile packets against a running gateway: CASES=20000 SEED="1 2 3 4 5"
+fuzz: setup ## hostile packets and frames against a running gateway: CASES=20000 SEED="1 2 3 4 5"
 	@FUZZ_CASES=$(or $(CASES),20000) FUZZ_SEEDS="$(or $(SEED),1 2 3 4 5)" \
-		$(PYTHON) -m pytest -q -s --timeout=3600 tests/hostile/test_fuzz.py
+		$(PYTHON) -m pytest -q -s --timeout=3600 tests/hostile/test_fuzz.py tests/hostile/test_amqp_fuzz.py
 
 format: setup ## rewrite the sources in the house's format
 	@.venv/bin/ruff format $(SOURCES)

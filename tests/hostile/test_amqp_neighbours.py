@@ -4,8 +4,9 @@ All rows of a table share one connection. `d1` has a link on its session 0 and s
 trouble, on the same session or on session 1.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -183,7 +184,7 @@ def section(code: int, value: bytes) -> bytes:
     return b"\0\x53" + bytes((code,)) + value
 
 
-def with_properties(properties: dict[object, object], code: int = 0x74) -> bytes:
+def with_properties(properties: Mapping[Any, object], code: int = 0x74) -> bytes:
     """A message with this map as its application properties, or as another section."""
     return section(code, write_value(properties)) + MESSAGE
 
@@ -270,8 +271,7 @@ async def test_a_bad_message_is_rejected_alone(running: GatewaySite) -> None:
         for bad in MESSAGES:
             number = peer.skip_ids(1)
             peer.send(b"".join(frames_of(TROUBLE, number, bad.payload, bad.message_format)))
-            answer = await peer.next_of(Disposition, where=lambda said, first=number: said.first == first)
-            state = answer.state
+            state = await peer.settled(number)
             assert isinstance(state, Accepted | Rejected), f"{bad.what}: {state}"
             found[bad.what] = str(state.error.condition) if isinstance(state, Rejected) and state.error else None
             await neighbour.send()

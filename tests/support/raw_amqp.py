@@ -41,6 +41,8 @@ AMQP_PORT: Final = 5671
 CBS: Final = "$cbs"
 OPEN: Final = Open(container_id="raw")
 BEGIN: Final = Begin(next_outgoing_id=0, incoming_window=5_000, outgoing_window=5_000)
+PING_CHANNEL: Final = 1_023
+PING: Final = write_frame(PING_CHANNEL, BEGIN) + write_frame(PING_CHANNEL, End())
 MESSAGE: Final = write_message(AmqpMessage(body=b"good"))
 PAUSE_S: Final = 0.005
 """Between an answer and the next message of a good client: one that is busy, not one that floods."""
@@ -81,11 +83,7 @@ class AmqpPeer(RawPeer):
     async def logged_in(cls, site: GatewaySite, device: str, *, source: str | None = None) -> Self:
         """A device by SASL PLAIN, with a session on channel 0 and its link for telemetry on handle 0."""
         peer = await cls.reach(site, source=source)
-        peer.send(SASL_HEADER + write_frame(0, plain_init(site, device)) + AMQP_HEADER)
-        await peer.next_of(SaslMechanisms)
-        assert (await peer.next_of(SaslOutcome)).code == 0
-        peer.send(write_frame(0, OPEN))
-        await peer.next_of(Open)
+        await peer.enter(plain_init(site, device))
         await peer.begin(0)
         await peer.attach(0, events_of(device))
         return peer
@@ -101,22 +99,36 @@ class AmqpPeer(RawPeer):
             await peer.attach(handle, events_of(device))
         return peer
 
+    async def enter(self, init: SaslInit) -> None:
+        """SASL and open, by this init."""
+        self.send(SASL_HEADER + write_frame(0, init) + AMQP_HEADER)
+        await self.next_of(SaslMechanisms)
+        assert (await self.next_of(SaslOutcome)).code == 0
+        self.send(write_frame(0, OPEN))
+        await self.next_of(Open)
+
     # Reading.
 
     async def frame(self, patience_s: float = PATIENCE_S) -> Frame | None:
         """The next frame that is not empty; None at the end of the connection."""
         async with asyncio.timeout(patience_s):
             while not self._ready:
-                try:
-                    data = await self.reader.read(65_536)
-                except (ConnectionError, ssl.SSLError):
-                    data = b""
+                data = await self.chunk()
                 if not data:
-                    self.abort()
                     return None
                 self._held += data
                 self._take_frames()
         return self._ready.popleft()
+
+    async def chunk(self) -> bytes:
+        """Whatever comes next; nothing at the end of the connection."""
+        try:
+            data = await self.reader.read(65_536)
+        except (ConnectionError, ssl.SSLError):
+            data = b""
+        if not data:
+            self.abort()
+        return data
 
     def _take_frames(self) -> None:
         """Frames that are whole; protocol headers, which look like frames of a gigabyte, are left out."""
@@ -166,9 +178,13 @@ class AmqpPeer(RawPeer):
 
     async def ping(self, patience_s: float = PATIENCE_S) -> None:
         """A session that begins and ends: answered when all before it has been handled."""
-        self.send(write_frame(1_023, BEGIN))
-        await self.next_of(Begin, patience_s, where=lambda begun: begun.remote_channel == 1_023)
-        self.send(write_frame(1_023, End()))
+        self.send(PING)
+        await self.pinged(patience_s)
+
+    async def pinged(self, patience_s: float = PATIENCE_S) -> None:
+        """The answer to a ping that was sent."""
+        await self.next_of(Begin, patience_s, where=lambda begun: begun.remote_channel == PING_CHANNEL)
+        await self.next_of(End, patience_s)
 
     async def attach(self, handle: int, address: str, *, sends: bool = True, channel: int = 0) -> Attach:
         """A link; the gateway's attach. If it may send, the credit has come."""
@@ -194,6 +210,10 @@ class AmqpPeer(RawPeer):
         """Send one message; what became of it."""
         delivery_id = next(self._ids)
         self.send(transfer_of(handle, delivery_id, payload, channel=channel, **fields))
+        return await self.settled(delivery_id)
+
+    async def settled(self, delivery_id: int) -> Any:
+        """What became of the message with this id."""
 
         def is_of_it(said: Disposition) -> bool:
             last = said.first if said.last is None else said.last
@@ -210,7 +230,8 @@ class AmqpPeer(RawPeer):
 
     async def refused(self, handle: int) -> str:
         """With what condition the gateway detaches this link."""
-        return condition_of(await self.next_of(Detach, where=lambda detach: detach.handle == self._theirs[handle]))
+        detach = await self.next_of(Detach, where=lambda detach: detach.handle == self._theirs[handle])
+        return condition_of(detach)
 
 
 class GoodAmqpClient:
@@ -304,7 +325,14 @@ def transfer_of(
     return write_frame(channel, transfer, payload)
 
 
-def credit_of(handle: int, credit: int, **fields: Any) -> Flow:
+def credit_of(handle: int, credit: int) -> Flow:
     """A flow that gives the gateway credit."""
-    windows = {"next_incoming_id": 0, "incoming_window": 1 << 20, "next_outgoing_id": 0, "outgoing_window": 5_000}
-    return Flow(**windows, handle=handle, delivery_count=0, link_credit=credit, **fields)
+    return Flow(
+        next_incoming_id=0,
+        incoming_window=1 << 20,
+        next_outgoing_id=0,
+        outgoing_window=5_000,
+        handle=handle,
+        delivery_count=0,
+        link_credit=credit,
+    )
