@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,9 @@ def refused(state: Any) -> tuple[str, str]:
 async def dispositions(site: AmqpSite, client: Client) -> list[Disposition]:
     """What the gateway says of the deliveries, once the disk has answered; the client does not hear it."""
     await site.store.flush()
+    turned = asyncio.Event()
+    asyncio.get_running_loop().call_soon(turned.set)
+    await turned.wait()
     reader = FrameReader(65_536)
     reader.push(bytes(client.wire.written))
     frames = iter(reader.next, None)
@@ -81,6 +85,21 @@ async def test_one_disposition_answers_all_that_came_in_one_read(site: AmqpSite)
     client.transfer()
     [said] = await dispositions(site, client)
     assert (said.first, said.last, said.settled, said.state) == (0, 49, True, ACCEPTED)
+
+
+@pytest.mark.plain
+async def test_one_disposition_answers_all_reads_of_one_commit(site: AmqpSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[Done] = []
+    monkeypatch.setattr(site.store, "append", lambda _batch, done: waiting.append(done))
+    client = site.plain()
+    link = client.telemetry(client.begin())
+    for _ in range(5):
+        client.tell(link)
+    for done in waiting:
+        done(AppendResult.STORED)
+    assert bytes(client.wire.written) == b""
+    [said] = await dispositions(site, client)
+    assert (said.first, said.last, said.settled, said.state) == (0, 4, True, ACCEPTED)
 
 
 async def test_one_disposition_answers_a_batch_and_its_messages_are_stored_in_order(site: AmqpSite) -> None:

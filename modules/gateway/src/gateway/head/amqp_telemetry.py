@@ -102,10 +102,12 @@ class _Taken:
 class Telemetry:
     """All telemetry of one connection."""
 
-    __slots__ = ("_line", "_paused", "_unanswered", "_unanswered_bytes")
+    __slots__ = ("_answered", "_line", "_paused", "_unanswered", "_unanswered_bytes")
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        self._answered: dict[TelemetryLink, None] = {}
+        """Links whose credit is to be given back at the end of this turn of the loop."""
         self._paused = False
         self._unanswered = 0
         self._unanswered_bytes = 0
@@ -150,16 +152,27 @@ class Telemetry:
         self._unanswered_bytes -= size
         if self._line.closed:
             return
-        if self._paused and not self._is_too_much():
-            self._paused = False
-            self._line.pump.resume_reading()
+        if not self._answered:
+            # A commit answers for several reads in one turn: their dispositions become one, and one write.
+            asyncio.get_running_loop().call_soon(self._finish_turn)
         for end, of_link in taken.items():
             end.unanswered -= of_link.count
+            self._answered[end] = None
             if result is AppendResult.STORED:
                 self._line.engine.settle(end.link, of_link.delivery_ids, ACCEPTED)
             else:
                 self._refuse_stored(end, of_link.delivery_ids, result)
+
+    def _finish_turn(self) -> None:
+        """The store has answered for all it had to: give credit back, read on, and send."""
+        answered, self._answered = self._answered, {}
+        if self._line.closed:
+            return
+        for end in answered:
             end.give_credit()
+        if self._paused and not self._is_too_much():
+            self._paused = False
+            self._line.pump.resume_reading()
         self._line.flush()
 
     def _is_too_much(self) -> bool:
