@@ -215,7 +215,11 @@ NOT_LIMITS: Final = MappingProxyType(
         "cli.routes_input": {"EXIT_YES", "EXIT_NO", "EXIT_UNREADABLE"},
         "cli.run": {"DONE", "FAULT", "UNUSABLE"},
         "head.subscriptions": {"NOT_AUTHORIZED", "SUCCESS", "NO_SUBSCRIPTION_EXISTED", "MQTT5"},
+        "app.devices_upstream": {"AMQPS_PORT", "WEBSOCKET_PORT"},
         "identity.roster": {"VERSION"},
+        "identity.tokens": {"VERSION"},
+        "upstream.amqp_lane": {"SECTION_BYTES"},  # of the wire
+        "transport.proxy": {"DEFAULT_PORT"},
         "session.amqp.serial": {"HALF", "MASK"},  # the arithmetic of 32 bits
         "store.checkpoint": {"NO_DAMAGE"},  # of the format on disk, as those below
         "store.encoding": {"PARTS"},
@@ -323,6 +327,7 @@ LOGIN_ROWS: Final = MappingProxyType(
         "wrong, expired or foreign token": RefusalReason.WRONG_KEY,
         "more than 10,000 devices": RefusalReason.GROUP_FULL,
         "a will on a topic": RefusalReason.FOREIGN_WILL,
+        "an unknown device while the hub cannot be asked": RefusalReason.UPSTREAM_AWAY,
     }
 )
 MESSAGE_ROWS: Final = MappingProxyType(
