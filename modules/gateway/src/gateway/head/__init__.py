@@ -4,5 +4,8 @@ A head checks who somebody is before it does anything for them, takes the sender
 from what the peer wrote, and acknowledges only what the store has said is on disk. A malformed, oversize or forbidden
 message is refused as IoT Hub refuses it and counted, never acknowledged and lost.
 
-Entry points: `mqtt.MqttHead` (one per gateway), `sessions.SessionStore`.
+`amqp` is one connection, `amqp_guest` one identity that is let in on it, `amqp_telemetry` what it sends; `amqp_cbs`,
+`amqp_answers` and `amqp_links` are the other links, `amqp_credentials` what was shown, `amqp_line` what they share.
+
+Entry points: `mqtt.MqttHead` and `amqp.AmqpHead` (one per gateway each), `sessions.SessionStore`.
 """

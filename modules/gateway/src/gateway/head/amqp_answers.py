@@ -1,6 +1,5 @@
 """Requests on one link and their answers on another, which wait there for the peer's credit."""
 
-from collections import deque
 from typing import ClassVar, Final
 
 from edgewire.codec.amqp.conditions import MESSAGE_SIZE_EXCEEDED
@@ -29,7 +28,7 @@ class Answers:
         self._always_settled = always_settled
         self._requests: Link | None = None
         self._to: Link | None = None
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
         self._held = 0
 
     def take_requests_from(self, link: Link | None) -> None:
@@ -63,7 +62,7 @@ class Answers:
     def send(self) -> None:
         """Send what the peer takes now, and let it ask as much again."""
         while self._waiting and self._to is not None and self._send_to(self._to, self._waiting[0]):
-            self._waiting.popleft()
+            del self._waiting[0]
         if self._requests is not None:
             room = MAX_WAITING_ANSWERS - len(self._waiting) - self._held
             self._line.engine.grant(self._requests, max(0, room))
