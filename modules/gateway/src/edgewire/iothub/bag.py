@@ -50,6 +50,8 @@ WIRE_NAMES: Final[Mapping[Direction, Mapping[str, str]]] = {
 }
 """Name on the wire to name in routes, compared with case."""
 
+_WIRE_OF: Final = {direction: {name: wire for wire, name in names.items()} for direction, names in WIRE_NAMES.items()}
+
 _DROPPED: Final = frozenset({"$.cdid", "$.cmid"})
 # A module that passes on a message it got at its input sends these too, since the SDKs keep them among the properties.
 
@@ -95,18 +97,22 @@ def write_bag(properties: Properties, system: SystemProperties, direction: Direc
 
 def bag_size(properties: Properties, system: SystemProperties, direction: Direction = Direction.TO_DEVICE) -> int:
     """How long `write_bag` of the same would be, without writing it: this is asked once per message."""
-    wire_names = WIRE_NAMES[direction]
-    texts = [name for pair in wire_names.items() if pair[1] in system for name in (pair[0], system[pair[1]])]
-    pairs, equals = len(texts) // 2, len(texts) // 2
-    for name, value in properties.items():
+    known, wire_names = _WIRE_OF[direction], WIRE_NAMES[direction]
+    texts: list[str] = []
+    for name, value in system.items():
+        wire = known.get(name)
+        if wire is not None:
+            texts += (wire, value)
+    separators = len(texts)
+    for name, said in properties.items():
         if name in wire_names:
             continue
-        pairs += 1
         texts.append(name)
-        if value is not None:
-            equals += 1
-            texts.append(value)
-    return percent_encoded_size("".join(texts)) + equals + max(0, pairs - 1)
+        separators += 1
+        if said is not None:
+            texts.append(said)
+            separators += 1
+    return percent_encoded_size("".join(texts)) + max(0, separators - 1)
 
 
 def merge_user_properties(bag: Bag, user_properties: Iterable[tuple[str, str]], content_type: str | None) -> Bag:
