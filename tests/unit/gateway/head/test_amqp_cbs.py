@@ -14,6 +14,7 @@ from edgewire.codec.amqp.conditions import (
 from edgewire.codec.amqp.kinds import ULong
 from edgewire.codec.amqp.message import AmqpMessage, Properties, Value, write_message
 from edgewire.codec.amqp.performatives import ACCEPTED, SETTLED, Rejected
+from edgewire.iothub import sas
 from edgewire.iothub.amqp.cbs import PutToken, TokenKind, read_reply, write_put_token
 from edgewire.message import identity
 from edgewire.session.amqp.events import MessageReceived
@@ -166,6 +167,16 @@ async def test_a_token_that_is_not_good_is_answered_401_and_not_kept(
     assert (refused.identity, refused.reason) == (device, reason)
     assert token.split("sig=")[1][:10] not in f"{refused.sentence()} {said.description}"
     assert client.owner._line.credentials.token_of(identity(device)) is None
+
+
+@pytest.mark.parametrize("host", ["hub.example", "HUB.example:5671", "edge-box.local"])
+async def test_a_token_may_name_the_hub_or_the_gateway(site: AmqpSite, host: str) -> None:
+    """As the C SDK's does, which signs for the host it dials."""
+    client = site.dial_amqp("MSSBCBS")
+    session = client.begin()
+    token = sas.make(sas.resource_of(host, identity("d1")), KEY, int(site.clock.now + 60))
+    assert client.put(client.cbs(session), token).status == 200
+    assert client.telemetry(session).attached
 
 
 async def test_guessing_is_answered_late(site: AmqpSite) -> None:

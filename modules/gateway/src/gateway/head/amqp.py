@@ -303,7 +303,7 @@ class AmqpConnection:
 
     def _open_late(self, link: Link, wish: Wish) -> None:
         """The hub was asked about the device; the client may have changed its mind meanwhile, or be gone."""
-        if not self._line.closed and link.state is LinkState.ATTACH_RCVD:
+        if not self._line.closed and link.session.mapped and link.state is LinkState.ATTACH_RCVD:
             self._open(link, wish)
             self._line.flush()
 
