@@ -25,6 +25,9 @@ def draw(entries: list[dict[str, Any]], path: Path) -> None:
     shown = [
         (measure, title) for measure, title in PANELS if any(e["measure"] == measure and e["ratio"] for e in entries)
     ]
+    if not shown:  # --only what has no panel: a picture of another run would not fit the table
+        path.unlink(missing_ok=True)
+        return
     figure, axes = plt.subplots(len(shown), 1, figsize=(10, 3.2 * len(shown)), squeeze=False)
     for axis, (measure, title) in zip(axes[:, 0], shown, strict=True):
         _panel(axis, title, [entry for entry in entries if entry["measure"] == measure and entry["ratio"]])
