@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewire.message import identity
+from edgewire.message import Identity, identity
 from edgewire.transport.dialer import DialError, DialFault
 from edgewire.transport.pump import Peer
 from edgewire.transport.reports import ConnectionCut, CutReason
@@ -77,11 +77,17 @@ class House:
         self.environment = read_environment({key: text for key, text in self.environ.items() if text})
         self.registry = Registry(folder / "devices.json")
         self.events: list[Event] = []
+        self.ended: list[Identity] = []
         self.pem = SERVER.anchor_pem
 
     def make(self) -> DevicesUpstream | None:
         return make_devices_upstream(
-            self.environment, self.environ, registry=self.registry, trust_pem=lambda: self.pem, emit=self.events.append
+            self.environment,
+            self.environ,
+            registry=self.registry,
+            trust_pem=lambda: self.pem,
+            emit=self.events.append,
+            end=self.ended.append,
         )
 
     def dialer(self, port: int) -> Dialer:
@@ -153,6 +159,8 @@ async def test_it_goes_beside_a_module_or_alone(tmp_path: Path, asks: str) -> No
     ours._presented.vouch(identity("d1"), Token("alone", 1e10))
     assert isinstance(ours.beside(ours.proxy), SplitProxy)
     ours._presented.vouch(identity("d1"), Token("beside", 1e10))
+    ours._presented.refuse(identity("d1"), "beside")
+    assert house.ended == [identity("d1")]
     running = asyncio.create_task(ours.run())
     await asyncio.sleep(0)
     running.cancel()

@@ -38,6 +38,9 @@ class Host:
     def may_open(self, lane: Lane) -> bool:
         raise AssertionError(lane)
 
+    def wants_room(self, lane: Lane) -> None:
+        raise AssertionError(lane)
+
     def on_sent(self) -> None:
         raise AssertionError
 

@@ -10,7 +10,7 @@ from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Delivery
 from edgewire.transport.pump import Accept
 from gateway.observe.upstream import LinkFault
-from gateway.upstream.amqp_link import MAX_PUTS, AmqpLink, LinkFailedError
+from gateway.upstream.amqp_link import FLUSH_BYTES, MAX_PUTS, AmqpLink, LinkFailedError
 from support.amqp_hub import FakeHub, HubConnection, unreachable
 
 LIMIT_S = 10.0
@@ -22,10 +22,14 @@ class Listener:
     def __init__(self) -> None:
         self.lost: list[tuple[LinkFault, str]] = []
         self.heard = asyncio.Event()
+        self.rooms = 0
 
     def on_lost(self, fault: LinkFault, reason: str) -> None:
         self.lost.append((fault, reason))
         self.heard.set()
+
+    def on_room(self) -> None:
+        self.rooms += 1
 
 
 class LinkUser:
@@ -105,6 +109,26 @@ async def test_a_link_of_a_device_carries_and_ends() -> None:
     await listening.close(1)
     assert user.calls[3:] == []
     assert listener.lost == []
+
+
+async def test_much_is_given_to_the_transport_at_once_and_no_more_while_it_is_full() -> None:
+    hub = FakeHub()
+    listening, listener = await opened(hub)
+    user = LinkUser()
+    link = listening.attach(D1, user)
+    assert link is not None
+    listening.flush()
+    await heard(user, 2)
+    part = b"\x00Su\xb0" + (FLUSH_BYTES // 2).to_bytes(4, "big") + b"x" * (FLUSH_BYTES // 2)
+    assert listening.send(link, part, 0) is not None
+    assert listening.send(link, part, 0) is not None
+    assert await heard(user, 4)
+    listening.on_sending_paused()
+    assert listening.send(link, part, 0) is None
+    listening.on_sending_resumed()
+    assert listener.rooms == 1
+    assert listening.send(link, part, 0) is not None
+    await listening.close(1)
 
 
 async def test_a_refused_link_tells_why() -> None:

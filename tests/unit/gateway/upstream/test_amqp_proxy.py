@@ -506,3 +506,19 @@ async def test_a_device_is_busy_until_its_last_answer() -> None:
         await here.all_of(futures)
         assert not here.proxy.is_busy(identity("d1"))
         assert not here.proxy.is_busy(identity("d2"))
+
+
+async def test_while_the_other_end_does_not_read_batches_grow_here_and_nobody_is_blamed() -> None:
+    async with world(times=AmqpTimes(stall_s=0.05, tend_s=0.01)) as here:
+        assert await here.all_of(here.send("d1", 0) + here.send("d2", 0)) == [ACCEPTED] * 2
+        near = here.hub.connection.wire.other.pump
+        near.sending_paused()
+        futures = here.send("d2", 1) + here.send("d1", 1, 2)
+        await asyncio.sleep(0.1)
+        futures += here.send("d1", 3)
+        await asyncio.sleep(0.02)
+        assert len(here.hub.arrived) == 2
+        near.sending_resumed()
+        assert await here.all_of(futures) == [ACCEPTED] * 4
+        assert here.hub.transfers[2:] == [(identity("d2"), 1), (identity("d1"), 3)]
+        assert here.seen(LinkLost) == []

@@ -9,6 +9,6 @@ Invariants:
 - Whatever a peer can grow has a limit (`limits.py`): handshakes, HTTP heads, messages, what it does not read.
 - TLS runs over memory BIOs (some 22 kB a connection; asyncio's own keeps 280 kB), 1.2 and 1.3, ECDHE with AEAD only.
 
-Entry points: `listener.listen`, `pump.Session`, `pump.Owner`, `pump.Pump`, `tls.Security`,
+Entry points: `listener.listen`, `dialer.dial`, `pump.Session`, `pump.Owner`, `pump.Pump`, `tls.Security`,
 `websocket.WebSocketService`, `reports` for what a listener tells besides.
 """

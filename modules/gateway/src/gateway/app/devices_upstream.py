@@ -145,12 +145,13 @@ def make_devices_upstream(
     registry: Registry,
     trust_pem: Callable[[], bytes],
     emit: Callable[[Event], None],
+    end: Callable[[Identity], object],
 ) -> "DevicesUpstream | None":
     """The way that the settings want, None for none. Raises ConfigError."""
     place = place_of(environment, environ)
     if place is None:
         return None
-    return DevicesUpstream(environment, environ, place, registry=registry, trust_pem=trust_pem, emit=emit)
+    return DevicesUpstream(environment, environ, place, registry=registry, trust_pem=trust_pem, emit=emit, end=end)
 
 
 class DevicesUpstream:
@@ -165,8 +166,9 @@ class DevicesUpstream:
         registry: Registry,
         trust_pem: Callable[[], bytes],
         emit: Callable[[Event], None],
+        end: Callable[[Identity], object],
     ) -> None:
-        """Raises ConfigError."""
+        """`end` hears of a device that is unknown here and that the hub lets in no more. Raises ConfigError."""
         hub = environment.hub_name
         if not hub:
             raise ConfigError(
@@ -191,6 +193,7 @@ class DevicesUpstream:
             self._voucher = AmqpVoucher(hostname=place.host, dial=dialer.dial, name_of=self._tokens.name_of)
             self.vouchers = Vouchers(self._presented, self._voucher)
         self._presented.listen(self._on_token)
+        self._presented.on_end(end)
 
     def beside(self, module: MessageProxy | None) -> MessageProxy:
         """The way for `$upstream`: this one and, for devices without a token, the module's where there is one."""

@@ -150,7 +150,12 @@ class Gateway:
         from gateway.app.devices_upstream import make_devices_upstream  # noqa: PLC0415 — AMQP: 3 MB
 
         return make_devices_upstream(
-            self._environment, self._environ, registry=self._registry, trust_pem=self._trust_pem, emit=self._emit
+            self._environment,
+            self._environ,
+            registry=self._registry,
+            trust_pem=self._trust_pem,
+            emit=self._emit,
+            end=lambda who: self._presence.end([who], Ending.CREDENTIALS_CHANGED),
         )
 
     def _trust_pem(self) -> bytes:

@@ -1,6 +1,7 @@
 """Who may connect: the registry of devices, their credentials, and the check of both.
 
 - Nobody is known but by the registry: each device, each module, and groups whose devices share a key to derive from.
+  Of others the hub decides, where it can be asked; what it said is remembered with the token (`vouching`, `tokens`).
 - Every refusal costs and looks the same outside; its reason goes to our counters only.
 - A good credential is let in however many others fail; failures only make the failing ones wait.
 - No key, signature or token in any text or repr.

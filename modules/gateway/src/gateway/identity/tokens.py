@@ -66,6 +66,7 @@ class PresentedTokens:
         self._changed = asyncio.Event()
         self._complaint = ""
         self._listeners: list[Callable[[Identity], None]] = []
+        self._ends: list[Callable[[Identity], object]] = []
         self._read()
 
     def __len__(self) -> int:
@@ -74,6 +75,10 @@ class PresentedTokens:
     def listen(self, call: Callable[[Identity], None]) -> None:
         """Tell of every device that has a newer token from now on."""
         self._listeners.append(call)
+
+    def on_end(self, call: Callable[[Identity], object]) -> None:
+        """Tell of every device whose token the hub takes no more, from now on."""
+        self._ends.append(call)
 
     def find(self, who: Identity) -> Token | None:
         """The token of a device, if it is still good."""
@@ -111,6 +116,8 @@ class PresentedTokens:
         if token is not None and token.text == text:
             del self._tokens[who]
             self._changed.set()
+            for call in self._ends:
+                call(who)
         self._refused[_digest(text)] = self._clock() + REFUSED_S
         self._refused.move_to_end(_digest(text))
         if len(self._refused) > MAX_REFUSED:

@@ -1,7 +1,8 @@
 """The way to the cloud and to other modules: proxies, forwarders, the module's own twin and methods.
 
-A `CloudProxy` keeps one link up and hands messages over it; a `Forwarder` per endpoint moves its backlog through a
-proxy. `ModuleProxy` is the proxy that speaks as this module, by azure-iot-device, to edgeHub or the stand-in.
+A `MessageProxy` keeps one link up and hands messages over it; a `Forwarder` per endpoint moves its backlog through a
+proxy. `ModuleProxy` speaks as this module, by azure-iot-device, `AmqpProxy` as each device, by our own AMQP; where
+there are both, `SplitProxy` chooses for each message.
 
 Invariants:
 - an entry is settled in the store only after the other end acknowledged it, or will never take it (and then an event
@@ -10,5 +11,6 @@ Invariants:
 - duplicates carry the same message id;
 - a link that acknowledges nothing while messages wait is torn down and built anew; nothing polls while offline.
 
-Entry points: `module_proxy.ModuleProxy`, `forwarder.Forwarder`, `methods.ModuleMethods`, `proxy.CloudProxy`.
+Entry points: `proxy.MessageProxy`, `module_proxy.ModuleProxy`, `amqp_proxy.AmqpProxy`, `split.SplitProxy`,
+`forwarder.Forwarder`, `methods.ModuleMethods`, `amqp_voucher.AmqpVoucher`.
 """

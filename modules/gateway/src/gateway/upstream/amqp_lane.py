@@ -88,6 +88,9 @@ class LaneHost(Protocol):
         """Whether there is a place for one more link; if not, the lane is called when there is."""
         ...
 
+    def wants_room(self, lane: "Lane") -> None:
+        """The connection is paused: the lane is called when it is not any more."""
+
     def on_sent(self) -> None:
         """A batch has left."""
 
@@ -335,6 +338,9 @@ class Lane:
         """Send as many as one transfer holds; what does not fit stays, encoded."""
         link, connection = self._link, self._host.link()
         if link is None or connection is None:
+            return
+        if connection.paused:
+            self._host.wants_room(self)
             return
         now = self._host.now()
         if not link.credit:

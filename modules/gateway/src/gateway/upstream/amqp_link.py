@@ -42,6 +42,8 @@ SASL: Final = "MSSBCBS"
 """No identity of its own; the tokens on `$cbs` say who. The mechanism that Azure's own CBS clients choose."""
 MAX_PUTS: Final = 32
 """Put-tokens on their way at once; a thousand devices need 32 turns, and no hub is flooded with them."""
+FLUSH_BYTES: Final = 262_144
+"""Given to the transport at once, a full batch: behind it we see whether the other end still reads."""
 CLIENT_VERSION: Final = f"edge-gateway/{__version__}"
 
 Taken = Callable[[int, str], None]
@@ -69,6 +71,9 @@ class AmqpLinkListener(Protocol):
 
     def on_lost(self, fault: LinkFault, reason: str) -> None:
         """It stood, and does not any more. Called once, on the loop."""
+
+    def on_room(self) -> None:
+        """It was `paused`, and is not any more."""
 
 
 Dial = Callable[[Accept], Awaitable[None]]
@@ -102,6 +107,9 @@ class AmqpLink:
         self._numbers = 0
         self._cbs_sender: Link | None = None
         self._cbs_receiver: Link | None = None
+        self._unflushed = 0
+        self.paused = False
+        """The other end reads slower than we send: `send` gives None."""
         self.max_devices = limits.channel_max
         """Sessions for devices that the other end takes."""
 
@@ -130,8 +138,14 @@ class AmqpLink:
         return link
 
     def send(self, link: Link, payload: bytes, message_format: int) -> Delivery | None:
-        """Send; None if there is neither credit nor room: `on_credit` says when to try again."""
-        return self._client.send(link, payload, message_format=message_format)
+        """Send; None if there is no credit, or no room: `on_credit` or `on_room` says when to try again."""
+        if self.paused:
+            return None
+        delivery = self._client.send(link, payload, message_format=message_format)
+        self._unflushed += len(payload)
+        if self._unflushed >= FLUSH_BYTES:
+            self.flush()  # which tells whether there is room for more
+        return delivery
 
     def end(self, link: Link) -> None:
         """End a link with its session; nothing of it is heard any more."""
@@ -140,6 +154,7 @@ class AmqpLink:
 
     def flush(self) -> None:
         """Send what was said outside of the owners' calls."""
+        self._unflushed = 0
         if self._pump is not None:
             self._pump.flush()
 
@@ -179,6 +194,15 @@ class AmqpLink:
     def on_connected(self, pump: Pump[AmqpEvent]) -> None:
         """The transport is ready."""
         self._pump = pump
+
+    def on_sending_paused(self) -> None:
+        """The other end reads slower than we send: what is sent now would only wait where it cannot grow."""
+        self.paused = True
+
+    def on_sending_resumed(self) -> None:
+        """The other end has caught up."""
+        self.paused = False
+        self._listener.on_room()
 
     def on_events(self, events: list[AmqpEvent]) -> None:
         """What the other end said."""

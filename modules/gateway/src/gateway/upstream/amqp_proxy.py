@@ -132,6 +132,8 @@ class AmqpProxy:
         """Lanes that wait for a place."""
         self._parked: dict[Lane, float] = {}
         """Lanes with a fault, and since when."""
+        self._roomless: dict[Lane, None] = {}
+        """Lanes that wait for a connection that is paused."""
         self._ready: dict[Lane, None] = {}
         """Lanes to look at in this turn of the loop."""
         self._told: dict[Identity, None] = {}
@@ -277,6 +279,10 @@ class AmqpProxy:
         self._open[lane] = None
         return True
 
+    def wants_room(self, lane: Lane) -> None:
+        """The connection is paused: call the lane when it is not any more."""
+        self._roomless[lane] = None
+
     def on_sent(self) -> None:
         """A batch has left."""
         self._watchdog.on_started(self._loop.time())
@@ -332,6 +338,12 @@ class AmqpProxy:
     def on_lost(self, fault: LinkFault, reason: str) -> None:
         """The connection stood, and does not any more."""
         self._lose(fault, reason)
+
+    def on_room(self) -> None:
+        """The connection takes more again: those that have waited longest come first."""
+        roomless, self._roomless = self._roomless, {}
+        for lane in roomless:
+            self._look_at(lane)
 
     # One connection, from the first try to its end.
 
@@ -394,7 +406,7 @@ class AmqpProxy:
         self._watchdog.on_closed()
         sent = Sent(Outcome.RELEASED, reason)
         lanes, self._lanes = self._lanes, {}
-        for table in (self._open, self._wanting, self._parked, self._ready):
+        for table in (self._open, self._wanting, self._parked, self._roomless, self._ready):
             table.clear()
         for lane in lanes.values():
             lane.release(sent)

@@ -157,6 +157,9 @@ class AmqpVoucher:
                 question.finish(Vouching.AWAY)
         self._changed.set()
 
+    def on_room(self) -> None:
+        """Questions are small: nobody waits for room."""
+
     async def _serve(self) -> None:
         """One connection: for the questions there are, and those that come until it is idle."""
         link = AmqpLink(self, self._dial, hostname=self._hostname, limits=self._limits)
