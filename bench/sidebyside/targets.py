@@ -156,6 +156,7 @@ def run_gateway(
         "GATEWAY_DATA_DIR": str(data),
         "GATEWAY_ADDRESS": "127.0.0.1",
         "GATEWAY_MQTT_PORT": str(port),
+        "GATEWAY_AMQP_PORT": "0",
         "GATEWAY_WEBSOCKET_PORT": "0",
         "GATEWAY_METRICS_PORT": "0",
         "GATEWAY_CERTIFICATE_FILE": str(chain),
