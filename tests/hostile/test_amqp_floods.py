@@ -39,7 +39,7 @@ from support.raw_amqp import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FLOOD_BYTES: Final = 150_000
+FLOOD_BYTES: Final = 100_000
 MOST_KB: Final = 30 * 1024
 PATIENCE_S: Final = 30.0
 SLOWEST_S: Final = 2.0

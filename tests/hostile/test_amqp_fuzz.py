@@ -20,7 +20,7 @@ from support.process_watch import watched
 from support.raw_amqp import PING, PING_CHANNEL, AmqpPeer, GoodAmqpClient, plain_init
 
 SEEDS = [int(seed) for seed in os.environ.get("FUZZ_SEEDS", "1").split()]
-CASES = int(os.environ.get("FUZZ_CASES", "1000"))
+CASES = int(os.environ.get("FUZZ_CASES", "800"))
 WORKERS = 8
 SLOWEST_GOOD_S = 1.0
 ANSWER_S = 10.0
