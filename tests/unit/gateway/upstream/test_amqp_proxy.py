@@ -189,7 +189,9 @@ async def test_of_a_batch_that_is_refused_only_the_bad_message_is_lost_and_the_o
         assert [many for _, many in here.hub.transfers] == [3, 1, 1, 1, 2]
 
 
-@pytest.mark.parametrize("state", [Released(), rejected(conditions.RESOURCE_LIMIT_EXCEEDED)])
+@pytest.mark.parametrize(
+    "state", [Released(), rejected(conditions.RESOURCE_LIMIT_EXCEEDED), rejected(conditions.INTERNAL_ERROR)]
+)
 async def test_what_is_given_back_is_sent_again_in_order(state: DeliveryState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.upstream.amqp_lane.RETRY_FIRST_S", 0.01)
     async with world() as here:
@@ -202,6 +204,19 @@ async def test_what_is_given_back_is_sent_again_in_order(state: DeliveryState, m
         others = here.send("d2", 1)
         assert await here.all_of(others + futures) == [ACCEPTED] * 3
         assert here.hub.bodies("d1") == [b"1", b"2"]
+        assert here.hub.attached.count(identity("d1")) == 1
+
+
+async def test_a_throttled_batch_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.upstream.amqp_lane.RETRY_FIRST_S", 0.01)
+    async with world() as here:
+        here.hub.judge = hold
+        futures = here.send("d1", 1, 2, 3)
+        await here.until(lambda: bool(here.hub.transfers))
+        here.hub.judge = lambda _who, _contents: Accepted()
+        here.hub.connection.answer(rejected(conditions.DEVICE_CONTAINER_THROTTLED))
+        assert await here.all_of(futures) == [ACCEPTED] * 3
+        assert [many for _, many in here.hub.transfers] == [3, 3]
 
 
 # The connection.

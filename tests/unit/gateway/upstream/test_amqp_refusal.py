@@ -2,7 +2,7 @@ import pytest
 
 from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.performatives import Error
-from gateway.upstream.amqp_refusal import Reach, is_taken, reach_of, reach_of_status, words_of
+from gateway.upstream.amqp_refusal import Reach, is_taken, is_throttle, reach_of, reach_of_status, words_of
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,21 @@ def test_conditions_reach_as_far_as_edgehub_means_them(condition: str, reach: Re
 def test_an_end_without_a_reason_may_pass() -> None:
     assert reach_of(None) is Reach.NOW
     assert words_of(None) == "no reason given"
+
+
+@pytest.mark.parametrize(
+    ("condition", "throttle"),
+    [
+        ("amqp:resource-limit-exceeded", True),
+        ("com.microsoft:device-container-throttled", True),
+        ("com.microsoft:server-busy", True),
+        ("amqp:internal-error", False),
+        ("com.microsoft:argument-error", False),
+    ],
+)
+def test_throttles_are_about_how_much_is_sent(condition: str, *, throttle: bool) -> None:
+    assert is_throttle(Error(condition=condition)) is throttle
+    assert not is_throttle(None)
 
 
 def test_the_words_of_a_peer_are_short_and_on_one_line() -> None:

@@ -21,7 +21,7 @@ from edgewire.transport.backoff import Backoff
 from gateway.identity.tokens import Token
 from gateway.upstream.amqp_link import AmqpLink
 from gateway.upstream.amqp_message import carry
-from gateway.upstream.amqp_refusal import Reach, is_taken, reach_of, reach_of_status, words_of
+from gateway.upstream.amqp_refusal import Reach, is_taken, is_throttle, reach_of, reach_of_status, words_of
 from gateway.upstream.proxy import Entry, Sent
 
 OPEN_S: Final = 20.0
@@ -181,11 +181,11 @@ class Lane:
 
     def advance(self) -> None:
         """Do what can be done now: open the link, or send what waits."""
-        if self.batch or not self.queue:
+        if self.batch or not self.queue or (self._retry_at and self._host.now() < self._retry_at):
             return
         if self.state is LaneState.OPEN:
             self._send()
-        elif self.state is LaneState.CLOSED and self._host.now() >= self._retry_at:
+        elif self.state is LaneState.CLOSED:
             self._open()
 
     def tend(self) -> None:
@@ -316,8 +316,7 @@ class Lane:
         elif type(state) is Rejected:
             self._on_rejected(batch, state.error)
         else:
-            self._put_back(batch)
-            self._try_later("the other end gave its messages back")
+            self._rest(batch, "the other end gave its messages back")
         self.advance()
         self._host.on_idle(self)
 
@@ -395,6 +394,8 @@ class Lane:
         if reach is Reach.DEVICE:
             self._put_back(batch)
             self._refuse(words)
+        elif is_throttle(error):
+            self._rest(batch, words)
         elif len(batch) > 1:
             # One of them is at fault, or may be: each goes by itself now, so that the others are taken.
             self._put_back(batch)
@@ -402,8 +403,7 @@ class Lane:
         elif reach is Reach.MESSAGE:
             self._settle(batch, Sent(Outcome.REJECTED, words))
         else:
-            self._put_back(batch)
-            self._try_later(words)
+            self._rest(batch, words)
 
     def _put_back(self, batch: Iterable[Waiting]) -> None:
         self.queue.extendleft(reversed(list(batch)))
@@ -412,12 +412,21 @@ class Lane:
 
     def _recover(self) -> None:
         self._proven = True
+        self._retry_at = 0.0
         self.fault = ""
         self._backoff.reset()
         self._host.on_recovered(self)
 
+    def _rest(self, batch: Iterable[Waiting], reason: str) -> None:
+        """These were not taken now: the link stays, and they are sent again after a rest."""
+        self._put_back(batch)
+        self._proven = False
+        self.fault = reason
+        self._retry_at = self._host.now() + self._backoff.next_delay_s()
+        self._host.on_waits(self)
+
     def _try_later(self, reason: str) -> None:
-        """It may work later: this device waits, nobody else does."""
+        """The link is of no use, or there is none: this device waits, nobody else does."""
         self._stop(reason)
         self._retry_at = self._host.now() + self._backoff.next_delay_s()
         self._host.on_waits(self)

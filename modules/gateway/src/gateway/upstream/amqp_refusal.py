@@ -40,6 +40,14 @@ _REACHES: Final = {
 }
 """Spec: edgehub.md §5.5, iothub_wire.md §2.6. Whatever stands in neither row may pass: throttles, quotas, faults."""
 
+_THROTTLES: Final = (
+    conditions.RESOURCE_LIMIT_EXCEEDED,
+    conditions.DEVICE_CONTAINER_THROTTLED,
+    conditions.SERVER_BUSY,
+    conditions.QUOTA_EXCEEDED,
+    conditions.TIMEOUT,
+)
+
 _BY_CONDITION: Final = {str(condition): reach for reach, row in _REACHES.items() for condition in row}
 
 _GOOD: Final = range(200, 300)
@@ -49,6 +57,11 @@ _DEVICE: Final = (400, 401, 403, 404)
 def reach_of(error: Error | None) -> Reach:
     """How far an error reaches; none at all is a link that ended for reasons of the other end's own."""
     return Reach.NOW if error is None else _BY_CONDITION.get(str(error.condition), Reach.NOW)
+
+
+def is_throttle(error: Error | None) -> bool:
+    """Whether an error is about how much is sent, and not about what."""
+    return error is not None and error.condition in _THROTTLES
 
 
 def words_of(error: Error | None) -> str:
