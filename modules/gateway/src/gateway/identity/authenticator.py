@@ -94,6 +94,8 @@ class Authenticator:
         if self._vouchers is None or not claim.token:
             return None
         self._registry.reload()
+        if self._registry.find(claim.identity) is not None:
+            return None
         verdict = self._judge(claim)
         if not isinstance(verdict, Refused) or verdict.reason is not RefusalReason.UPSTREAM_AWAY:
             return None
