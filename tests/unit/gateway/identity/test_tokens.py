@@ -205,6 +205,15 @@ def test_where_the_key_is_known_a_token_is_made(house: House) -> None:
     assert found.expires_at == NOW + tokens.MINTED_S
 
 
+def test_a_key_that_the_hub_does_not_take_gives_way_to_the_other_one(house: House) -> None:
+    house.registered(Roster().with_registration(Registration(D1, keys())))
+    for key in (KEY, OTHER, KEY):
+        found = house.tokens.find(D1)
+        assert is_signed(D1, key, found)
+        assert found is not None
+        house.tokens.refused(D1, found)
+
+
 def test_a_device_that_came_by_a_group_has_its_derived_key(house: House) -> None:
     groups = [Group("a", keys()), Group("b", keys(OTHER))]
     house.registered(Roster().with_group(groups[0]).with_group(groups[1]))

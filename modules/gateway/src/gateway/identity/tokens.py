@@ -191,6 +191,8 @@ class DeviceTokens:
         self._presented = presented
         self._hub_name = hub_name
         self._clock = clock
+        self._second: dict[Identity, None] = {}
+        """Devices whose primary key the hub did not take: keys are rotated one by one."""
 
     def has(self, who: Identity) -> bool:
         """Whether there is one now."""
@@ -210,8 +212,12 @@ class DeviceTokens:
         return None if likely is None else self._mint(who, likely)
 
     def refused(self, who: Identity, token: Token) -> None:
-        """The hub did not let a device in with this token: one of its own is not taken here again without asking."""
+        """The hub did not let a device in with this token: its other key is next; one of its own is not kept."""
         self._presented.refuse(who, token.text)
+        if who in self._second:
+            del self._second[who]
+        elif len(self._second) < MAX_TOKENS:
+            self._second[who] = None
 
     def name_of(self, who: Identity) -> str:
         """The audience of a device's tokens."""
@@ -226,16 +232,19 @@ class DeviceTokens:
         registration = self._registry.find(who)
         if registration is not None:
             credential = registration.credential
-            return credential.primary if isinstance(credential, SymmetricKeys) else None
+            return self._one_of(who, credential) if isinstance(credential, SymmetricKeys) else None
         group = self._registry.group_of(who)
-        return None if group is None else sas.derive_device_key(group.keys.primary, who.device)
+        return None if group is None else sas.derive_device_key(self._one_of(who, group.keys), who.device)
+
+    def _one_of(self, who: Identity, keys: SymmetricKeys) -> bytes:
+        return keys.secondary if who in self._second else keys.primary
 
     def _likely_key(self, who: Identity) -> bytes | None:
         """The key that the only group it can belong to derives: after a restart nobody remembers who came by which."""
         if who.module is not None or self._registry.find(who) is not None:
             return None
         groups = self._registry.groups_for(who.device)
-        return sas.derive_device_key(groups[0].keys.primary, who.device) if len(groups) == 1 else None
+        return sas.derive_device_key(self._one_of(who, groups[0].keys), who.device) if len(groups) == 1 else None
 
 
 def _digest(text: str) -> bytes:
