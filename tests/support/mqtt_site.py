@@ -158,9 +158,11 @@ class Site:
         site = cls(folder, routes, limits or StoreLimits())
         for device in ("d1", "d2"):
             site.register(device)
-        yield site
-        await site.store.close()
-        site.sessions.close()
+        try:
+            yield site
+        finally:
+            await site.store.close()
+            site.sessions.close()
 
     def register(self, device: str, *, key: bytes = KEY, enabled: bool = True) -> None:
         """Add or replace a device with this key."""
