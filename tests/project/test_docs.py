@@ -204,6 +204,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "codec.mqtt.connect": {"BRIDGE_BIT", "IDENTIFIER_REJECTED"},  # values of the wire
         "codec.mqtt.reasons": {"FAILURE"},
         "codec.mqtt.v3": {"LAST_RETURN_CODE"},
+        "head.amqp_telemetry": {"ALWAYS_FITS_BYTES"},  # below it nothing is counted
         "iothub.topics": {"NOT_A_STATUS"},
         "message": {"DEFAULT_PRIORITY"},
         "transport.listener": {"FIRST_UNPRIVILEGED_PORT"},

@@ -13,16 +13,17 @@ from edgewire.codec.amqp.conditions import (
     MESSAGE_SIZE_EXCEEDED,
 )
 from edgewire.codec.amqp.frames import FrameReader
-from edgewire.codec.amqp.kinds import Symbol
+from edgewire.codec.amqp.kinds import Symbol, Timestamp, UInt, ULong
 from edgewire.codec.amqp.message import MESSAGE_FORMAT_BATCH, AmqpMessage, Properties, write_batch, write_message
 from edgewire.codec.amqp.performatives import ACCEPTED, Disposition, Rejected
+from edgewire.iothub.amqp.messages import read_transfer
 from edgewire.iothub.bag import Bag
-from edgewire.iothub.limits import MAX_MESSAGE_BYTES, MAX_TRANSFER_BYTES
+from edgewire.iothub.limits import MAX_MESSAGE_BYTES, MAX_PROPERTIES, MAX_TRANSFER_BYTES
 from edgewire.iothub.messages import envelope_for, passing_size
 from edgewire.message import identity
 from gateway.dispatch.presence import Ending
 from gateway.head import amqp_telemetry
-from gateway.head.amqp_telemetry import LINK_CREDIT
+from gateway.head.amqp_telemetry import ALWAYS_FITS_BYTES, LINK_CREDIT
 from gateway.identity.roster import Registration, SymmetricKeys
 from gateway.observe.head import MessageRefused, RefusedMessage
 from gateway.store.store import Done
@@ -193,6 +194,37 @@ async def test_the_largest_message_is_taken_and_one_byte_more_is_not(site: AmqpS
     room = MAX_MESSAGE_BYTES - passing_size(envelope_for(identity("d1"), Bag({}, {})))
     assert await client.outcome(client.tell(link, bytes(room))) == ACCEPTED
     assert refused(await client.outcome(client.tell(link, bytes(room + 1))))[0] == MESSAGE_SIZE_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        False,
+        UInt(0),
+        ULong(0),
+        Timestamp(1_900_000_000_123),
+        1.7976931348623157e308,
+        " ",
+        "\x01",
+        "é",
+        b"\x01",
+        "",
+    ],
+    ids=repr,
+)
+def test_a_small_transfer_cannot_hold_what_is_too_large_whatever_its_properties_become(value: object) -> None:
+    own = Properties(message_id=ULong(0), correlation_id=ULong(0), user_id=b"", to="", content_type=Symbol("\x01"))
+    held: dict[str, object] = {f"{number:02x}": value for number in range(MAX_PROPERTIES - 10)}
+
+    def transfer(pad: int) -> bytes:
+        pads = {"pad": "\x01" * pad}
+        return write_message(AmqpMessage(properties=own, application_properties=held | pads, body=b""))
+
+    payload = transfer(ALWAYS_FITS_BYTES - len(transfer(300)) + 300)
+    assert len(payload) == ALWAYS_FITS_BYTES
+    [content] = read_transfer(0, payload)
+    assert passing_size(envelope_for(identity("d" * 128, "m" * 128), content.bag)) <= MAX_MESSAGE_BYTES
 
 
 async def test_a_message_of_many_frames_is_one_message(site: AmqpSite) -> None:
