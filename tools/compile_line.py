@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from sysconfig import get_path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
@@ -63,8 +64,11 @@ def is_fresh() -> bool:
 
 def compile_line() -> int:
     """Copy the packages and compile the line. Returns the compiler's exit code."""
-    if shutil.which(os.environ.get("CC", "cc")) is None:
-        print("compiled: no C compiler; install gcc and libc6-dev, or run the sources as they are", file=sys.stderr)
+    if shutil.which(os.environ.get("CC", "cc")) is None or not (Path(get_path("include")) / "Python.h").exists():
+        print(
+            "compiled: no C compiler, or no Python.h: install gcc, libc6-dev and python3-dev, ", end="", file=sys.stderr
+        )
+        print("or run the sources as they are", file=sys.stderr)
         return 1
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.copytree(PACKAGES, OUT, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
