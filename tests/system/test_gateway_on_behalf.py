@@ -10,6 +10,7 @@ from edgewire.iothub import sas
 from standin.app import StandIn
 from standin.events import Event
 from support.gateway_site import KEY, GatewaySite, until
+from support.hub_faults import back, drop, refuse, stall
 from support.numbered_devices import NumberedDevice, judge, numbered, progress, sending
 from support.raw_peer import RawPeer, hello
 from support.tunnel import tunnel
@@ -30,24 +31,6 @@ def at_the_hub(site: GatewaySite, count: int) -> list[NumberedDevice]:
 def senders(events: Sequence[Event]) -> set[tuple[str, str | None]]:
     """Whom the hub takes for the senders."""
     return {(event.device, event.module) for event in events}
-
-
-def drop(hub: StandIn) -> None:
-    hub.drop_connections()
-
-
-def refuse(hub: StandIn) -> None:
-    hub.refuse_connections()
-    hub.drop_connections()
-
-
-def stall(hub: StandIn) -> None:
-    hub.stall()
-
-
-def back(hub: StandIn) -> None:
-    hub.behave()
-    hub.drop_connections()
 
 
 @pytest.mark.parametrize("module", ["edgehub", "none"])

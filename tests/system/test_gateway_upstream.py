@@ -8,27 +8,10 @@ import pytest
 from edgeca.folder import Folder
 from standin.app import StandIn
 from support.gateway_site import GatewaySite
+from support.hub_faults import back, drop, refuse, stall
 from support.numbered_devices import all_arrived, judge, numbered, progress, sending
 
 Fault = Callable[[StandIn], object]
-
-
-def drop(hub: StandIn) -> None:
-    hub.drop_connections()
-
-
-def refuse(hub: StandIn) -> None:
-    hub.refuse_connections()
-    hub.drop_connections()
-
-
-def stall(hub: StandIn) -> None:
-    hub.stall()
-
-
-def back(hub: StandIn) -> None:
-    hub.behave()
-    hub.drop_connections()
 
 
 @pytest.mark.parametrize(
