@@ -177,8 +177,8 @@ class ModuleLink:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
-        # The SDK's client is a knot around a socket and a TLS context: a descriptor and 300 kB that would wait for the
-        # collector, which is seldom called here. This one is still held, those of earlier links are not.
+        # The SDK's client is a knot around a socket and a TLS context: they would wait for the collector, which is
+        # seldom called here, with a descriptor each. This one is still held, those of earlier links are not.
         gc.collect()
 
     def _prepare(self, done: Callable[..., None]) -> None:
