@@ -3,12 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, assert_never
+from typing import assert_never
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import NameOID
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
@@ -17,10 +14,8 @@ from edgewire.iothub.amqp.sasl import PlainLogin, hub_label
 from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.username import Username
 from edgewire.message import Identity
+from standin.chains import common_name, distance, has_thumbprint, is_current, read_chain
 from standin.registry import Authentication, Entry, Registry
-
-_MAX_CHAIN: Final = 8
-"""Certificates looked at on the way to an authority."""
 
 
 class Reason(Enum):
@@ -153,57 +148,17 @@ class Admission:
         if not certificates:
             return Refused(Reason.NO_CREDENTIALS, f"{who} showed no certificate")
         try:
-            chain = [x509.load_der_x509_certificate(der) for der in certificates[:_MAX_CHAIN]]
+            chain = read_chain(certificates)
         except ValueError as error:
             return Refused(Reason.WRONG_CERTIFICATE, f"{who}: the certificate cannot be read: {error}")
         now = self._clock()
-        if not chain[0].not_valid_before_utc.timestamp() <= now <= chain[0].not_valid_after_utc.timestamp():
+        if not is_current(chain[0], now):
             return Refused(Reason.EXPIRED, f"{who}: the certificate is valid until {chain[0].not_valid_after_utc}")
         if entry.authentication is Authentication.THUMBPRINT:
-            proven = _has_thumbprint(chain[0], entry.thumbprints)
+            proven = has_thumbprint(chain[0], entry.thumbprints)
         else:
-            proven = _common_name(chain[0]) == who.device and self._is_ours(chain, now)
+            is_ours = distance(chain, self._authorities, now) is not None
+            proven = common_name(chain[0]) == who.device and is_ours
         if not proven:
             return Refused(Reason.WRONG_CERTIFICATE, f"{who}: {chain[0].subject.rfc4514_string()} does not prove it")
         return Admitted(who, chain[0].not_valid_after_utc.timestamp())
-
-    def _is_ours(self, chain: Sequence[x509.Certificate], now: float) -> bool:
-        """Whether the chain, leaf first, each signed by the next, ends below one of the authorities."""
-        for index, certificate in enumerate(chain):
-            if index and not (_is_authority(certificate) and _is_current(certificate, now)):
-                return False
-            if any(_is_issued_by(certificate, authority) for authority in self._authorities):
-                return True
-            if index + 1 == len(chain) or not _is_issued_by(certificate, chain[index + 1]):
-                return False
-        return False
-
-
-def _has_thumbprint(certificate: x509.Certificate, thumbprints: Sequence[str]) -> bool:
-    # SHA-1 names the certificate as the registry of the cloud does; what it protects is the operator's choice.
-    algorithms = (hashes.SHA1(), hashes.SHA256())  # noqa: S303
-    return any(certificate.fingerprint(each).hex().upper() in thumbprints for each in algorithms)
-
-
-def _common_name(certificate: x509.Certificate) -> str | None:
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if len(names) == 1 else None
-
-
-def _is_current(certificate: x509.Certificate, now: float) -> bool:
-    return certificate.not_valid_before_utc.timestamp() <= now <= certificate.not_valid_after_utc.timestamp()
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
-
-
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
