@@ -19,6 +19,7 @@ from standin.documents import Documents, JsonObject
 from standin.events import EventLog, event_for
 from standin.inputs import Delivery, Inputs
 from standin.journal import Done, Journal, Statement
+from standin.policies import Policies
 from standin.registry import Entry, Registry, RegistryError
 from standin.routes import Routes
 from standin.show import event_line
@@ -142,11 +143,14 @@ class Hub:
         self._changed = asyncio.Event()
         self.edge_device = edge_device
         self.registry = Registry(self._documents)
+        self.policies = Policies(self._documents)
         self.twins = Twins(self._documents)
         self.events = EventLog(path)
         self.inputs = Inputs(path)
         self.faults = Faults()
         self.counters: Counter[str] = Counter()
+        self.changed_at: dict[Identity, float] = {}
+        """When an identity last came or went, in seconds since 1970, since this start."""
 
     def note(self, text: str) -> None:
         """Tell the person at the terminal, if anybody wants to see it."""
@@ -160,6 +164,7 @@ class Hub:
         """This client speaks for its identity from now on; an older connection is closed."""
         older = self._clients.get(client.identity)
         self._clients[client.identity] = client
+        self.changed_at[client.identity] = time.time()
         if older is not None:
             self.counters[f"closed: {Closing.TAKEN_OVER.value}"] += 1
             older.close(Closing.TAKEN_OVER)
@@ -170,6 +175,7 @@ class Hub:
         """The connection is gone; nothing happens if another one has taken over."""
         if self._clients.get(client.identity) is client:
             del self._clients[client.identity]
+            self.changed_at[client.identity] = time.time()
             self.inputs.release(client.identity)
             self._tell_change()
 
@@ -232,6 +238,7 @@ class Hub:
         """Remove a device with its modules, or a module: entry, twin, session, connection."""
         for gone in self.registry.remove(who):
             self.twins.remove(gone)
+            self.changed_at.pop(gone, None)
             self.forget_session(gone)
             self._close(gone, Closing.NO_LONGER_ALLOWED)
             if gone.module is not None:
@@ -250,6 +257,10 @@ class Hub:
         raise RegistryError(f"{text} is neither a device nor a module here; `standin devices list` shows what is.")
 
     # Messages
+
+    def use_routes(self, routes: Routes) -> None:
+        """Route what the edge device's modules send from now on by these."""
+        self._routes = routes
 
     def receive(self, message: Message, done: Done) -> None:
         """Route a message; `done(True)` once it is committed, `done(False)` if it cannot be kept."""
@@ -300,10 +311,14 @@ class Hub:
         """Merge what a person wants, and notify the device. Returns the new version; raises TwinError."""
         wanted = {key: value for key, value in patch.items() if key not in {"$version", "$metadata"}}
         version = self.twins.patch_desired(who, wanted)
+        self.tell_desired(who, wanted, version)
+        return version
+
+    def tell_desired(self, who: Identity, patch: JsonObject, version: int) -> None:
+        """Notify the device of what has changed in its desired properties, if it is here."""
         client = self._clients.get(who)
         if client is not None and not self.faults.stalled:
-            client.send_desired({**wanted, "$version": version})
-        return version
+            client.send_desired({**patch, "$version": version})
 
     async def invoke_method(
         self,
@@ -345,6 +360,11 @@ class Hub:
             found = {"hex": secrets.token_hex(32)}
             self._documents.put(_SECRET, "hub", found)
         return bytes.fromhex(found["hex"])
+
+    @property
+    def documents(self) -> Documents:
+        """Where the service side keeps what is no device, module or twin."""
+        return self._documents
 
     def close(self) -> None:
         """Close all connections, commit what was received, close the files."""
