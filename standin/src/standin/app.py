@@ -31,6 +31,7 @@ from standin.certificates import Certificates
 from standin.control import ControlApi
 from standin.documents import JsonObject
 from standin.events import EventLog
+from standin.http import HttpApi, Router
 from standin.hub import Hub, MethodResult
 from standin.mqtt import LIMITS, MqttConnection
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
@@ -273,8 +274,15 @@ class StandIn:
             self.notices.append(f"WebSocket is off: {error}")
 
     def _websocket_service(self) -> WebSocketService:
-        """Both protocols on one port; generic clients call AMQP by its own name (amqp.md §5)."""
-        return WebSocketService({"mqtt": self._accept, "AMQPWSB10": self._accept_amqp, "amqp": self._accept_amqp})
+        """Both protocols on one port, and HTTPS; generic clients call AMQP by its own name (amqp.md §5)."""
+        router = Router(self._http_apis(), self._crashed)
+        return WebSocketService(
+            {"mqtt": self._accept, "AMQPWSB10": self._accept_amqp, "amqp": self._accept_amqp}, http=router.accept
+        )
+
+    def _http_apis(self) -> list[HttpApi]:
+        """What is served over HTTPS; the first that claims a request answers it."""
+        return []
 
     async def _open(self, port: int, security: Security, serve: Accept | WebSocketService) -> int:
         """Listen. Returns the port; raises StandInError."""
