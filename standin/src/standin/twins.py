@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from edgewire.iothub.twins import check_size, checked_patch, merged
+from edgewire.iothub.twins import TwinError, check_size, checked_patch, merged, read_patch
 from edgewire.message import Identity
 from standin.documents import Documents, JsonObject
 
