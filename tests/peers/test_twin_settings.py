@@ -50,6 +50,7 @@ class Gateway:
             desired=DesiredSettings(self.configuration),
             proxy=self.proxy,
             methods=ModuleMethods(status=dict, emit=emit),
+            connections=lambda: {"connected": 0, "offline": {}},
             emit=emit,
         )
         self.proxy.listen(self.sync)

@@ -40,6 +40,7 @@ class MessageSource(Enum):
 
     TELEMETRY = "messages"
     TWIN_CHANGE = "twinChangeNotifications"
+    CONNECTION_STATE = "deviceConnectionStateEvents"
 
 
 class Notes:

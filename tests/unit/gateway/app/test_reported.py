@@ -24,8 +24,17 @@ def verdict_of(document: dict[str, Any], version: int | None = 5) -> Verdict:
     )
 
 
-def report(verdict: Verdict, good_version: int | None = 4) -> dict[str, Any]:
-    return reported(verdict, good_version=good_version, good_source="twin", gateway_version="1.2.3")
+NOBODY: dict[str, Any] = {"connected": 0, "offline": {}}
+
+
+def report(verdict: Verdict, good_version: int | None = 4, connections: dict[str, Any] = NOBODY) -> dict[str, Any]:
+    return reported(
+        verdict,
+        good_version=good_version,
+        good_source="twin",
+        gateway_version="1.2.3",
+        connections=connections,
+    )
 
 
 def in_route(route: str, message: str = "wrong", fix: str = "") -> SettingsProblem:
@@ -48,6 +57,7 @@ def test_good_settings_are_reported_route_by_route() -> None:
         "lastDesiredVersion": 5,
         "lastDesiredStatus": {"code": 200, "description": ""},
         "routes": {"all": {"status": "ok"}},
+        "connections": {"connected": 0, "offline": {}},
     }
 
 
@@ -173,3 +183,34 @@ def test_nothing_new_makes_no_patch() -> None:
     document = report(verdict_of({"routes": {"all": "FROM /messages/* INTO $upstream"}}))
 
     assert patch_from(document | {"$version": 3, "foreign": 1}, document) == {}
+
+
+def test_devices_that_are_away_are_told_by_name_and_the_others_by_number() -> None:
+    connections = {"connected": 12, "offline": {"a.b": "lost 2027-01-15T08:00:00Z", "e/m": "takeover"}}
+
+    document = report(verdict_of({"routes": {}}), connections=connections)
+
+    assert document["connections"] == {
+        "connected": 12,
+        "offline": {"a%2Eb": "lost 2027-01-15T08:00:00Z", "e/m": "takeover"},
+    }
+
+
+def test_a_thousand_devices_with_the_longest_ids_stay_within_the_limits_of_a_twin() -> None:
+    offline = {f"{number:04}".ljust(128, "."): "credentials_changed 2027-01-15T08:00:00Z" for number in range(1000)}
+    routes = {f"route-{number}": "FROM /messages/* INTO $upstream" for number in range(300)}
+
+    document = report(verdict_of({"routes": routes}), connections={"connected": 0, "offline": offline})
+
+    shown = document["connections"]["offline"]
+    assert len(orjson.dumps(document)) <= MAX_TWIN_SECTION_BYTES
+    assert len(document["routes"]) == 300  # routes come first
+    assert next(iter(shown)) == name_of(next(iter(offline)))  # the latest first
+    assert 0 < len(shown) < 200
+    assert document["notShown"]["devices"] == 1000 - len(shown)
+
+
+def test_a_device_that_came_back_is_taken_out_of_the_twin() -> None:
+    before = {"connections": {"connected": 1, "offline": {"d2": "lost"}}}
+    after = {"connections": {"connected": 2, "offline": {}}}
+    assert patch_from(before, after) == {"connections": {"connected": 2, "offline": {"d2": None}}}

@@ -104,6 +104,7 @@ class Scene:
             desired=desired,
             proxy=self.cloud,
             methods=ModuleMethods(status=dict, emit=self.events.append),
+            connections=lambda: {"connected": 0, "offline": {}},
             emit=self.events.append,
             backoff=Backoff(1.0, 8.0, draw=lambda: 1.0),
             sleep=self.sleep,

@@ -112,6 +112,7 @@ SENDERS = {
     "m2": Envelope(sender=identity("d", "m2"), properties={}, system={}),
     "m1x": Envelope(sender=identity("d", "m1x"), properties={}, system={"outputName": "o1"}),
     "twin": Envelope(sender=identity("d"), properties={}, system={}, source=MessageSource.TWIN_CHANGE),
+    "state": Envelope(sender=identity("d"), properties={}, system={}, source=MessageSource.CONNECTION_STATE),
 }
 
 

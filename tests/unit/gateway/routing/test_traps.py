@@ -87,7 +87,6 @@ def test_no_warning_without_a_trap(condition: str) -> None:
     ("path", "words"),
     [
         ("/deviceLifecycleEvents", "never matches here"),
-        ("/deviceConnectionStateEvents/*", "never matches here"),
         ("/digitalTwinChangeEvents", "never matches here"),
         ("/messages/devices/d", "never matches here"),
         ("/messages/modules/*/outputs/o", "no wildcard"),
@@ -97,6 +96,8 @@ def test_no_warning_without_a_trap(condition: str) -> None:
         ("/messages/modules/m/inputs/i", "never matches"),
         ("/messages/modules/m/outputs/o/x", "never matches"),
         ("/twinChangeNotifications/x", "never matches"),
+        ("/deviceConnectionStateEvents/x", "never matches"),
+        ("/deviceConectionStateEvents", "did you mean /deviceConnectionStateEvents?"),
         ("/nothing/like/it", "messages come from"),
     ],
 )
@@ -110,6 +111,7 @@ def test_sources_that_match_are_not_warned_of() -> None:
     for path in ("/*", "/messages", "/messages/*", "/MESSAGES/modules/m", "/messages/modules/m/outputs/*"):
         assert warnings(f"FROM {path} INTO $upstream") == []
     assert warnings("FROM /twinChangeNotifications/* INTO $upstream") == []
+    assert warnings("FROM /deviceConnectionStateEvents INTO $upstream") == []
 
 
 def test_text_after_the_endpoint_is_told() -> None:

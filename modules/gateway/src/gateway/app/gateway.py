@@ -23,6 +23,7 @@ from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
 from gateway.app.status import gateway_status
 from gateway.app.upstream import Upstream, has_upstream, make_module, make_twin
+from gateway.dispatch.connections import Connections
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.presence import Ending, Presence
 from gateway.head.mqtt import MqttHead
@@ -110,6 +111,10 @@ class Gateway:
         rooms.callback(self._keep_latest_time)
         self._presence = Presence()
         self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
+        self._connections = Connections(
+            ingress=self._ingress, presence=self._presence, emit=self._emit, clock=time.time
+        )
+        self.observer.listen(self._connections.on_event)
         await self._open_settings()
         self._identity = await server_identity(self._environment, self._environ, self._emit)
         self._make_heads(self._identity)
@@ -141,7 +146,14 @@ class Gateway:
         twin = None
         if module is not None:
             configuration, status = self._configuration, self.status
-            twin = make_twin(environment, module, configuration=configuration, status=status, emit=emit)
+            twin = make_twin(
+                environment,
+                module,
+                configuration=configuration,
+                status=status,
+                connections=self._connections.summary,
+                emit=emit,
+            )
         return Upstream(store=self._store, emit=emit, module=module, twin=twin, devices=self._devices)
 
     def _make_devices_upstream(self) -> "DevicesUpstream | None":
@@ -277,6 +289,8 @@ class Gateway:
             if self._latest_time.is_due:
                 self._keep_latest_time()
             self._presence.end(self._registry.refresh(), Ending.CREDENTIALS_CHANGED)
+            if self._connections.is_due():
+                self._tell_twin()
 
     def _clock_floor(self) -> float:
         return self._latest_time.follow(time.time())

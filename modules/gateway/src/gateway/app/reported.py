@@ -1,10 +1,12 @@
-"""The gateway's reported properties: which settings are in force, what was wrong with the last ones, route by route.
+"""The gateway's reported properties: which settings are in force, what was wrong with the last ones, who is connected.
 
 IoT Hub's limits are kept whatever the operator wrote (iothub_wire.md §1.6): names without `.`, `$`, blanks and control
-characters, texts of at most 4 KB, 32 KB in all. What has no room is left out, good routes first, and counted.
+characters, texts of at most 4 KB, 32 KB in all. What has no room is left out and counted: devices first, good routes
+next.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,8 +24,10 @@ _TEXT_BYTES: Final = 1000
 """Of one message: the whole must hold many. Far below MAX_TWIN_TEXT_BYTES."""
 _MAX_NOTES: Final = 20
 """Errors outside routes, and warnings, each."""
-_FRAME_BYTES: Final = 200
-"""The names of the lists, and the count of what is left out."""
+_MAX_OFFLINE: Final = 200
+"""Devices that are told to be away: enough to see what is wrong, while each change of one is a change of the twin."""
+_FRAME_BYTES: Final = 250
+"""The names of the lists, the number of devices, and the count of what is left out."""
 _SAFE_IN_NAMES: Final = "!\"&'()*+,-/:;<=>?@[\\]^_`{|}~"
 """Besides letters and digits; `%` is escaped for it escapes."""
 _OURS: Final = (
@@ -36,14 +40,22 @@ _OURS: Final = (
     "routes",
     "errors",
     "warnings",
+    "connections",
     "notShown",
 )
 
 assert _TEXT_BYTES < MAX_TWIN_TEXT_BYTES
 
 
-def reported(verdict: Verdict, *, good_version: int | None, good_source: str, gateway_version: str) -> dict[str, Any]:
-    """The properties as they should be."""
+def reported(
+    verdict: Verdict,
+    *,
+    good_version: int | None,
+    good_source: str,
+    gateway_version: str,
+    connections: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The properties as they should be; `connections` is the summary of `dispatch.connections`."""
     document: dict[str, Any] = {
         "schemaVersion": "1.0",
         "gatewayVersion": gateway_version,
@@ -54,7 +66,7 @@ def reported(verdict: Verdict, *, good_version: int | None, good_source: str, ga
         document["lastGoodVersion"] = good_version
     if verdict.version is not None:
         document["lastDesiredVersion"] = verdict.version
-    left_out = _fill(document, verdict)
+    left_out = _fill(document, verdict, connections)
     if left_out:
         document["notShown"] = left_out
     return document
@@ -100,8 +112,8 @@ class _Room:
         return True
 
 
-def _fill(document: dict[str, Any], verdict: Verdict) -> dict[str, int]:
-    """Add what is wrong, then warnings, then the good routes, as far as there is room; how many of each had none."""
+def _fill(document: dict[str, Any], verdict: Verdict, connections: Mapping[str, Any]) -> dict[str, int]:
+    """Add what is wrong, then warnings, good routes and devices, as far as there is room; how many of each had none."""
     names = frozenset(verdict.routes)
     room = _Room(ROOM - len(orjson.dumps(document)) - _FRAME_BYTES)
     bad = _bad_routes(verdict, names)
@@ -115,10 +127,13 @@ def _fill(document: dict[str, Any], verdict: Verdict) -> dict[str, int]:
         document["errors"] = errors
     if warnings:
         document["warnings"] = warnings
+    away = _away_with_room(room, connections["offline"])
+    document["connections"] = {"connected": connections["connected"], "offline": away}
     left_out = {
         "routes": len(bad) + len(good) - len(document["routes"]),
         "errors": len(other) - len(errors),
         "warnings": len(verdict.warnings) - len(warnings),
+        "devices": len(connections["offline"]) - len(away),
     }
     return {kind: count for kind, count in left_out.items() if count}
 
@@ -130,6 +145,11 @@ def _routes_with_room(room: _Room, routes: Mapping[str, dict[str, Any]]) -> dict
         for name, status in named.items()
         if 0 < len(name.encode()) <= MAX_TWIN_NAME_BYTES and room.takes({name: status})
     }
+
+
+def _away_with_room(room: _Room, offline: Mapping[str, str]) -> dict[str, str]:
+    named = {name_of(who): since for who, since in islice(offline.items(), _MAX_OFFLINE)}
+    return {name: since for name, since in named.items() if room.takes({name: since})}
 
 
 def _notes_with_room(room: _Room, problems: Sequence[SettingsProblem], names: frozenset[str]) -> list[dict[str, Any]]:

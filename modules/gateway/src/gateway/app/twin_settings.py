@@ -97,6 +97,7 @@ class TwinSync:
         desired: DesiredSettings | None,
         proxy: CloudProxy,
         methods: ModuleMethods,
+        connections: Callable[[], Mapping[str, Any]],
         emit: Callable[[Event], None],
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -105,6 +106,7 @@ class TwinSync:
         self._desired = desired
         self._proxy = proxy
         self._methods = methods
+        self._connections = connections
         self._emit = emit
         self._backoff = backoff or Backoff(first_s=2.0, cap_s=60.0)
         self._sleep = sleep
@@ -129,7 +131,7 @@ class TwinSync:
         return await self._methods.call(name, payload)
 
     def changed(self) -> None:
-        """The configuration has a new verdict: report it."""
+        """There is something new to report: a verdict on settings, or devices that came or went."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -177,6 +179,7 @@ class TwinSync:
             good_version=self._configuration.good_version,
             good_source=self._configuration.good_source.value,
             gateway_version=__version__,
+            connections=self._connections(),
         )
         patch = patch_from(self._known, document)
         if patch:

@@ -49,6 +49,7 @@ def make_twin(
     *,
     configuration: Configuration,
     status: Callable[[], Mapping[str, Any]],
+    connections: Callable[[], Mapping[str, Any]],
     emit: Callable[[Event], None],
 ) -> TwinSync:
     """The module's twin and methods, which come down its link."""
@@ -57,6 +58,7 @@ def make_twin(
         desired=DesiredSettings(configuration) if environment.settings_file is None else None,
         proxy=module,
         methods=ModuleMethods(status=status, emit=emit),
+        connections=connections,
         emit=emit,
     )
     module.listen(twin)

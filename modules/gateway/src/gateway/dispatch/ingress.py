@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from edgewire.message import Message
+from edgewire.message import Message, MessageSource
 from gateway.observe.dispatch import MessagesReceived, MessagesUnrouted
 from gateway.observe.events import Event
 from gateway.observe.tap import Routed, Tap
@@ -33,6 +33,10 @@ class Ingress:
     def use(self, table: Table) -> None:
         """Route by `table` from the next message on; what is in the store keeps its destinations."""
         self._table = table
+
+    def wants(self, source: MessageSource) -> bool:
+        """Whether some route names this source: else nobody need make a message of it."""
+        return self._table.names(source)
 
     def accept(self, messages: Sequence[Message], answer: Answer) -> None:
         """Route and store `messages`; `answer` is called once, when the disk has all of them or none is kept."""

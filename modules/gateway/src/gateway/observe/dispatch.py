@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gateway.observe.events import Event
+from gateway.observe.events import Event, Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,15 @@ class MessagesUnrouted(Event):
     def sentence(self) -> str:
         """What a person reads in the log."""
         return f"{self.count} messages matched no route and end here"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStateNotKept(Event):
+    """A device came or went, and the store could not keep the message that tells it: full, or its disk failed."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_lost_connection_states_total"
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return "a message that tells that a device came or went was not kept: the store is full, or its disk failed"

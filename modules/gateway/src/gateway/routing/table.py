@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edgewire.message import DEFAULT_PRIORITY, Delivery, Endpoint, Envelope, Message
+from edgewire.message import DEFAULT_PRIORITY, Delivery, Endpoint, Envelope, Message, MessageSource
 from gateway.routing.body import Document, read_body
 from gateway.routing.explain import RouteExplanation, explain_route
 from gateway.routing.expression import Expression
 from gateway.routing.generate import can_be_true, generate, reads_body
 from gateway.routing.interpret import Interpreter
-from gateway.routing.view import View, view_of
+from gateway.routing.view import View, covers, source_prefix, view_of
 
 MAX_KNOWN_SOURCES: Final = 1024
 """How many sources a table remembers; the outputs of modules are sources of their own."""
@@ -103,6 +103,11 @@ class Table:
                 hits |= self._match_body(known.groups, known.view, message.body)
         return self._decisions.get(hits) or self._decide(hits)
 
+    def names(self, source: MessageSource) -> bool:
+        """Whether some route names this source, or one that begins like it."""
+        path = source_prefix(f"/{source.value}")
+        return any(covers(prefix, path) for prefix in self._prefixes)
+
     def explain(self, message: Message) -> tuple[RouteExplanation, ...]:
         """For every route, in order: did it match, and what decided it."""
         view = view_of(message.envelope)
@@ -118,7 +123,7 @@ class Table:
                 name=route.name,
                 text=route.text,
                 condition=route.condition,
-                source_matched=view.source.startswith(route.prefix),
+                source_matched=covers(route.prefix, view.source),
                 delivery=route.delivery,
                 interpreter=Interpreter(view, read),
                 message=message,
@@ -149,11 +154,11 @@ class Table:
         return known
 
     def _learn_source(self, source: str) -> _Source:
-        groups = sum(1 << number for number, prefix in enumerate(self._prefixes) if source.startswith(prefix))
+        groups = sum(1 << number for number, prefix in enumerate(self._prefixes) if covers(prefix, source))
         always = (
             1 << bit
             for bit, route in enumerate(self.routes)
-            if route.condition is None and source.startswith(route.prefix)
+            if route.condition is None and covers(route.prefix, source)
         )
         learnt = _Source(groups, sum(always))
         if len(source) <= MAX_SOURCE_CHARS:
@@ -168,7 +173,7 @@ class Table:
         return sum(
             1 << bit
             for bit, route in enumerate(self.routes)
-            if known.view.source.startswith(route.prefix) and interpreter.result(route.condition) is True
+            if covers(route.prefix, known.view.source) and interpreter.result(route.condition) is True
         )
 
     def _decide(self, hits: int) -> Decision:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from edgewire.message import MessageSource
 from gateway.routing.expression import BodyValue, Compare, Constant, Expression, Type, children
 from gateway.routing.lenient_json import is_date
 from gateway.routing.names import SYSTEM_PROPERTIES
@@ -23,12 +24,14 @@ _OTHER_NAMES: Final = {
 }
 _CLOUD_SOURCES: Final = (
     "/deviceLifecycleEvents",
-    "/deviceConnectionStateEvents",
     "/digitalTwinChangeEvents",
     "/deviceJobLifecycleEvents",
     "/messages/devices",
     "/messages/events",
 )
+_SINGLE_SOURCES: Final = tuple(f"/{source.value}" for source in MessageSource if source is not MessageSource.TELEMETRY)
+"""Those with nothing below them."""
+_SOURCES_IN_WORDS: Final = f"/messages/*, {' and '.join(_SINGLE_SOURCES)}"
 _WORDS: Final = ("true", "false", "null", "undefined")
 _BODY_TESTS: Final = ("is_number", "is_string", "is_bool")
 _NUMBER_TEXT: Final = re.compile(r"\s*-?[0-9]+(?:\.[0-9]+)?\s*")
@@ -51,7 +54,7 @@ def _source_traps(route: RouteSyntax) -> Iterator[Finding]:
     cloud = next((name for name in _CLOUD_SOURCES if lowered.startswith(name.lower())), None)
     if cloud is not None:
         message = f"{cloud} exists in IoT Hub only: the route never matches here"
-        yield Finding(route.source_span, message, "an edge gateway has /messages/* and /twinChangeNotifications")
+        yield Finding(route.source_span, message, f"an edge gateway has {_SOURCES_IN_WORDS}")
     elif "*" in items[:-1]:
         fix = "take all modules with /messages/modules/* and test $connectionModuleId or $outputName in WHERE"
         yield Finding(route.source_span, "a '*' inside the path is no wildcard: the route never matches", fix)
@@ -62,8 +65,8 @@ def _source_traps(route: RouteSyntax) -> Iterator[Finding]:
             route.source_span, message, "take /messages/modules/* and test the name with starts_with in WHERE"
         )
     elif not _can_match(lowered):
-        near = near_match(path.rstrip("*/"), ("/messages", "/messages/modules", "/twinChangeNotifications"))
-        hint = f"did you mean {near}?" if near else "messages come from /messages and /twinChangeNotifications"
+        near = near_match(path.rstrip("*/"), ("/messages", "/messages/modules", *_SINGLE_SOURCES))
+        hint = f"did you mean {near}?" if near else f"messages come from {_SOURCES_IN_WORDS}"
         yield Finding(route.source_span, f"no message comes from {path}: the route never matches", hint)
 
 
@@ -73,7 +76,7 @@ def _can_match(path: str) -> bool:
     if prefix == "/":
         return True
     parts = prefix.strip("/").split("/")
-    if parts[0] == "twinchangenotifications":
+    if f"/{parts[0]}" in map(str.lower, _SINGLE_SOURCES):
         return len(parts) == 1
     module_path = len(parts) < 2 or parts[1] == "modules"
     return parts[0] == "messages" and module_path and (len(parts) < 4 or parts[3] == "outputs") and len(parts) < 6

@@ -39,6 +39,8 @@ def source_of(envelope: Envelope) -> str:
 
 
 _LEAF_SOURCE: Final = "/MESSAGES/"
+_EVERYTHING: Final = "/"
+_CONNECTION_STATE_SOURCE: Final = folded(f"/{MessageSource.CONNECTION_STATE.value}/")
 
 
 def view_of(envelope: Envelope) -> View:
@@ -57,6 +59,14 @@ def view_of(envelope: Envelope) -> View:
         codec_of(system.get("contentType"), system.get("contentEncoding")),
         shadows,
     )
+
+
+def covers(prefix: str, source: str) -> bool:
+    """Whether a FROM takes messages of this source.
+
+    `/*` takes what it takes at edgeHub, which has no connection states: they go only where a route names them.
+    """
+    return source.startswith(prefix) and (prefix != _EVERYTHING or not source.startswith(_CONNECTION_STATE_SOURCE))
 
 
 def source_prefix(path: str) -> str:

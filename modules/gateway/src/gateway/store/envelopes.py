@@ -1,6 +1,6 @@
 """Envelopes as bytes. A device repeats its topic, so one envelope serves many records: what is read is kept too.
 
-Layout: u8 source (0 telemetry, 1 twin change); device; module, as a value; number of properties; each name, value;
+Layout: u8 source (0 telemetry, 1 twin change, 2 connection state); device; module, as a value; number of properties; each name, value;
 number of system properties; each name, value. Numbers are LEB128. A name is its UTF-8 length and bytes. A value is 0
 for "none", else length + 1 and bytes.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from edgewire.message import DeviceId, Envelope, Identity, MessageSource, ModuleId
 
-SOURCES = (MessageSource.TELEMETRY, MessageSource.TWIN_CHANGE)
+SOURCES = (MessageSource.TELEMETRY, MessageSource.TWIN_CHANGE, MessageSource.CONNECTION_STATE)
 
 # A device's bytes may hold half a surrogate pair (from JSON escapes); the store must give back what it was given.
 ERRORS = "surrogatepass"
