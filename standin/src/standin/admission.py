@@ -110,6 +110,8 @@ class Admission:
                 return self._by_token(entry, password)
             case Authentication.THUMBPRINT | Authentication.AUTHORITY:
                 return self._by_certificate(entry, password, certificates)
+            case Authentication.NONE:
+                return Refused(Reason.NO_CREDENTIALS, f"{who} has nothing in the registry to prove itself with")
         assert_never(entry.authentication)
 
     def _allowed(self, entry: Entry) -> bool:
@@ -158,7 +160,7 @@ class Admission:
             proven = has_thumbprint(chain[0], entry.thumbprints)
         else:
             is_ours = distance(chain, self._authorities, now) is not None
-            proven = common_name(chain[0]) == who.device and is_ours
+            proven = common_name(chain[0]) == str(who) and is_ours
         if not proven:
             return Refused(Reason.WRONG_CERTIFICATE, f"{who}: {chain[0].subject.rfc4514_string()} does not prove it")
         return Admitted(who, chain[0].not_valid_after_utc.timestamp())

@@ -1,7 +1,9 @@
 """Devices and modules, and what they prove themselves with."""
 
+import base64
 import re
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -14,6 +16,9 @@ from standin.documents import Documents, JsonObject
 
 _KIND: Final = "registry"
 _THUMBPRINT: Final = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
+SCOPE_SCHEME: Final = "ms-azure-iot-edge://"
+MANAGED_BY_EDGE: Final = "IotEdge"
+"""Who looks after a module that a deployment has made: edgeAgent removes these, and no others."""
 
 
 class RegistryError(Exception):
@@ -26,6 +31,8 @@ class Authentication(Enum):
     SYMMETRIC_KEY = "sas"
     THUMBPRINT = "selfSigned"
     AUTHORITY = "certificateAuthority"
+    NONE = "none"
+    """It has nothing yet: edgeAgent's and edgeHub's modules before their first start. Nobody can connect as these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,16 @@ class Entry:
     enabled: bool
     generation_id: str
     edge: bool
+    etag: str
+    """Another one after each change, for whoever changes only what it has seen."""
+    status_reason: str | None = None
+    status_updated_at: float | None = None
+    """Seconds since 1970; None if it was never enabled or disabled."""
+    device_scope: str | None = None
+    """Of an edge device its own; of another device that of its edge device, or None without a parent."""
+    parent_scopes: tuple[str, ...] = ()
+    managed_by: str | None = None
+    """Who looks after a module."""
 
     def signing_keys(self) -> tuple[bytes, ...]:
         """The keys that sign this identity's tokens, primary first; none if it uses certificates."""
@@ -78,8 +95,10 @@ def symmetric_entry(who: Identity, *, keys: Sequence[str] = (), edge: bool = Fal
         secondary_key=secondary,
         thumbprints=(),
         enabled=True,
-        generation_id=_new_generation(),
+        generation_id=(generation := _new_generation()),
         edge=edge,
+        etag=_new_etag(),
+        device_scope=_own_scope(who, generation) if edge else None,
     )
 
 
@@ -95,7 +114,22 @@ def certificate_entry(who: Identity, thumbprints: Iterable[str] = ()) -> Entry:
         enabled=True,
         generation_id=_new_generation(),
         edge=False,
+        etag=_new_etag(),
     )
+
+
+def bare_entry(who: Identity) -> Entry:
+    """An entry that cannot prove itself yet."""
+    return replace(certificate_entry(who), authentication=Authentication.NONE)
+
+
+def as_edge_device(entry: Entry) -> Entry:
+    """The entry as that of an edge device, with a scope of its own; what its scope was says who its parent is."""
+    if entry.edge:
+        return entry
+    parents = entry.parent_scopes or ((entry.device_scope,) if entry.device_scope else ())
+    scope = _own_scope(entry.identity, entry.generation_id)
+    return replace(entry, edge=True, device_scope=scope, parent_scopes=parents)
 
 
 class Registry:
@@ -128,14 +162,21 @@ class Registry:
             raise RegistryError(f"{who} is in the registry already; remove it first, or choose another id.")
         if who.module is not None and identity(who.device) not in self._entries:
             raise RegistryError(f"{who} needs its device: add the device {who.device} first.")
-        if who.module is not None and entry.authentication is not Authentication.SYMMETRIC_KEY:
-            raise RegistryError(f"{who} is a module: give it a symmetric key, modules use no certificates here.")
         self._keep(entry)
         return entry
 
+    def update(self, entry: Entry) -> Entry:
+        """Keep this in place of the one with its identity, with a new etag. Raises RegistryError if there is none."""
+        self._known(entry.identity)
+        changed = replace(entry, etag=_new_etag())
+        self._keep(changed)
+        return changed
+
     def set_enabled(self, who: Identity, *, enabled: bool) -> None:
         """Enable or disable. Raises RegistryError if there is no such identity."""
-        self._keep(replace(self._known(who), enabled=enabled))
+        entry = self._known(who)
+        if entry.enabled != enabled:
+            self.update(replace(entry, enabled=enabled, status_updated_at=time.time()))
 
     def remove(self, who: Identity) -> tuple[Identity, ...]:
         """Remove it, a device with its modules. Returns what was removed."""
@@ -165,6 +206,15 @@ def _order(entry: Entry) -> tuple[str, str]:
 
 def _new_generation() -> str:
     return str(secrets.randbelow(10**18)).rjust(18, "1")
+
+
+def _new_etag() -> str:
+    """As the cloud writes them: base64 of some decimal digits."""
+    return base64.b64encode(str(secrets.randbelow(10**9)).encode()).decode()
+
+
+def _own_scope(who: Identity, generation_id: str) -> str:
+    return f"{SCOPE_SCHEME}{who.device}-{generation_id}"
 
 
 def _check_ids(who: Identity) -> None:
@@ -198,17 +248,31 @@ def _to_json(entry: Entry) -> JsonObject:
         "enabled": entry.enabled,
         "generationId": entry.generation_id,
         "iotEdge": entry.edge,
+        "etag": entry.etag,
+        "statusReason": entry.status_reason,
+        "statusUpdatedAt": entry.status_updated_at,
+        "deviceScope": entry.device_scope,
+        "parentScopes": list(entry.parent_scopes),
+        "managedBy": entry.managed_by,
     }
 
 
 def _from_json(body: JsonObject) -> Entry:
+    """The entry; what is read by `get` has no place in documents of older stand-ins."""
+    who, generation, edge = identity(body["deviceId"], body["moduleId"]), body["generationId"], body["iotEdge"]
     return Entry(
-        identity=identity(body["deviceId"], body["moduleId"]),
+        identity=who,
         authentication=Authentication(body["authentication"]),
         primary_key=body["primaryKey"],
         secondary_key=body["secondaryKey"],
         thumbprints=tuple(body["thumbprints"]),
         enabled=body["enabled"],
-        generation_id=body["generationId"],
-        edge=body["iotEdge"],
+        generation_id=generation,
+        edge=edge,
+        etag=body.get("etag") or base64.b64encode(generation.encode()).decode(),
+        status_reason=body.get("statusReason"),
+        status_updated_at=body.get("statusUpdatedAt"),
+        device_scope=body.get("deviceScope") or (_own_scope(who, generation) if edge else None),
+        parent_scopes=tuple(body.get("parentScopes", ())),
+        managed_by=body.get("managedBy"),
     )

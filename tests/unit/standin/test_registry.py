@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from standin.registry import (
     Authentication,
     Registry,
     RegistryError,
+    as_edge_device,
+    bare_entry,
     certificate_entry,
     new_key,
     symmetric_entry,
@@ -67,12 +70,68 @@ def test_an_id_is_taken_once(registry: Registry) -> None:
         registry.add(symmetric_entry(D1))
 
 
-def test_a_module_needs_its_device_and_a_key(registry: Registry) -> None:
+def test_a_module_needs_its_device(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="add the device d1 first"):
         registry.add(symmetric_entry(M1))
     registry.add(symmetric_entry(D1))
-    with pytest.raises(RegistryError, match="symmetric key"):
-        registry.add(certificate_entry(M1))
+    registry.add(certificate_entry(M1))
+
+
+def test_every_change_has_an_etag_of_its_own(documents: Documents, registry: Registry) -> None:
+    first = registry.add(symmetric_entry(D1))
+    second = registry.update(replace(first, status_reason="why"))
+    registry.set_enabled(D1, enabled=False)
+    third = Registry(documents).get(D1)
+    assert third is not None
+    assert len({first.etag, second.etag, third.etag}) == 3
+    assert third.status_reason == "why"
+    assert third.status_updated_at is not None
+
+
+def test_enabling_who_is_enabled_changes_nothing(registry: Registry) -> None:
+    entry = registry.add(symmetric_entry(D1))
+    registry.set_enabled(D1, enabled=True)
+    assert registry.get(D1) == entry
+
+
+def test_an_unknown_entry_is_not_updated(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="devices list"):
+        registry.update(symmetric_entry(D1))
+
+
+def test_an_edge_device_has_a_scope_and_the_one_it_had_names_its_parent() -> None:
+    edge = symmetric_entry(D1, edge=True)
+    assert edge.device_scope == f"ms-azure-iot-edge://d1-{edge.generation_id}"
+    child = replace(symmetric_entry(identity("d2")), device_scope=edge.device_scope)
+    grown = as_edge_device(child)
+    assert grown.device_scope == f"ms-azure-iot-edge://d2-{child.generation_id}"
+    assert grown.parent_scopes == (edge.device_scope,)
+    assert as_edge_device(grown) == grown
+
+
+def test_who_has_nothing_to_prove_itself_with_has_no_keys() -> None:
+    assert bare_entry(M1).authentication is Authentication.NONE
+    assert bare_entry(M1).signing_keys() == ()
+
+
+def test_documents_of_older_stand_ins_are_read(documents: Documents) -> None:
+    old = {
+        "deviceId": "d1",
+        "moduleId": None,
+        "authentication": "sas",
+        "primaryKey": new_key(),
+        "secondaryKey": new_key(),
+        "thumbprints": [],
+        "enabled": True,
+        "generationId": "123",
+        "iotEdge": True,
+    }
+    documents.put("registry", "d1", old)
+    entry = Registry(documents).get(D1)
+    assert entry is not None
+    assert entry.device_scope == "ms-azure-iot-edge://d1-123"
+    assert entry.etag
+    assert Registry(documents).get(D1) == entry
 
 
 @pytest.mark.parametrize("key", ["no base64", "c2hvcnQ=", ""])
