@@ -104,7 +104,7 @@ def symmetric_entry(who: Identity, *, keys: Sequence[str] = (), edge: bool = Fal
 
 def certificate_entry(who: Identity, thumbprints: Iterable[str] = ()) -> Entry:
     """An entry proven by a certificate: by one of these thumbprints, or without any by the CA and the CN."""
-    normal = tuple(_normal_thumbprint(each) for each in thumbprints)
+    normal = tuple(normal_thumbprint(each) for each in thumbprints)
     return Entry(
         identity=who,
         authentication=Authentication.THUMBPRINT if normal else Authentication.AUTHORITY,
@@ -230,7 +230,8 @@ def _check_key(who: Identity, key: str) -> None:
         raise RegistryError(f"{who}: {error}.") from error
 
 
-def _normal_thumbprint(text: str) -> str:
+def normal_thumbprint(text: str) -> str:
+    """A thumbprint as it is compared: in capitals, without colons. Raises RegistryError if it is none."""
     normal = text.replace(":", "").replace(" ", "").upper()
     if _THUMBPRINT.fullmatch(normal) is None:
         raise RegistryError(f"{text!r} is no thumbprint: SHA-1 has 40 hexadecimal digits, SHA-256 has 64.")
