@@ -320,6 +320,11 @@ class EventLog:
 _Key = Callable[[Numbered], int]
 
 
+def proof_text(authentication: str, generation_id: str) -> str:
+    """How a sender is known: the registry's word for its kind of credentials, and its generation."""
+    return f"{authentication} {generation_id}"
+
+
 def partition_of(device: str, partitions: int) -> int:
     """Which of so many partitions keeps the events of this device."""
     return crc32(device.encode()) % partitions
