@@ -2,7 +2,7 @@ import asyncio
 from dataclasses import dataclass
 
 from edgewire.message import Envelope, Message, Outcome, identity
-from gateway.identity.tokens import Token
+from edgewire.session.amqp.link import Link
 from gateway.upstream.amqp_lane import ACCEPTED, Lane, LaneState, Waiting
 from gateway.upstream.amqp_link import AmqpLink
 from gateway.upstream.proxy import Sent
@@ -29,13 +29,19 @@ class Host:
     def link(self) -> AmqpLink | None:
         return None
 
-    def token_for(self, who: object) -> Token | None:
-        raise AssertionError(who)
+    def take_seat(self, lane: Lane) -> bool:
+        raise AssertionError(lane)
 
-    def token_name(self, who: object) -> str:
-        raise AssertionError(who)
+    def leave_seat(self, lane: Lane, *links: Link) -> None:
+        assert not links
 
-    def may_open(self, lane: Lane) -> bool:
+    def refuse_seat(self, lane: Lane, reason: str) -> None:
+        raise AssertionError(lane, reason)
+
+    def retire(self, lane: Lane) -> None:
+        raise AssertionError(lane)
+
+    def on_place(self, lane: Lane) -> None:
         raise AssertionError(lane)
 
     def wants_room(self, lane: Lane) -> None:
@@ -53,11 +59,8 @@ class Host:
     def on_idle(self, lane: Lane) -> None:
         raise AssertionError(lane)
 
-    def on_closed(self, lane: Lane) -> None:
+    def on_refused(self, lane: Lane) -> None:
         raise AssertionError(lane)
-
-    def on_refused(self, lane: Lane, token: Token | None) -> None:
-        raise AssertionError(lane, token)
 
     def on_waits(self, lane: Lane) -> None:
         raise AssertionError(lane)

@@ -5,9 +5,10 @@ import pytest
 
 from edgewire.codec.amqp.performatives import Accepted, DeliveryState, Error
 from edgewire.iothub import sas
-from edgewire.message import identity
+from edgewire.message import Identity, identity
+from edgewire.session.amqp.events import MessageReceived
 from edgewire.session.amqp.limits import AmqpLimits
-from edgewire.session.amqp.link import Delivery
+from edgewire.session.amqp.link import Delivery, Link
 from edgewire.transport.pump import Accept
 from gateway.observe.upstream import LinkFault
 from gateway.upstream.amqp_link import FLUSH_BYTES, MAX_PUTS, AmqpLink, LinkFailedError
@@ -56,6 +57,19 @@ class LinkUser:
     def on_detached(self, error: Error | None) -> None:
         self._note(None if error is None else error.condition)
 
+    def on_ended(self, error: Error | None) -> None:
+        self._note(("ended", None if error is None else error.condition))
+
+    def on_message(self, event: MessageReceived) -> None:
+        self._note(event.payload)
+
+
+def attached(connection: AmqpLink, who: Identity, user: LinkUser) -> Link:
+    """A link for telemetry in a session of its own."""
+    session = connection.begin(user)
+    assert session is not None
+    return connection.attach(session, who, user)
+
 
 async def opened(hub: FakeHub) -> tuple[AmqpLink, Listener]:
     listener = Listener()
@@ -96,15 +110,14 @@ async def test_a_link_of_a_device_carries_and_ends() -> None:
     hub = FakeHub()
     listening, listener = await opened(hub)
     user = LinkUser()
-    link = listening.attach(D1, user)
-    assert link is not None
+    link = attached(listening, D1, user)
     listening.flush()
     assert await heard(user, 2) == ["attached", "credit"]
     assert listening.send(link, b"\x00Su\xa0\x01x", 0) is not None
     listening.flush()
     assert (await heard(user, 3))[2] == Accepted()
     assert hub.bodies("d1") == [b"x"]
-    listening.end(link)
+    listening.end(link.session)
     listening.flush()
     await listening.close(1)
     assert user.calls[3:] == []
@@ -115,8 +128,7 @@ async def test_much_is_given_to_the_transport_at_once_and_no_more_while_it_is_fu
     hub = FakeHub()
     listening, listener = await opened(hub)
     user = LinkUser()
-    link = listening.attach(D1, user)
-    assert link is not None
+    link = attached(listening, D1, user)
     listening.flush()
     await heard(user, 2)
     part = b"\x00Su\xb0" + (FLUSH_BYTES // 2).to_bytes(4, "big") + b"x" * (FLUSH_BYTES // 2)
@@ -135,7 +147,7 @@ async def test_a_refused_link_tells_why() -> None:
     hub = FakeHub(refused={"d1": Error(condition="amqp:not-allowed")})
     listening, _ = await opened(hub)
     user = LinkUser()
-    listening.attach(D1, user)
+    attached(listening, D1, user)
     listening.flush()
     assert await heard(user, 1) == ["amqp:not-allowed"]
     await listening.close(1)
@@ -145,13 +157,13 @@ async def test_a_session_that_ends_takes_its_link_along() -> None:
     hub = FakeHub()
     listening, listener = await opened(hub)
     user = LinkUser()
-    listening.attach(D1, user)
+    attached(listening, D1, user)
     listening.flush()
     await heard(user, 2)
     far = hub.connection
     far.server.end(far.links[D1].session, "amqp:session:window-violation", "told to")
     far.pump.flush()
-    assert (await heard(user, 3))[2] == "amqp:session:window-violation"
+    assert (await heard(user, 3))[2] == ("ended", "amqp:session:window-violation")
     assert listener.lost == []
     await listening.close(1)
 
@@ -160,8 +172,8 @@ async def test_a_peer_without_room_for_sessions_gives_none() -> None:
     hub = FakeHub(limits=AmqpLimits(channel_max=1))
     listening, _ = await opened(hub)
     assert listening.max_devices == 1
-    assert listening.attach(D1, LinkUser()) is not None
-    assert listening.attach(identity("d2"), LinkUser()) is None
+    assert listening.begin(LinkUser()) is not None
+    assert listening.begin(LinkUser()) is None
     await listening.close(1)
 
 

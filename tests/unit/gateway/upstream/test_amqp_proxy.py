@@ -397,7 +397,7 @@ async def test_a_link_that_gives_no_credit_or_answer_stalls_its_device_alone(mon
 
 
 async def test_a_token_that_is_not_answered_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.upstream.amqp_lane.OPEN_S", 0.02)
+    monkeypatch.setattr("gateway.upstream.amqp_seat.OPEN_S", 0.02)
     monkeypatch.setattr("gateway.upstream.amqp_lane.RETRY_FIRST_S", 0.01)
     async with world() as here:
         here.hub.silent_tokens = True

@@ -1,4 +1,4 @@
-"""One device's way up: its messages in order, its token, its link, and one batch on its way at a time.
+"""One device's way up: its messages in order, its link, and one batch on its way at a time.
 
 One batch, because only so the order stands whatever becomes of it: a batch that is given back, or that is refused for
 one message of it, is sent again before anything later has left. Meanwhile the next batch grows, so a long round trip
@@ -7,25 +7,24 @@ makes batches larger, not the device slower. amqp.md §7.4.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
 from itertools import islice
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from edgewire.codec.amqp.message import MESSAGE_FORMAT, MESSAGE_FORMAT_BATCH, write_batch
 from edgewire.codec.amqp.performatives import Accepted, DeliveryState, Error, Rejected
 from edgewire.iothub.limits import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES
 from edgewire.message import Identity, Outcome
 from edgewire.session.amqp.link import Delivery, Link
+from edgewire.session.amqp.session import Session
 from edgewire.transport.backoff import Backoff
-from gateway.identity.tokens import Token
 from gateway.upstream.amqp_link import AmqpLink
 from gateway.upstream.amqp_message import carry
-from gateway.upstream.amqp_refusal import Reach, is_taken, is_throttle, reach_of, reach_of_status, words_of
+from gateway.upstream.amqp_refusal import Reach, is_throttle, reach_of, words_of
+from gateway.upstream.amqp_seat import OPEN_S
 from gateway.upstream.proxy import Entry, Sent
 
-OPEN_S: Final = 20.0
-"""For a token to be taken and a link to be attached, each."""
 RETRY_FIRST_S: Final = 1.0
 RETRY_CAP_S: Final = 300.0
 """How long a device that is refused waits before it is tried again, doubled each time up to this."""
@@ -56,8 +55,8 @@ class LaneState(Enum):
 
     CLOSED = "closed"
     """There is no link; one is opened when there is something to send and the time for the next try has come."""
-    TOKEN = "token"  # noqa: S105 — a state, no secret
-    """Its token is on the way."""
+    SEATING = "seating"
+    """Its token is on the way, or there is no place."""
     ATTACHING = "attaching"
     OPEN = "open"
 
@@ -76,17 +75,18 @@ class LaneHost(Protocol):
         """The connection, if it stands."""
         ...
 
-    def token_for(self, who: Identity) -> Token | None:
-        """A token that is good now."""
+    def take_seat(self, lane: "Lane") -> bool:
+        """Ask for the device's token and session; False if there is no place: the lane is called when there is."""
         ...
 
-    def token_name(self, who: Identity) -> str:
-        """The audience of a device's token."""
-        ...
+    def leave_seat(self, lane: "Lane", *links: Link) -> None:
+        """These links are not wanted any more, and neither is the seat."""
 
-    def may_open(self, lane: "Lane") -> bool:
-        """Whether there is a place for one more link; if not, the lane is called when there is."""
-        ...
+    def refuse_seat(self, lane: "Lane", reason: str) -> None:
+        """The other end does not let the device in: all who sit there are told."""
+
+    def retire(self, lane: "Lane") -> None:
+        """The lane has nothing to do, and its place is needed."""
 
     def wants_room(self, lane: "Lane") -> None:
         """The connection is paused: the lane is called when it is not any more."""
@@ -103,10 +103,10 @@ class LaneHost(Protocol):
     def on_idle(self, lane: "Lane") -> None:
         """Nothing is on its way on this lane."""
 
-    def on_closed(self, lane: "Lane") -> None:
-        """A link is gone."""
+    def on_place(self, lane: "Lane") -> None:
+        """There is a place again."""
 
-    def on_refused(self, lane: "Lane", token: Token | None) -> None:
+    def on_refused(self, lane: "Lane") -> None:
         """The other end does not let this device in, or there is no token for it: `lane.fault` says why."""
 
     def on_waits(self, lane: "Lane") -> None:
@@ -117,7 +117,9 @@ class LaneHost(Protocol):
 
 
 class Lane:
-    """One device. Calls may leave something to be flushed."""
+    """One device; a user of its seat. Calls may leave something to be flushed."""
+
+    listens: ClassVar[bool] = False
 
     __slots__ = (
         "_alone",
@@ -134,7 +136,6 @@ class Lane:
         "fault",
         "queue",
         "state",
-        "token",
         "used_at",
         "who",
     )
@@ -159,7 +160,6 @@ class Lane:
         """Why this device waits, empty while it does not."""
         self._proven = False
         """A message was taken since the link was opened."""
-        self.token: Token | None = None
         self.used_at = host.now()
 
     @property
@@ -203,12 +203,9 @@ class Lane:
         else:
             self.advance()
 
-    def renew(self, token: Token) -> None:
-        """Put a newer token on the connection; the link stays. A lane that waits for one goes on."""
-        if self.state in (LaneState.OPEN, LaneState.ATTACHING):
-            self.token = token
-            self._put(token, self._on_renewed)
-        elif self.state is LaneState.CLOSED:
+    def try_now(self) -> None:
+        """There is a newer token: whoever waits for one goes on."""
+        if self.state is LaneState.CLOSED:
             self._retry_at = 0.0
             self.advance()
 
@@ -243,48 +240,46 @@ class Lane:
     # Opening.
 
     def _open(self) -> None:
-        link = self._host.link()
-        if link is None or not self._host.may_open(self):
+        if self._host.link() is None:
             return
-        token = self._host.token_for(self.who)
-        if token is None:
-            self._refuse("there is neither a key for it here nor a valid token of its own")
-            return
-        self.token = token
-        self.state = LaneState.TOKEN
-        self._step_by = self._host.now() + OPEN_S
-        self._put(token, self._on_token)
+        self.state = LaneState.SEATING
+        if not self._host.take_seat(self):
+            self.state = LaneState.CLOSED
 
-    def _put(self, token: Token, taken: Callable[[Token, int, str], None]) -> None:
-        link = self._host.link()
-        if link is None:
-            return
-        link.put_token(self._host.token_name(self.who), token.text, lambda status, said: taken(token, status, said))
+    # What the seat tells.
 
-    def _on_token(self, token: Token, status: int, said: str) -> None:
-        if self.state is not LaneState.TOKEN or token is not self.token:
-            return
-        if not is_taken(status):
-            self._token_refused(status, said)
-            return
+    @property
+    def gives_way(self) -> bool:
+        """Whether its place may go to somebody else."""
+        return self.state is LaneState.OPEN and not self.waiting
+
+    def retire(self) -> None:
+        """Leave: somebody else needs the place."""
+        self._host.retire(self)
+
+    def on_place(self) -> None:
+        """There is a place again."""
+        self._host.on_place(self)
+
+    def on_seated(self, session: Session) -> None:
+        """The token is taken."""
         link = self._host.link()
         assert link is not None
         self._step_by = self._host.now() + OPEN_S
-        self._link = link.attach(self.who, self)
-        if self._link is None:
-            self._try_later("the other end takes no more sessions on this connection")
-        else:
-            self.state = LaneState.ATTACHING
+        self.state = LaneState.ATTACHING
+        self._link = link.attach(session, self.who, self)
 
-    def _on_renewed(self, token: Token, status: int, said: str) -> None:
-        if token is self.token and not is_taken(status):
-            self._token_refused(status, said)
+    def on_refused(self, reason: str) -> None:
+        """It will not work with this token: somebody else may take the messages."""
+        if self.state is LaneState.CLOSED:
+            return
+        self._stop(reason)
+        self._retry_at = self._host.now() + self._backoff.next_delay_s()
+        self._host.on_refused(self)
 
-    def _token_refused(self, status: int, said: str) -> None:
-        reason = f"its token was refused with status {status} {said}".rstrip()
-        if reach_of_status(status) is Reach.DEVICE:
-            self._refuse(reason)
-        else:
+    def on_unseated(self, reason: str) -> None:
+        """There is no seat now."""
+        if self.state is not LaneState.CLOSED:
             self._try_later(reason)
 
     # What the link tells.
@@ -322,9 +317,11 @@ class Lane:
 
     def on_detached(self, error: Error | None) -> None:
         """The link is over, or was refused."""
+        if self.state is LaneState.CLOSED:
+            return
         self._link = None
         if reach_of(error) is Reach.DEVICE:
-            self._refuse(words_of(error))
+            self._host.refuse_seat(self, words_of(error))
         elif self.state is LaneState.OPEN and error is None and not self.batch:
             self._drop_link()
             self.advance()
@@ -393,7 +390,7 @@ class Lane:
         reach = reach_of(error)
         if reach is Reach.DEVICE:
             self._put_back(batch)
-            self._refuse(words)
+            self._host.refuse_seat(self, words)
         elif is_throttle(error):
             self._rest(batch, words)
         elif len(batch) > 1:
@@ -431,13 +428,6 @@ class Lane:
         self._retry_at = self._host.now() + self._backoff.next_delay_s()
         self._host.on_waits(self)
 
-    def _refuse(self, reason: str) -> None:
-        """It will not work with this token: somebody else may take the messages."""
-        token = self.token
-        self._stop(reason)
-        self._retry_at = self._host.now() + self._backoff.next_delay_s()
-        self._host.on_refused(self, token)
-
     def _stop(self, reason: str) -> None:
         batch, self.batch = self.batch, []
         if batch:
@@ -449,12 +439,7 @@ class Lane:
 
     def _drop_link(self) -> None:
         link, self._link = self._link, None
-        connection = self._host.link()
-        if link is not None and connection is not None:
-            connection.end(link)
-        was = self.state
         self._delivery = None
         self.state = LaneState.CLOSED
         self._step_by = self._starved_at = None
-        if was is not LaneState.CLOSED:
-            self._host.on_closed(self)
+        self._host.leave_seat(self, *(() if link is None else (link,)))

@@ -1,7 +1,8 @@
-"""One AMQP connection to edgeHub or IoT Hub, used once: opened, tokens put on it, a session and a link per device.
+"""One AMQP connection to edgeHub or IoT Hub, used once: opened, tokens put on it, a session and its links per device.
 
 A session per device, as .NET's and Java's clients have it: what the other end holds against one of them ends that one
-session, and no device's messages use up another's window. `$cbs` has a session of its own. iothub_wire.md §2.5.
+session, and no device's messages use up another's window. It carries the device's telemetry and all that comes down
+for it. `$cbs` has a session of its own. iothub_wire.md §2.5.
 """
 
 import asyncio
@@ -9,8 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from edgewire.codec.amqp.kinds import Symbol
 from edgewire.codec.amqp.message import read_message
-from edgewire.codec.amqp.performatives import Accepted, DeliveryState, Error, Received
+from edgewire.codec.amqp.performatives import UNSETTLED, Accepted, DeliveryState, Error, Received
 from edgewire.errors import ProtocolError, UsageError
 from edgewire.iothub.amqp.addresses import CBS, Purpose, format_address
 from edgewire.iothub.amqp.cbs import PutToken, PutTokenReply, read_reply, write_put_token
@@ -30,7 +32,8 @@ from edgewire.session.amqp.events import (
     SessionEnded,
 )
 from edgewire.session.amqp.limits import AmqpLimits
-from edgewire.session.amqp.link import Delivery, Link
+from edgewire.session.amqp.link import Delivery, Link, Role
+from edgewire.session.amqp.session import Session
 from edgewire.transport.pump import Accept, Peer, Pump
 from gateway import __version__
 from gateway.observe.upstream import LinkFault
@@ -45,6 +48,8 @@ MAX_PUTS: Final = 32
 FLUSH_BYTES: Final = 262_144
 """Given to the transport at once, a full batch: behind it we see whether the other end still reads."""
 CLIENT_VERSION: Final = f"edge-gateway/{__version__}"
+API_VERSION: Final = "2020-09-30"
+"""Of IoT Hub's device API, as Node's and Java's clients name it on the links of methods and twins."""
 
 Taken = Callable[[int, str], None]
 """What became of a put-token: its status, as in HTTP, and what was said."""
@@ -64,6 +69,20 @@ class LinkOwner(Protocol):
 
     def on_detached(self, error: Error | None) -> None:
         """The link is over, or was refused; what it had on its way has no answer."""
+
+
+class ReceiverOwner(LinkOwner, Protocol):
+    """Who has a link on which messages come down."""
+
+    def on_message(self, event: MessageReceived) -> None:
+        """One has come."""
+
+
+class SessionOwner(Protocol):
+    """Who has a session."""
+
+    def on_ended(self, error: Error | None) -> None:
+        """The other end has ended it, and its links with it; they have no event of their own."""
 
 
 class AmqpLinkListener(Protocol):
@@ -123,17 +142,43 @@ class AmqpLink:
         self._waiting.append((name, token, taken))
         self._put_waiting()
 
-    def attach(self, who: Identity, owner: LinkOwner) -> Link | None:
-        """Ask for a link for telemetry in a session of its own; None if the other end takes no more sessions."""
+    def begin(self, owner: SessionOwner) -> Session | None:
+        """Begin a session, for one device; None if the other end takes no more."""
         try:
             session = self._client.begin()
         except UsageError:
             return None
         session.owner = owner
-        properties = write_link_properties(LinkProperties(client_version=CLIENT_VERSION))
+        return session
+
+    def attach(self, session: Session, who: Identity, owner: LinkOwner) -> Link:
+        """Ask for a link for telemetry."""
+        return self.attach_sender(session, format_address(who, Purpose.EVENTS), owner)
+
+    def attach_sender(
+        self, session: Session, address: str, owner: LinkOwner, *, channel: str = "", snd_settle_mode: int = UNSETTLED
+    ) -> Link:
+        """Ask for a link to send on; `channel` is what the two links of a pair share."""
         name = self._next_number()
-        address = format_address(who, Purpose.EVENTS)
-        link = self._client.attach_sender(session, name, address, source_address=name, properties=properties)
+        link = self._client.attach_sender(
+            session,
+            name,
+            address,
+            source_address=name,
+            snd_settle_mode=snd_settle_mode,
+            properties=_properties(channel),
+        )
+        link.owner = owner
+        return link
+
+    def attach_receiver(
+        self, session: Session, address: str, owner: ReceiverOwner, *, credit: int, channel: str = ""
+    ) -> Link:
+        """Ask for a link to receive on; `credit` messages may come at once."""
+        name = self._next_number()
+        link = self._client.attach_receiver(
+            session, name, address, target_address=name, credit=credit, properties=_properties(channel)
+        )
         link.owner = owner
         return link
 
@@ -147,10 +192,29 @@ class AmqpLink:
             self.flush()  # which tells whether there is room for more
         return delivery
 
-    def end(self, link: Link) -> None:
-        """End a link with its session; nothing of it is heard any more."""
-        link.owner = link.session.owner = None
-        self._client.end(link.session)
+    def post(self, link: Link, payload: bytes) -> bool:
+        """Send settled, paused or not, for it is small; False if there is no credit: `on_credit` says when."""
+        return self._client.send(link, payload, settled=True) is not None
+
+    def settle(self, link: Link, delivery_id: int, state: DeliveryState) -> None:
+        """Answer a message that has come."""
+        self._client.settle(link, [delivery_id], state)
+
+    def grant(self, link: Link, credit: int) -> None:
+        """Let the other end send up to `credit` messages from now."""
+        self._client.grant(link, credit)
+
+    def detach(self, link: Link) -> None:
+        """Close a link; nothing of it is heard any more, its session goes on."""
+        link.owner = None
+        self._client.detach(link)
+
+    def end(self, session: Session) -> None:
+        """End a session with its links; nothing of it is heard any more."""
+        session.owner = None
+        for link in session.links:
+            link.owner = None
+        self._client.end(session)
 
     def flush(self) -> None:
         """Send what was said outside of the owners' calls."""
@@ -212,8 +276,8 @@ class AmqpLink:
                     self._on_state(event)
                 case CreditReceived(link=link):
                     self._on_credit(link)
-                case MessageReceived():
-                    self._on_reply(event)
+                case MessageReceived(link=link):
+                    self._on_message(link, event)
                 case LinkAttached(link=link):
                     self._on_attached(link)
                 case LinkDetached(link=link, error=error):
@@ -225,7 +289,7 @@ class AmqpLink:
         """What comes once per session or connection."""
         match event:
             case SessionEnded(session=session, error=error):
-                self._on_session_ended(session.owner, error)
+                self._on_session_ended(session, error)
             case Opened(open=opened):
                 self.max_devices = min(opened.channel_max, self._limits.channel_max)
                 self._open_cbs()
@@ -266,8 +330,13 @@ class AmqpLink:
             self._waiting.popleft()
             self._puts[number] = taken
 
-    def _on_reply(self, event: MessageReceived) -> None:
-        receiver = event.link
+    def _on_message(self, link: Link, event: MessageReceived) -> None:
+        if link is self._cbs_receiver:
+            self._on_reply(link, event)
+        elif link.owner is not None:
+            link.owner.on_message(event)
+
+    def _on_reply(self, receiver: Link, event: MessageReceived) -> None:
         if not event.settled:
             self._client.settle(receiver, [event.delivery_id], Accepted())
         self._client.grant(receiver, self._limits.link_credit)
@@ -286,7 +355,7 @@ class AmqpLink:
         if link is self._cbs_receiver:
             if not self._ready.done():
                 self._ready.set_result(None)
-        elif link.owner is not None and link.target is not None:
+        elif link.owner is not None and _far_end(link) is not None:
             link.owner.on_attached()
 
     def _on_state(self, event: DeliveryStateChanged) -> None:
@@ -307,13 +376,15 @@ class AmqpLink:
         if self._is_cbs(link):
             self._fail(LinkFault.DROPPED, f"{self._hostname} takes no tokens any more: {words_of(error)}")
         elif link.owner is not None:
-            owner = link.owner
-            self.end(link)
+            owner, link.owner = link.owner, None
             owner.on_detached(error)
 
-    def _on_session_ended(self, owner: LinkOwner | None, error: Error | None) -> None:
+    def _on_session_ended(self, session: Session, error: Error | None) -> None:
+        owner, session.owner = session.owner, None
+        for link in session.links:
+            link.owner = None
         if owner is not None:
-            owner.on_detached(error)
+            owner.on_ended(error)
         elif self._cbs_sender is not None and not self._cbs_sender.session.mapped:
             self._fail(LinkFault.DROPPED, f"{self._hostname} takes no tokens any more: {words_of(error)}")
 
@@ -333,3 +404,14 @@ class AmqpLink:
     def _next_number(self) -> str:
         self._numbers += 1
         return f"{self._numbers}"
+
+
+def _properties(channel: str) -> dict[Symbol, str]:
+    """What we say of a link. Pairs name a version, too: edgeHub wants properties on them. edgehub.md §5.3."""
+    version = API_VERSION if channel else ""
+    return write_link_properties(LinkProperties(client_version=CLIENT_VERSION, api_version=version, channel=channel))
+
+
+def _far_end(link: Link) -> object:
+    """The other end's node of a link: null where the link is refused. Spec: AMQP 1.0 §2.6.3."""
+    return link.target if link.role is Role.SENDER else link.source

@@ -9,9 +9,10 @@ from typing import Final, Protocol
 
 from edgewire.message import Endpoint, Identity, Outcome
 from edgewire.session.amqp.limits import AmqpLimits
+from edgewire.session.amqp.link import Link
 from edgewire.transport.backoff import Backoff
 from edgewire.transport.dialer import DialError, DialFault
-from gateway.identity.tokens import RENEW_BEFORE_S, Token
+from gateway.identity.tokens import Token
 from gateway.observe.events import Event
 from gateway.observe.upstream import (
     DeviceAdmittedUpstream,
@@ -24,8 +25,9 @@ from gateway.observe.upstream import (
     LinkTryFailed,
     LinkUp,
 )
-from gateway.upstream.amqp_lane import Lane, LaneState, Waiting
+from gateway.upstream.amqp_lane import Lane, Waiting
 from gateway.upstream.amqp_link import AmqpLink, Dial, LinkFailedError
+from gateway.upstream.amqp_seat import Seats
 from gateway.upstream.proxy import Entry, LinkState, LinkStatus, Sent, Window
 from gateway.upstream.watchdog import Watchdog
 
@@ -76,6 +78,22 @@ class Tokens(Protocol):
         ...
 
 
+class Beside(Protocol):
+    """Who has links on the same connection: what comes down for devices."""
+
+    def on_up(self) -> None:
+        """The connection stands."""
+
+    def on_down(self) -> None:
+        """It does not any more, and all links are void."""
+
+    def on_token(self, who: Identity) -> None:
+        """There is a newer token of a device."""
+
+    def tend(self) -> None:
+        """Look at the times. What is said then is flushed."""
+
+
 TakeOver = Callable[[Identity, str, list[Waiting]], None]
 """Who takes the messages of a device that is not let in, in their order."""
 
@@ -118,7 +136,6 @@ class AmqpProxy:
         self._times = times or AmqpTimes()
         self._window = window or Window(WINDOW_MESSAGES, WINDOW_BYTES)
         self._limits = limits or AmqpLimits()
-        self._max_devices = max_devices
         self._backoff = backoff or Backoff()
         self._sleep = sleep
         self._clock = clock
@@ -127,9 +144,7 @@ class AmqpProxy:
         self._up = asyncio.Event()
         self._ended = asyncio.Event()
         self._lanes: dict[Identity, Lane] = {}
-        self._open: dict[Lane, None] = {}
-        self._wanting: dict[Lane, None] = {}
-        """Lanes that wait for a place."""
+        self.seats = Seats(self, max_devices)
         self._parked: dict[Lane, float] = {}
         """Lanes with a fault, and since when."""
         self._roomless: dict[Lane, None] = {}
@@ -140,6 +155,8 @@ class AmqpProxy:
         """Devices whose fault was reported."""
         self._in_flight = 0
         self._releasing = False
+        self._flushing = False
+        self._beside: list[Beside] = []
         self._wider: list[Callable[[], None]] = []
         self._watchdog = Watchdog(self._times.stall_s)
         self._tending: asyncio.TimerHandle | None = None
@@ -226,8 +243,8 @@ class AmqpProxy:
 
     @property
     def devices(self) -> int:
-        """Devices with a link, or on the way to one."""
-        return len(self._open)
+        """Devices with a place on the connection."""
+        return len(self.seats)
 
     def is_busy(self, who: Identity) -> bool:
         """Whether messages of a device are on their way here."""
@@ -236,10 +253,16 @@ class AmqpProxy:
 
     def on_token(self, who: Identity) -> None:
         """There is a newer token of a device."""
-        lane, token = self._lanes.get(who), self._tokens.find(who)
-        if lane is not None and token is not None and self._link is not None:
-            lane.renew(token)
-            self._link.flush()
+        token = self._tokens.find(who)
+        if token is None or self._link is None:
+            return
+        self.seats.renew(who, token)
+        lane = self._lanes.get(who)
+        if lane is not None:
+            lane.try_now()
+        for user in self._beside:
+            user.on_token(who)
+        self._link.flush()
 
     def release_waiting(self, reason: str) -> None:
         """Something was released elsewhere: give back what waits for its device alone, or will."""
@@ -247,11 +270,25 @@ class AmqpProxy:
         for lane in list(self._parked):
             self._give_back(lane, reason)
 
-    # What lanes call.
+    def share(self, user: "Beside") -> None:
+        """Tell this one of the connection, too: it has links on it, in the same seats."""
+        self._beside.append(user)
+
+    def flush_soon(self) -> None:
+        """Something was said outside of the connection's calls: it leaves at the end of this turn of the loop."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    # What lanes and seats call.
 
     def now(self) -> float:
         """The loop's clock."""
         return self._loop.time()
+
+    def wall_now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock()
 
     def link(self) -> AmqpLink | None:
         """The connection, if it stands."""
@@ -265,19 +302,21 @@ class AmqpProxy:
         """The audience of a device's token."""
         return self._tokens.name_of(who)
 
-    def may_open(self, lane: Lane) -> bool:
-        """Whether there is a place for one more link; idle ones make room."""
-        assert self._link is not None
-        # One session is taken by the links for tokens.
-        if len(self._open) >= min(self._max_devices, self._link.max_devices):
-            idle = [each for each in self._open if each.state is LaneState.OPEN and not each.waiting]
-            if not idle:
-                self._wanting[lane] = None
-                return False
-            self._retire(min(idle, key=lambda each: each.used_at))
-        self._wanting.pop(lane, None)
-        self._open[lane] = None
-        return True
+    def token_refused(self, who: Identity, token: Token) -> None:
+        """The other end did not let a device in with this one."""
+        self._tokens.refused(who, token)
+
+    def take_seat(self, lane: Lane) -> bool:
+        """Ask for the device's token and session; False if there is no place."""
+        return self.seats.take(lane)
+
+    def leave_seat(self, lane: Lane, *links: Link) -> None:
+        """These links are not wanted any more, and neither is the seat."""
+        self.seats.leave(lane, *links)
+
+    def refuse_seat(self, lane: Lane, reason: str) -> None:
+        """The other end does not let the device in."""
+        self.seats.refuse(lane, reason)
 
     def wants_room(self, lane: Lane) -> None:
         """The connection is paused: call the lane when it is not any more."""
@@ -299,19 +338,15 @@ class AmqpProxy:
 
     def on_idle(self, lane: Lane) -> None:
         """Nothing is on its way on this lane; somebody may want its place."""
-        if self._wanting and not lane.waiting and lane.state is LaneState.OPEN:
-            self._retire(lane)
+        if lane.gives_way and self.seats.is_wanted(lane):
+            self.retire(lane)
 
-    def on_closed(self, lane: Lane) -> None:
-        """A link is gone."""
-        self._open.pop(lane, None)
-        if self._wanting:
-            self._look_at(next(iter(self._wanting)))
+    def on_place(self, lane: Lane) -> None:
+        """There is a place again."""
+        self._look_at(lane)
 
-    def on_refused(self, lane: Lane, token: Token | None) -> None:
+    def on_refused(self, lane: Lane) -> None:
         """The other end does not let this device in, or there is no token for it."""
-        if token is not None:
-            self._tokens.refused(lane.who, token)
         way = DeviceWay.WAITING if self.take_over is None else DeviceWay.AS_MODULE
         if self._is_news(lane):
             self._emit(DeviceRefusedUpstream(str(lane.who), lane.fault, way))
@@ -386,6 +421,9 @@ class AmqpProxy:
         self._become(LinkState.CONNECTED, "")
         self._emit(LinkUp(took_s, LinkKind.DEVICES))
         self._up.set()
+        for user in self._beside:
+            user.on_up()
+        self._tend_later()
 
     def _lose(self, fault: LinkFault, reason: str) -> None:
         """The connection is of no use any more: release all that waits on it."""
@@ -404,9 +442,12 @@ class AmqpProxy:
     def _release_all(self, reason: str) -> None:
         self._link = None
         self._watchdog.on_closed()
+        self.seats.void()
+        for user in self._beside:
+            user.on_down()
         sent = Sent(Outcome.RELEASED, reason)
         lanes, self._lanes = self._lanes, {}
-        for table in (self._open, self._wanting, self._parked, self._roomless, self._ready):
+        for table in (self._parked, self._roomless, self._ready):
             table.clear()
         for lane in lanes.values():
             lane.release(sent)
@@ -434,6 +475,11 @@ class AmqpProxy:
             self._loop.call_soon(self._advance)
         self._ready[lane] = None
 
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._link is not None:
+            self._link.flush()
+
     def _advance(self) -> None:
         ready, self._ready = self._ready, {}
         for lane in ready:
@@ -458,7 +504,7 @@ class AmqpProxy:
         for one in lane.abandon():
             one.finish(sent)
 
-    def _retire(self, lane: Lane) -> None:
+    def retire(self, lane: Lane) -> None:
         """Close a lane that has nothing to do; a fault is remembered with it."""
         lane.close()
         if not lane.fault:
@@ -478,23 +524,21 @@ class AmqpProxy:
             stall_s = self._times.stall_s
             self._lose(LinkFault.STALLED, f"it was connected, but acknowledged nothing for {stall_s:.0f} s")
             return
+        self.seats.tend()
         for lane in list(self._lanes.values()):
             self._tend_lane(lane, now)
+        for user in self._beside:
+            user.tend()
         if any(now - since_at >= self._times.parked_s for since_at in self._parked.values()):
             self._parked = dict.fromkeys(self._parked, now)
             self.release_waiting("it has waited for its device for long: the store looks at its time to live")
         if self._link is not None:
             self._link.flush()
-        if self._lanes:
+        if self._lanes or self.seats or (self._beside and self._link is not None):
             self._tend_later()
 
     def _tend_lane(self, lane: Lane, now: float) -> None:
         lane.tend()
-        ends_soon = lane.token is not None and lane.token.expires_at - self._clock() < RENEW_BEFORE_S
-        if ends_soon and lane.state is LaneState.OPEN:
-            token = self._tokens.find(lane.who)
-            if token is not None and lane.token is not None and token.expires_at > lane.token.expires_at:
-                lane.renew(token)
         if not lane.waiting and now - lane.used_at >= self._times.idle_s:
             lane.close()
             self._parked.pop(lane, None)

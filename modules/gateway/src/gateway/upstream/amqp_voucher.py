@@ -11,7 +11,8 @@ from typing import Final
 from edgewire.codec.amqp.performatives import DeliveryState, Error
 from edgewire.message import DeviceId, Identity
 from edgewire.session.amqp.limits import AmqpLimits
-from edgewire.session.amqp.link import Delivery, Link
+from edgewire.session.amqp.link import Delivery
+from edgewire.session.amqp.session import Session
 from edgewire.transport.dialer import DialError
 from gateway.identity.tokens import Token
 from gateway.identity.vouching import Vouching
@@ -38,7 +39,7 @@ class _Question:
         self.token = token
         self._answer: Callable[[Vouching], None] | None = answer
         self._connection: AmqpLink | None = None
-        self._link: Link | None = None
+        self._session: Session | None = None
 
     @property
     def is_open(self) -> bool:
@@ -58,9 +59,9 @@ class _Question:
     def finish(self, vouching: Vouching) -> None:
         """Answer, once, and leave nothing behind on the connection."""
         answer, self._answer = self._answer, None
-        if self._link is not None and self._connection is not None:
-            self._connection.end(self._link)
-            self._link = None
+        if self._session is not None and self._connection is not None:
+            self._connection.end(self._session)
+            self._session = None
         if answer is not None:
             answer(vouching)
 
@@ -68,9 +69,11 @@ class _Question:
         if not self.is_open or self._connection is None:
             return
         if is_taken(status):
-            self._link = self._connection.attach(self.who, self)
-            if self._link is None:
+            self._session = self._connection.begin(self)
+            if self._session is None:
                 self.finish(Vouching.AWAY)
+            else:
+                self._connection.attach(self._session, self.who, self)
         else:
             refused = reach_of_status(status) is Reach.DEVICE
             self.finish(Vouching.REFUSED if refused else Vouching.AWAY)
@@ -87,8 +90,12 @@ class _Question:
 
     def on_detached(self, error: Error | None) -> None:
         """The hub does not."""
-        self._link = None
         self.finish(Vouching.REFUSED if reach_of(error) is Reach.DEVICE else Vouching.AWAY)
+
+    def on_ended(self, error: Error | None) -> None:
+        """As `on_detached`, of the session as a whole."""
+        self._session = None
+        self.on_detached(error)
 
 
 class AmqpVoucher:
