@@ -84,6 +84,9 @@ class AmqpClient:
     def send_inputs(self) -> None:
         """It is sent no inputs over AMQP."""
 
+    def send_devicebound(self) -> None:
+        """It is sent no messages from the cloud over AMQP."""
+
 
 class Attachment:
     """What a link is to the stand-in: kept as `link.owner`. `take` gets its messages."""

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ import orjson
 
 from edgewire.iothub.limits import MAX_METHOD_NAME_CHARS, MAX_METHOD_PAYLOAD_BYTES
 from edgewire.message import UPSTREAM, Endpoint, Identity, Message, identity
-from standin import events, inputs
+from standin import devicebound, events, inputs
+from standin.devicebound import C2dMessage, C2dSettings, Devicebound, Locked
 from standin.documents import Documents, JsonObject
-from standin.events import EventLog, event_for
+from standin.errors import HubError
+from standin.events import EventLog, event_for, proof_text
+from standin.feedback import Feedback
 from standin.inputs import Delivery, Inputs
 from standin.journal import Done, Journal, Statement
+from standin.locked import Settlement
 from standin.policies import Policies
 from standin.registry import Entry, Registry, RegistryError
 from standin.routes import Routes
@@ -75,6 +80,9 @@ class Client(Protocol):
     def send_inputs(self) -> None:
         """Send what waits for the module, as far as the client takes it."""
 
+    def send_devicebound(self) -> None:
+        """Send the messages from the cloud that wait for the device, as far as the client takes them."""
+
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
@@ -84,13 +92,8 @@ class MethodResult:
     payload: bytes
 
 
-class MethodError(Exception):
+class MethodError(HubError):
     """A method that got no answer, with the code IoT Hub gives to the caller."""
-
-    def __init__(self, code: int, what: str) -> None:
-        super().__init__(what)
-        self.code = code
-        self.what = what
 
 
 @dataclass(slots=True)
@@ -127,6 +130,9 @@ class Hub:
         edge_device: str,
         routes: Routes,
         show: Callable[[str], None] | None = None,
+        c2d: C2dSettings = devicebound.DEFAULTS,
+        partitions: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         path = directory / "events.db"
         self._documents = Documents(directory / "state.db")
@@ -139,14 +145,16 @@ class Hub:
         """What came in this turn of the event loop: one write for all of it."""
         self._sessions = self._documents.all(_SESSION)
         self._calls: dict[tuple[Identity, str], asyncio.Future[MethodResult]] = {}
-        self._called = 0
         self._changed = asyncio.Event()
         self.edge_device = edge_device
         self.registry = Registry(self._documents)
         self.policies = Policies(self._documents)
         self.twins = Twins(self._documents)
-        self.events = EventLog(path)
+        self.events = EventLog(path, partitions=partitions, proof=self._proof)
         self.inputs = Inputs(path)
+        self._devicebound = Devicebound(
+            directory / "state.db", c2d, clock=clock, generation=self._generation, ready=self._devicebound_ready
+        )
         self.faults = Faults()
         self.counters: Counter[str] = Counter()
         self.changed_at: dict[Identity, float] = {}
@@ -168,6 +176,7 @@ class Hub:
         if older is not None:
             self.counters[f"closed: {Closing.TAKEN_OVER.value}"] += 1
             older.close(Closing.TAKEN_OVER)
+            self._devicebound.release(client.identity, older)
         self.inputs.release(client.identity)
         self._tell_change()
 
@@ -177,6 +186,7 @@ class Hub:
             del self._clients[client.identity]
             self.changed_at[client.identity] = time.time()
             self.inputs.release(client.identity)
+            self._devicebound.release(client.identity, client)
             self._tell_change()
 
     def join(self, line: Line) -> None:
@@ -238,6 +248,7 @@ class Hub:
         """Remove a device with its modules, or a module: entry, twin, session, connection."""
         for gone in self.registry.remove(who):
             self.twins.remove(gone)
+            self._devicebound.drop(gone)
             self.changed_at.pop(gone, None)
             self.forget_session(gone)
             self._close(gone, Closing.NO_LONGER_ALLOWED)
@@ -294,6 +305,46 @@ class Hub:
         self.counters["inputs delivered"] += 1
         # If this is not kept the module gets the message again after a restart: at least once, as promised.
         self._journal.write([self.inputs.settle(delivery)], lambda _: None)
+
+    # Messages to devices (HubError for what IoT Hub refuses)
+
+    @property
+    def feedback(self) -> Feedback:
+        """What became of messages to devices, for whoever sent them."""
+        return self._devicebound.feedback
+
+    def send_c2d(self, who: Identity, message: C2dMessage) -> int:
+        """Queue a message for a device; it is on disk when this returns its sequence number."""
+        if self.registry.get(who) is None:
+            raise HubError(404001, f"{who} is not in the registry")
+        number = self._devicebound.send(who, message)
+        self.counters["c2d queued"] += 1
+        self._devicebound_ready(who)
+        return number
+
+    def lock_c2d(self, who: Identity, holder: object = None) -> Locked | None:
+        """Take the oldest message of a device that nobody has taken; None if there is none.
+
+        `holder`: the client that takes it; when it goes, so do its locks. None: only time ends the lock.
+        """
+        return self._devicebound.lock(who, holder)
+
+    def settle_c2d(self, who: Identity, lock_token: uuid.UUID, settlement: Settlement) -> None:
+        """Say what became of a message; 412002 if its lock is lost."""
+        self._devicebound.settle(who, lock_token, settlement)
+        self.counters[f"c2d {settlement.value}"] += 1
+
+    def put_back_c2d(self, who: Identity, lock_token: uuid.UUID) -> None:
+        """What was taken could not be sent now, and was not delivered in vain."""
+        self._devicebound.put_back(who, lock_token)
+
+    def purge_c2d(self, who: Identity) -> int:
+        """Remove all that waits for a device. Returns how many messages that were."""
+        return self._devicebound.purge(who)
+
+    def c2d_waiting(self, who: Identity) -> int:
+        """How many messages a device has not settled."""
+        return self._devicebound.waiting(who)
 
     # Twins and methods
 
@@ -375,6 +426,7 @@ class Hub:
         self._hand_over()
         self._journal.close()
         self.events.close()
+        self._devicebound.close()
         self._documents.close()
 
     def _keep(self, unit: _Unit) -> None:
@@ -396,6 +448,8 @@ class Hub:
         def written(kept: bool) -> None:  # noqa: FBT001 - the one value a Done gets
             if kept and upstream:
                 self._arrived(first, enqueued_at, upstream)
+            elif upstream:
+                self.events.lost(first + len(upstream) - 1)
             for unit in units:
                 self._written(unit, kept=kept)
 
@@ -411,6 +465,11 @@ class Hub:
                 unit.deliveries.append(numbered[0])
                 unit.statements.append(numbered[1])
         return True
+
+    def _proof(self, who: Identity) -> str | None:
+        """How a sender is known, for the events it sends."""
+        entry = self.registry.get(who)
+        return None if entry is None else proof_text(entry.authentication.value, entry.generation_id)
 
     def _arrived(self, first: int, enqueued_at: float, messages: Sequence[Message]) -> None:
         self.events.committed(first + len(messages) - 1)
@@ -445,9 +504,18 @@ class Hub:
             self.counters[f"closed: {reason.value}"] += 1
             client.close(reason)
 
+    def _generation(self, who: Identity) -> str:
+        entry = self.registry.get(who)
+        return "" if entry is None else entry.generation_id
+
+    def _devicebound_ready(self, who: Identity) -> None:
+        client = self._clients.get(who)
+        if client is not None and not self.faults.stalled:
+            client.send_devicebound()
+
     def _next_request_id(self) -> str:
-        self._called += 1
-        return str(self._called)
+        # .NET's client reads it as a uuid (iothub_wire.md §2.4).
+        return str(uuid.uuid4())
 
     async def _send_method(
         self, who: Identity, request_id: str, name: str, payload: bytes, connect_timeout_s: float

@@ -148,7 +148,7 @@ class MqttConnection:
         self._session.accept(session_present=present)
         self._hub.connect(self._client)
         self._watch_expiry(who, admitted.expires_at)
-        self._client.send_inputs()
+        self._client.send_waiting()
 
     def _refuse(self, refusal: Refusal, reason: str, what: str) -> None:
         self._closing = True

@@ -22,6 +22,7 @@ from edgewire.iothub.topics import (
     TwinReport,
     TwinResult,
     classify_filter,
+    format_devicebound_topic,
     format_input_topic,
     format_push_topic,
     parse_events_topic,
@@ -37,9 +38,12 @@ from edgewire.session.mqtt.events import (
 from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.pump import Pump
 from standin import hub as hubs
+from standin.devicebound import Locked
 from standin.documents import JsonObject
+from standin.errors import HubError
 from standin.hub import Closing, Hub
 from standin.inputs import Delivery
+from standin.locked import Settlement
 from standin.twins import TwinError
 
 MAX_UNANSWERED: Final = 128
@@ -101,7 +105,7 @@ class MqttClient:
         self._paused = False
         self._sending_paused = False
         self._flushing = False
-        self._sent: dict[int, Delivery] = {}
+        self._sent: dict[int, Delivery | Locked] = {}
         self.ended = False
         """We have closed: what the peer sent behind that does not count, or its messages would change their order."""
         if not clean:
@@ -145,6 +149,14 @@ class MqttClient:
                 break
         self._flush_soon()
 
+    def send_devicebound(self) -> None:
+        """Send the messages from the cloud, as far as its window and its socket take them."""
+        while Subscription.DEVICEBOUND in self._granted and not self._sending_paused and not self._session.dead:
+            message = None if self.ended else self._hub.lock_c2d(self._who, self)
+            if message is None or not self._send_c2d(message):
+                break
+        self._flush_soon()
+
     # What the connection calls
 
     def publish_received(self, event: PublishReceived) -> None:
@@ -171,7 +183,7 @@ class MqttClient:
             return
         self._session.grant(event.packet_id, [self._grant(each) for each in event.filters])
         self._subscriptions_changed()
-        self.send_inputs()
+        self.send_waiting()
 
     def unsubscribe_received(self, event: UnsubscribeReceived) -> None:
         """Forget these filters."""
@@ -184,11 +196,19 @@ class MqttClient:
         self._subscriptions_changed()
 
     def acknowledged(self, packet_id: int) -> None:
-        """The module has this input message; a packet id we do not wait for means nothing."""
-        delivery = self._sent.pop(packet_id, None)
-        if delivery is not None:
-            self._hub.settle(delivery)
-            self.send_inputs()
+        """The client has this message; a packet id we do not wait for means nothing."""
+        sent = self._sent.pop(packet_id, None)
+        if isinstance(sent, Delivery):
+            self._hub.settle(sent)
+        elif sent is not None:
+            self._complete(sent)
+        if sent is not None:
+            self.send_waiting()
+
+    def send_waiting(self) -> None:
+        """Send what waits for this client, whatever it is."""
+        self.send_inputs()
+        self.send_devicebound()
 
     def publish_will(self, will: Will) -> None:
         """The client is gone without a farewell: its will is a message like others."""
@@ -202,7 +222,7 @@ class MqttClient:
     def sending_resumed(self) -> None:
         """The peer has caught up."""
         self._sending_paused = False
-        self.send_inputs()
+        self.send_waiting()
 
     # Publishes
 
@@ -299,6 +319,26 @@ class MqttClient:
         else:
             self._sent[packet_id] = delivery
         return True
+
+    def _send_c2d(self, message: Locked) -> bool:
+        """Send one message from the cloud; False, and it waits again, if the window is used up."""
+        qos = self._granted[Subscription.DEVICEBOUND]
+        topic = format_devicebound_topic(self._who.device, write_bag(message.properties, message.system))
+        packet_id = self._session.publish(topic, message.body, qos=qos)
+        if packet_id is None:
+            self._hub.put_back_c2d(self._who, message.lock_token)
+            return False
+        if qos == 0:
+            self._complete(message)
+        else:
+            self._sent[packet_id] = message
+        return True
+
+    def _complete(self, message: Locked) -> None:
+        try:
+            self._hub.settle_c2d(self._who, message.lock_token, Settlement.COMPLETED)
+        except HubError:
+            self._hub.counters["c2d settled too late"] += 1
 
     def _push(self, topic: str, payload: bytes) -> None:
         """Send at QoS 0, as IoT Hub sends methods: nothing of this is sent again on another connection."""
