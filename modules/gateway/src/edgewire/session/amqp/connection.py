@@ -15,6 +15,7 @@ from edgewire.codec.amqp.performatives import (
     End,
     Error,
     Flow,
+    Map,
     Open,
     Performative,
     Transfer,
@@ -509,6 +510,8 @@ class AmqpConnection(ABC):
         self._reader.drop()
 
 
-def error_of(condition: str | None, description: str) -> Error | None:
+def error_of(condition: str | None, description: str, info: Map | None = None) -> Error | None:
     """What an end, a detach or a close gives as its reason."""
-    return None if condition is None else Error(condition=Symbol(condition), description=description or None)
+    if condition is None:
+        return None
+    return Error(condition=Symbol(condition), description=description or None, info=info)

@@ -2,7 +2,7 @@
 
 from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.frames import AMQP_HEADER, SASL_HEADER
-from edgewire.codec.amqp.performatives import AUTH, OK, Begin, Open
+from edgewire.codec.amqp.performatives import AUTH, OK, Begin, Map, Open
 from edgewire.errors import UsageError
 from edgewire.session.amqp.connection import AmqpConnection, error_of
 from edgewire.session.amqp.events import AmqpEvent, OpenReceived
@@ -48,11 +48,21 @@ class AmqpServer(AmqpConnection):
         elif self._state is not ConnectionState.END:
             raise UsageError(f"open on a connection that is {self._state.value}")
 
-    def accept_link(self, link: Link, *, credit: int | None = None, max_message_size: int | None = None) -> None:
+    def accept_link(
+        self,
+        link: Link,
+        *,
+        credit: int | None = None,
+        max_message_size: int | None = None,
+        snd_settle_mode: int | None = None,
+    ) -> None:
         """Answer a client's attach, both ends echoed, with `credit` if it sends, and a size that is not 0.
 
+        `snd_settle_mode`: how we send whatever it asked for (AMQP 1.0 §2.8.2: its word is a wish, ours a fact).
         Its receiving link may have credit already; and it may have detached in the meantime: nothing happens then.
         """
+        if snd_settle_mode is not None:
+            link.snd_settle_mode = snd_settle_mode
         if self._lives(link.session):
             link.session.accept(
                 link,
@@ -60,9 +70,12 @@ class AmqpServer(AmqpConnection):
                 max_message_size or self._limits.max_message_size,
             )
 
-    def refuse_link(self, link: Link, condition: str, description: str) -> None:
-        """Answer a client's attach with an end that is null and detach it; no event follows."""
-        error = error_of(condition, description)
+    def refuse_link(self, link: Link, condition: str, description: str, info: Map | None = None) -> None:
+        """Answer a client's attach with an end that is null and detach it; no event follows.
+
+        `info`: what the condition asks for besides, such as where a redirect leads (AMQP 1.0 §2.8.18).
+        """
+        error = error_of(condition, description, info)
         if self._lives(link.session) and error is not None:
             link.session.refuse(link, error)
 

@@ -494,7 +494,7 @@ class Session:
             name=link.name,
             handle=our_handle(link),
             role=not attach.role,
-            snd_settle_mode=attach.snd_settle_mode,
+            snd_settle_mode=link.snd_settle_mode,
             rcv_settle_mode=link.rcv_settle_mode,
             source=source,
             target=target,
