@@ -15,6 +15,7 @@ from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.username import Username
 from edgewire.message import Identity
 from standin.chains import common_name, distance, has_thumbprint, is_current, read_chain
+from standin.policies import Policies, Policy, Right, target_of
 from standin.registry import Authentication, Entry, Registry
 
 
@@ -50,6 +51,29 @@ class Refused:
     what: str
 
 
+class Realm(Enum):
+    """What a policy is proven for: one policy has two ways of signing (iothub_wire.md §7.1, rule 4)."""
+
+    HUB = "hub"
+    EVENTS = "Event Hub-compatible endpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A policy that somebody has proven to hold, for what lies at `path` and below, until `expires_at`."""
+
+    policy: Policy
+    realm: Realm
+    path: tuple[str, ...]
+    expires_at: float
+
+    def gives(self, right: Right, realm: Realm, path: tuple[str, ...]) -> bool:
+        """Whether this right is among what was proven; segments count whatever their case."""
+        wanted = tuple(each.lower() for each in path[: len(self.path)])
+        own = tuple(each.lower() for each in self.path)
+        return right in self.policy.rights and realm is self.realm and wanted == own
+
+
 class Admission:
     """Decides on user names, tokens and certificates.
 
@@ -60,27 +84,68 @@ class Admission:
     def __init__(
         self,
         registry: Registry,
+        policies: Policies,
         *,
         hub_names: frozenset[str],
         authorities: Sequence[x509.Certificate],
         clock: Callable[[], float],
     ) -> None:
         self._registry = registry
+        self._policies = policies
         self._hub_names = hub_names
         self._authorities = tuple(authorities)
         self._clock = clock
 
     def admit(self, username: Username, password: bytes | None, certificates: Sequence[bytes]) -> Admitted | Refused:
         """Whether this MQTT client is who it says it is."""
-        if sas.host_of(username.hub) not in self._hub_names:
-            return Refused(Reason.FOREIGN_HUB, f"the hub here is not {username.hub}")
-        return self.admit_identity(username.identity, password, certificates)
+        return self.admit_at(username.hub, username.identity, password, certificates)
+
+    def admit_at(
+        self, host: str, who: Identity, password: bytes | None, certificates: Sequence[bytes]
+    ) -> Admitted | Refused:
+        """Whether this is `who`, for a client that also says which hub it means: by user name or `Host`."""
+        if sas.host_of(host) not in self._hub_names:
+            return Refused(Reason.FOREIGN_HUB, f"the hub here is not {host}")
+        return self.admit_identity(who, password, certificates)
 
     def admit_login(self, login: PlainLogin) -> Admitted | Refused:
         """Whether who logs in by SASL PLAIN is who it says it is."""
         if login.hub not in map(hub_label, self._hub_names):
             return Refused(Reason.FOREIGN_HUB, f"the hub here is not {login.hub}")
         return self.admit_identity(login.identity, login.token.encode(), ())
+
+    def admit_policy_login(self, name: str, hub: str, token: str) -> Holder | Refused:
+        """Whether who logs in by SASL PLAIN as a policy holds it."""
+        if hub not in map(hub_label, self._hub_names):
+            return Refused(Reason.FOREIGN_HUB, f"the hub here is not {hub}")
+        decision = self.admit_policy(token)
+        if isinstance(decision, Holder) and decision.policy.name != name:
+            return Refused(Reason.FOREIGN_TOKEN, f"a token of {decision.policy.name} with the name of {name[:80]!r}")
+        return decision
+
+    def admit_policy(self, text: str) -> Holder | Refused:
+        """Which policy a token proves, and for what: the hub, or the events of it."""
+        try:
+            token = sas.parse(text)
+            target = target_of(token)
+        except ProtocolError as error:
+            return Refused(Reason.MALFORMED_TOKEN, f"a token of a policy: {error}")
+        policy = self._policies.get(token.key_name)
+        if policy is None:
+            return Refused(Reason.UNKNOWN, f"a token of the policy {token.key_name[:80]!r}, which is not there")
+        if target.host not in self._hub_names:
+            return Refused(Reason.FOREIGN_TOKEN, f"a token of {policy.name} for {token.resource}")
+        for realm, keys in _ways_to_sign(policy, token.resource):
+            match sas.verify(token, keys, self._clock()):
+                case sas.Verdict.GOOD:
+                    late = token.expires_at <= self._clock()
+                    expires_at = token.expires_at + (TOKEN_SKEW_S if late else 0)
+                    return Holder(policy=policy, realm=realm, path=target.path, expires_at=expires_at)
+                case sas.Verdict.EXPIRED:
+                    return Refused(Reason.EXPIRED, f"a token of {policy.name} expired at {token.expiry}")
+                case sas.Verdict.WRONG_KEY:
+                    pass
+        return Refused(Reason.WRONG_KEY, f"a token of {policy.name} that is not signed with its keys")
 
     def named_by(self, text: str) -> Identity | Refused:
         """Whom a token is for that says so by itself (CBS); whether it is good is for `admit_identity`."""
@@ -128,7 +193,9 @@ class Admission:
             audience = sas.audience(token)
         except (ProtocolError, UnicodeDecodeError) as error:
             return Refused(Reason.MALFORMED_TOKEN, f"{who}: {error}")
-        if audience.host not in self._hub_names or not audience.covers(who) or token.key_name:
+        if token.key_name:
+            return self._by_policy(who, password.decode())
+        if audience.host not in self._hub_names or not audience.covers(who):
             return Refused(Reason.FOREIGN_TOKEN, f"{who} came with a token for {token.resource}")
         now = self._clock()
         match sas.verify(token, entry.signing_keys(), now):
@@ -140,6 +207,16 @@ class Admission:
                 return Refused(Reason.WRONG_KEY, f"{who}: the token is not signed with one of its keys")
             case sas.Verdict.EXPIRED:
                 return Refused(Reason.EXPIRED, f"{who}: the token expired at {token.expiry}")
+
+    def _by_policy(self, who: Identity, token: str) -> Admitted | Refused:
+        """Who may connect devices may be any of them, as far as its token goes (protocol gateways do)."""
+        decision = self.admit_policy(token)
+        if isinstance(decision, Refused):
+            return Refused(decision.reason, f"{who}: {decision.what}")
+        path = ("devices", who.device, *(() if who.module is None else ("modules", who.module)))
+        if decision.gives(Right.DEVICE_CONNECT, Realm.HUB, path):
+            return Admitted(who, decision.expires_at)
+        return Refused(Reason.FOREIGN_TOKEN, f"{who} came with a token of {decision.policy.name}, which is not for it")
 
     def _by_certificate(
         self, entry: Entry, password: bytes | None, certificates: Sequence[bytes]
@@ -164,3 +241,12 @@ class Admission:
         if not proven:
             return Refused(Reason.WRONG_CERTIFICATE, f"{who}: {chain[0].subject.rfc4514_string()} does not prove it")
         return Admitted(who, chain[0].not_valid_after_utc.timestamp())
+
+
+def _ways_to_sign(policy: Policy, resource: str) -> list[tuple[Realm, tuple[bytes, ...]]]:
+    """The keys that may have signed a token for this resource: what it is for shows by its scheme, mostly."""
+    hub, events = (Realm.HUB, policy.signing_keys()), (Realm.EVENTS, policy.text_keys())
+    scheme = resource.lower()
+    if scheme.startswith("sb"):
+        return [events]
+    return [events, hub] if scheme.startswith("amqp") else [hub]

@@ -32,6 +32,7 @@ from standin.control import ControlApi
 from standin.documents import JsonObject
 from standin.events import EventLog
 from standin.http import HttpApi, Router
+from standin.http_device import DeviceApi
 from standin.hub import Hub, MethodResult
 from standin.mqtt import LIMITS, MqttConnection
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
@@ -282,7 +283,7 @@ class StandIn:
 
     def _http_apis(self) -> list[HttpApi]:
         """What is served over HTTPS; the first that claims a request answers it."""
-        return []
+        return [DeviceApi(self.hub, self._admission)]
 
     async def _open(self, port: int, security: Security, serve: Accept | WebSocketService) -> int:
         """Listen. Returns the port; raises StandInError."""

@@ -43,7 +43,9 @@ ERROR_NAMES: Final[Mapping[int, str]] = MappingProxyType(
         412002: "DeviceMessageLockLost",
         413001: "MessageTooLarge",
         429001: "ThrottlingException",
+        405001: "MethodNotAllowed",
         500001: "ServerError",
+        503001: "ServiceUnavailable",
         504101: "GatewayTimeout",
     }
 )

@@ -70,7 +70,7 @@ def read_headers(fields: Iterable[tuple[str, str]], direction: Direction = Direc
     for name, value in fields:
         folded = name.lower()
         wire = _BAG_NAMES.get(folded)
-        if wire in wire_names:
+        if wire is not None and wire in wire_names:
             if value:  # an empty text counts as absent, as in AMQP
                 pairs.append((wire, _checked(value, name)))
         elif folded.startswith(APPLICATION):
