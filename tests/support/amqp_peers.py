@@ -23,6 +23,7 @@ MAX_LINE: Final = 1 << 20
 """Of what a client says: a body may be in it."""
 
 NODE_DEVICE: Final = ("node", "node/device.js")
+NODE_HTTP: Final = ("node", "node/http_device.js")
 RHEA: Final = ("node", "node/rhea_sender.js")
 RHEA_MANY: Final = ("node", "node/rhea_many.js")
 RHEA_HUB: Final = ("node", "node/rhea_hub.js")
@@ -91,7 +92,7 @@ async def peer(program: Program, plan: Plan) -> AsyncIterator[Peer]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | _QUIET,
+        env=os.environ | _QUIET | ({"NODE_EXTRA_CA_CERTS": str(plan["ca"])} if "ca" in plan else {}),
         limit=MAX_LINE,
     )
     assert process.stdin is not None
