@@ -23,7 +23,7 @@ from standin.dps_errors import BAD_REQUEST, HUB_FAILED, NOT_FOUND, THROTTLED, UN
 from standin.dps_hubs import AssignableHub, AssignError, Assignment
 from standin.dps_names import Registrant
 from standin.dps_records import Record, Records, Status, Substatus, new_operation, time_text
-from standin.hub import Hub
+from standin.hub import Closing, Hub, Line
 
 DEFAULT_SCOPE: Final = "0ne00STANDIN"
 DEFAULT_DELAY_S: Final = 1.0
@@ -75,6 +75,7 @@ class Provisioning:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._registrations = _Rate(MAX_REGISTRATIONS, REGISTRATION_WINDOW_S)
         self._polls: dict[str, _Rate] = {}
+        self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -88,6 +89,21 @@ class Provisioning:
         await self._tasks.__aexit__(None, None, None)
 
     # What the transports ask
+
+    def entered(self, registrant: Registrant, line: Line) -> None:
+        """A connection that keeps being there, as MQTT's: an older one of the same device is closed."""
+        older = self._lines.get(registrant.key)
+        self._lines[registrant.key] = line
+        self.hub.join(line)
+        if older is not None:
+            self.hub.counters[f"closed: {Closing.TAKEN_OVER.value}"] += 1
+            older.close(Closing.TAKEN_OVER)
+
+    def left(self, line: Line) -> None:
+        """It is gone; a second call does nothing."""
+        self.hub.leave(line)
+        for key in [key for key, each in self._lines.items() if each is line]:
+            del self._lines[key]
 
     def admit(self, registrant: Registrant, token: str | None, certificates: Sequence[bytes]) -> Proven:
         """Whether a token or a certificate proves this registrant. Raises DpsError."""

@@ -12,6 +12,7 @@ METHOD_NOT_ALLOWED: Final = 405001
 THROTTLED: Final = 429001
 HUB_FAILED: Final = 500001
 """The hub that a device is assigned to did not take it."""
+SERVER_BUSY: Final = 503001
 _CODES_OF_A_STATUS: Final = 1_000
 
 

@@ -13,7 +13,7 @@ from standin.dps import MAX_POLLS, MAX_REGISTRATIONS, Answer, Provisioning
 from standin.dps_admission import Proven
 from standin.dps_enrolments import Attestation, Enrolment, Reprovisioning, with_keys
 from standin.dps_errors import DpsError
-from standin.dps_hubs import AssignError, Assignment, OwnHub
+from standin.dps_hubs import AssignableHub, AssignError, Assignment, OwnHub
 from standin.dps_names import Registrant
 from standin.dps_records import Status, Substatus
 from standin.hub import Hub
@@ -64,7 +64,7 @@ class Site:
         self.clock = clock
         self.elsewhere = elsewhere
         self.hub = Hub(directory, edge_device="edge-1", routes=EVERYTHING_UPSTREAM)
-        hubs = {"": OwnHub(self.hub, "127.0.0.7"), "other": elsewhere}
+        hubs: dict[str, AssignableHub] = {"": OwnHub(self.hub, "127.0.0.7"), "other": elsewhere}
         self.dps = Provisioning(self.hub, hubs, scope=SCOPE, delay_s=delay_s, clock=clock)
 
     def enrol(self, **changes: Any) -> Enrolment:
