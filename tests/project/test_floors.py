@@ -22,9 +22,11 @@ ROOMS: dict[str, set[str]] = {
     "gateway.routing": {"edgewire.errors", "edgewire.message"},
     "gateway.store": {"edgewire.errors", "edgewire.message", "gateway.observe"},
     "gateway.identity": EDGEWIRE | {"gateway.observe", "gateway.store"},
-    "gateway.twin": {"edgewire.errors", "edgewire.message", "gateway.observe", "gateway.store"},
+    # How twins merge and what the hub takes is a matter of both peers: edgewire.iothub.twins, values alone.
+    "gateway.twin": {"edgewire.errors", "edgewire.message", "edgewire.iothub", "gateway.observe", "gateway.store"},
     "gateway.dispatch": {
         "edgewire.errors",
+        "edgewire.iothub",
         "edgewire.message",
         "gateway.observe",
         "gateway.identity",
