@@ -108,3 +108,16 @@ class CertificateUnusable(Event):
     def sentence(self) -> str:
         """What a person reads in the log."""
         return self.error
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSocketNotOpened(Event):
+    """The control socket cannot be opened: commands cannot reach this gateway; all else goes on."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+
+    why: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return self.why

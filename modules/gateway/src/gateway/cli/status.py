@@ -1,0 +1,54 @@
+"""`gateway status`: the state of the gateway that runs, as its direct method `getStatus` tells it."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from gateway.app.asking import NobodyAnswersError, ask
+from gateway.app.control import QuestionError
+from gateway.cli.inputs import add_data_option, data_directory
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `status`."""
+    what = "the state of the gateway that runs: devices, upstream, store, settings"
+    parser = commands.add_parser("status", help=what, description=f"{what[0].upper()}{what[1:]}.")
+    parser.add_argument("--devices", action="store_true", help="name the devices that are connected, too")
+    parser.add_argument("--json", action="store_true", help="the answer for programs, with all counters")
+    add_data_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask and print. Returns 0, or 2 if no gateway answers."""
+    folder = data_directory(arguments)
+    try:
+        status = ask(folder, {"ask": "status"})
+        if arguments.devices:
+            status["connected"] = ask(folder, {"ask": "connected"})["connected"]
+    except (NobodyAnswersError, QuestionError) as error:
+        print(f"gateway status: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(status) if arguments.json else "\n".join(_lines(status)))
+    return 0
+
+
+def _lines(status: dict[str, Any]) -> list[str]:
+    store, settings, upstream = status["store"], status["settings"], status["upstream"]
+    version = "" if settings["version"] is None else f" version {settings['version']}"
+    lines = [
+        f"gateway {status['version']}, up {status['uptimeSecs']} s",
+        f"devices   {status['devices']} connected",
+        f"upstream  {'none' if upstream is None else upstream['sentence']}",
+        f"settings  from {settings['source']}{version}"
+        + ("" if settings["lastOfferWasGood"] else "; the last were bad"),
+        f"store     {store['bytes']} of {store['maxBytes']} bytes" + (f", {store['state']}" if store["state"] else ""),
+    ]
+    lines += [f"          {_queue(queue)}" for queue in store["queues"]]
+    lines += [f"          {name}" for name in status.get("connected", ())]
+    return lines
+
+
+def _queue(queue: dict[str, Any]) -> str:
+    age = "" if queue["oldestAgeSecs"] is None else f", the oldest for {queue['oldestAgeSecs']} s"
+    return f"{queue['messages']} messages for {queue['endpoint']}, priority {queue['priority']}{age}"

@@ -1,0 +1,66 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import status
+from gateway.cli.main import main
+
+STATUS = {
+    "version": "1.2.3",
+    "uptimeSecs": 61,
+    "devices": 2,
+    "connections": 3,
+    "upstream": {"state": "connected", "sentence": "connected for 60 s"},
+    "settings": {"version": 7, "source": "twin", "lastOfferWasGood": False},
+    "store": {
+        "state": "full",
+        "bytes": 2048,
+        "maxBytes": 4096,
+        "queues": [{"endpoint": "$upstream", "priority": 0, "messages": 3, "bytes": 99, "oldestAgeSecs": 5}],
+    },
+    "counters": {},
+}
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> None:
+    def ask(_folder: Path, question: Mapping[str, Any]) -> dict[str, Any]:
+        return {"connected": ["d1", "d2"]} if question["ask"] == "connected" else dict(said)
+
+    monkeypatch.setattr(status, "ask", ask)
+
+
+def test_a_person_reads_it_at_a_glance(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(monkeypatch, STATUS)
+    assert main(["status", "--devices"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "gateway 1.2.3, up 61 s",
+        "devices   2 connected",
+        "upstream  connected for 60 s",
+        "settings  from twin version 7; the last were bad",
+        "store     2048 of 4096 bytes, full",
+        "          3 messages for $upstream, priority 0, the oldest for 5 s",
+        "          d1",
+        "          d2",
+    ]
+
+
+def test_a_gateway_alone_has_no_upstream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"version": None, "source": "default", "lastOfferWasGood": True}
+    answer(monkeypatch, STATUS | {"upstream": None, "settings": settings})
+    assert main(["status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:4] == ["upstream  none", "settings  from default"]
+
+
+def test_programs_get_all_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(monkeypatch, STATUS)
+    assert main(["status", "--json", "--devices"]) == 0
+    assert json.loads(capsys.readouterr().out) == STATUS | {"connected": ["d1", "d2"]}
+
+
+def test_without_a_gateway_it_is_said_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--data", str(tmp_path)]) == 2
+    assert "Run the command where the gateway runs" in capsys.readouterr().err
