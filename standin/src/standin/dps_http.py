@@ -30,11 +30,11 @@ class DpsHttp:
     async def answer(self, request: RequestReceived, peer: Peer) -> Response:
         """Answer a request; a refusal is an answer, too."""
         faults = self._dps.hub.faults
+        if faults.refusing:
+            return _response(self._dps.refusal(DpsError(SERVER_BUSY, "refusing on purpose, as asked for")))
         if faults.stalled:
             await asyncio.Event().wait()
         try:
-            if faults.refusing:
-                raise DpsError(SERVER_BUSY, "refusing on purpose, as asked for")
             return _response(self._asked(request, peer))
         except ProtocolError as error:
             return _response(self._dps.refusal(DpsError(BAD_REQUEST, error.what)))

@@ -22,6 +22,9 @@ from edgewire.session.mqtt.refusal import Refusal
 from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.pump import Pump
 from standin.admission import Admission, Admitted, Refused
+from standin.dps import Provisioning
+from standin.dps_mqtt import DpsMqtt
+from standin.dps_names import is_login
 from standin.hub import Closing, Hub
 from standin.mqtt_client import MqttClient, telemetry
 
@@ -40,10 +43,14 @@ class MqttConnection:
         admission: Admission,
         session: ServerSession,
         *,
+        dps: Provisioning | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._hub = hub
         self._admission = admission
+        self._dps = dps
+        self._guest: DpsMqtt | None = None
+        """Who does not speak to the hub but to the provisioning service."""
         self._session = session
         self._clock = clock
         self._client: MqttClient | None = None
@@ -57,9 +64,13 @@ class MqttConnection:
     def on_events(self, events: list[ServerEvent]) -> None:
         """What the peer said, in its order; nothing counts any more once we have decided to close."""
         for event in events:
-            if self._closing or (self._client is not None and self._client.ended):
+            speaker = self._guest or self._client
+            if self._closing or (speaker is not None and speaker.ended):
                 return
-            self._on_event(event)
+            if self._guest is not None:
+                self._guest.on_event(event)
+            else:
+                self._on_event(event)
 
     def on_failed(self, error: ProtocolError) -> None:
         """The peer broke a rule; the pump closes after this."""
@@ -70,6 +81,8 @@ class MqttConnection:
         """The connection is gone: publish the will that is due, and leave."""
         if self._expiry is not None:
             self._expiry.cancel()
+        if self._guest is not None:
+            self._guest.on_closed()
         if self._client is None:
             return
         will = self._session.connection_lost()
@@ -107,6 +120,10 @@ class MqttConnection:
     def _connect(self, event: ConnectReceived) -> None:
         if self._hub.faults.refusing:
             self._refuse(Refusal.SERVER_UNAVAILABLE, "refusing on purpose", f"{event.client_id!r}: as asked for")
+            return
+        if self._dps is not None and is_login(event.username or ""):
+            self._guest = DpsMqtt(self._dps, self._session, self._pump)
+            self._guest.on_event(event)
             return
         try:
             username = parse_username(event.username or "")
@@ -186,4 +203,6 @@ class MqttConnection:
         return self._client
 
     def _name(self) -> str:
+        if self._guest is not None:
+            return self._guest.name
         return f"a connection from {self._pump.peer.address}" if self._client is None else str(self._client.identity)
