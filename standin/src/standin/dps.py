@@ -26,7 +26,6 @@ from standin.dps_records import Record, Records, Status, Substatus, new_operatio
 from standin.hub import Closing, Hub, Line
 
 DEFAULT_SCOPE: Final = "0ne00STANDIN"
-DEFAULT_DELAY_S: Final = 1.0
 MAX_BODY_BYTES: Final = 98_304
 """A request: the cloud's own limit (iothub_wire.md §5.4)."""
 MAX_POLLS: Final = 5
@@ -37,6 +36,22 @@ REGISTRATION_WINDOW_S: Final = 60.0
 """So many registrations in so long: the cloud's own limit (iothub_wire.md §5.4)."""
 OK: Final = 200
 ACCEPTED: Final = 202
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DpsOptions:
+    """What a person may choose of a provisioning service.
+
+    delay_s: how long an operation is "assigning" at least. host: what devices are told to call; None for the address
+    that the stand-in listens at, which needs no DNS.
+    """
+
+    scope: str = DEFAULT_SCOPE
+    delay_s: float = 1.0
+    host: str | None = None
+
+
+DEFAULT_OPTIONS: Final = DpsOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +66,25 @@ class Answer:
 class Provisioning:
     """One provisioning service. Called on the event loop only, and entered as a context, for its tasks.
 
-    `hubs`: by name, the stand-in's own by the empty one. `delay_s`: how long an operation is "assigning" at least.
+    `hubs`: by name, the stand-in's own by the empty one.
     """
 
     def __init__(
         self,
         hub: Hub,
         hubs: Mapping[str, AssignableHub],
+        options: DpsOptions = DEFAULT_OPTIONS,
         *,
-        scope: str = DEFAULT_SCOPE,
-        delay_s: float = DEFAULT_DELAY_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.hub = hub
-        self.scope = scope
+        self.scope = options.scope
         self.enrolments = Enrolments(hub.documents)
         self.records = Records(hub.documents)
         self.clock = clock
-        self.delay_s = delay_s
+        self._delay_s = options.delay_s
         self._hubs = hubs
-        self._admission = DpsAdmission(self.enrolments, scope=scope, clock=clock)
+        self._admission = DpsAdmission(self.enrolments, scope=options.scope, clock=clock)
         self._tasks = asyncio.TaskGroup()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._registrations = _Rate(MAX_REGISTRATIONS, REGISTRATION_WINDOW_S)
@@ -155,7 +169,7 @@ class Provisioning:
             hub="" if old is None else old.hub,
             assigned_hub="" if old is None else old.assigned_hub,
             operation=new_operation(),
-            ready_at=now + self.delay_s,
+            ready_at=now + self._delay_s,
             created_at=now if old is None else old.created_at,
             updated_at=now,
         )
@@ -224,7 +238,7 @@ class Provisioning:
         """Raise DpsError if this is one too many, or all are as a test wants it."""
         wait_s = rate.wait_s(self.clock())
         if self.hub.faults.throttling:
-            wait_s = max(wait_s, math.ceil(self.delay_s))
+            wait_s = max(wait_s, math.ceil(self._delay_s))
         elif not wait_s:
             rate.count(self.clock())
             return

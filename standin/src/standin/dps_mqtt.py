@@ -1,6 +1,5 @@
 """Provisioning over MQTT, and MQTT over WebSocket: one connection (iothub_wire.md §5.1)."""
 
-import asyncio
 from typing import Final, assert_never
 
 import orjson
@@ -39,7 +38,6 @@ class DpsMqtt:
         self._proven: Proven | None = None
         self._qos: int | None = None
         """Of the subscription to answers; None without one."""
-        self._flushing = False
         self.ended = False
         """We have closed: what the peer sent behind that does not count."""
 
@@ -124,7 +122,6 @@ class DpsMqtt:
         if event.packet_id:
             self._session.acknowledge(event.packet_id)
         self._send(request, self._answer(request, event.payload))
-        self._flush_soon()
 
     def _answer(self, request: Request, payload: bytes) -> Answer:
         proven = self._known()
@@ -140,7 +137,6 @@ class DpsMqtt:
     def _subscribe(self, event: SubscribeReceived) -> None:
         if not self._dps.hub.faults.stalled:
             self._session.grant(event.packet_id, [self._grant(each) for each in event.filters])
-            self._flush_soon()
 
     def _unsubscribe(self, event: UnsubscribeReceived) -> None:
         if self._dps.hub.faults.stalled:
@@ -148,7 +144,6 @@ class DpsMqtt:
         if RESULTS_FILTER in event.filters:
             self._qos = None
         self._session.confirm_unsubscribe(event.packet_id, [0] * len(event.filters))
-        self._flush_soon()
 
     def _grant(self, wanted: SubscribeFilter) -> int:
         if wanted.filter != RESULTS_FILTER:
@@ -180,13 +175,3 @@ class DpsMqtt:
         """Who this is; the session lets nothing through before CONNECT is answered."""
         assert self._proven is not None
         return self._proven
-
-    def _flush_soon(self) -> None:
-        """One write for all that is said in this turn of the loop."""
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        self._pump.flush()

@@ -9,7 +9,7 @@ import pytest
 
 from edgewire.iothub import sas
 from edgewire.message import identity
-from standin.dps import MAX_POLLS, MAX_REGISTRATIONS, Answer, Provisioning
+from standin.dps import MAX_POLLS, MAX_REGISTRATIONS, Answer, DpsOptions, Provisioning
 from standin.dps_admission import Proven
 from standin.dps_enrolments import Attestation, Enrolment, Reprovisioning, with_keys
 from standin.dps_errors import DpsError
@@ -65,7 +65,7 @@ class Site:
         self.elsewhere = elsewhere
         self.hub = Hub(directory, edge_device="edge-1", routes=EVERYTHING_UPSTREAM)
         hubs: dict[str, AssignableHub] = {"": OwnHub(self.hub, "127.0.0.7"), "other": elsewhere}
-        self.dps = Provisioning(self.hub, hubs, scope=SCOPE, delay_s=delay_s, clock=clock)
+        self.dps = Provisioning(self.hub, hubs, DpsOptions(scope=SCOPE, delay_s=delay_s), clock=clock)
 
     def enrol(self, **changes: Any) -> Enrolment:
         enrolment = with_keys(Enrolment(name="reg-01", group=False, attestation=Attestation.SYMMETRIC_KEY), [K1, K2])
