@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 from edgewire.errors import ProtocolError
-from edgewire.session.http.events import HttpEvent, RequestReceived, TimedOut
+from edgewire.session.http.events import HeadReceived, HttpEvent, RequestReceived, TimedOut
 from edgewire.session.http.limits import HttpLimits
 from edgewire.session.http.server import HttpSession, Response
 from edgewire.transport.pump import Peer, Pump
@@ -77,10 +77,16 @@ class HttpConnection:
     def on_events(self, events: list[HttpEvent]) -> None:
         """A request, or the end of patience."""
         for event in events:
-            if isinstance(event, TimedOut):
-                self._pump.close()
-            else:
-                self._task = asyncio.get_running_loop().create_task(self._answer(event))
+            match event:
+                case HeadReceived():
+                    self._session.take_body()
+                    self._pump.receive(b"")
+                case RequestReceived():
+                    self._task = asyncio.get_running_loop().create_task(self._answer(event))
+                case TimedOut():
+                    self._pump.close()
+                case _:
+                    assert_never(event)
 
     def on_failed(self, error: ProtocolError) -> None:
         """The peer broke a rule; it has been told."""

@@ -25,11 +25,23 @@ class Headers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeadReceived:
+    """The head of a request: ask for the rest with `take_body`, or refuse it with `answer` before any of it is read.
+
+    path: raw, percent-encoded as sent, begins with '/'. query: raw, without the '?'; empty if there is none.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReceived:
     """A whole request: answer it with `answer`. No other is reported before that.
 
-    path: raw, percent-encoded as sent, begins with '/'. query: raw, without the '?'; empty if there is none.
-    body: all of it, whether it came chunked or not.
+    path and query: as in its `HeadReceived`. body: all of it, whether it came chunked or not.
     """
 
     method: str
@@ -49,5 +61,5 @@ class TimedOut:
     partial: bool
 
 
-HttpEvent = RequestReceived | TimedOut
+HttpEvent = HeadReceived | RequestReceived | TimedOut
 """Anything an HttpSession reports."""

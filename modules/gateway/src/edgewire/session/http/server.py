@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from http import HTTPStatus
 from typing import Final, NoReturn
 
 import h11
 
 from edgewire.errors import ProtocolError
-from edgewire.session.http.events import Headers, HttpEvent, RequestReceived, TimedOut
+from edgewire.session.http.events import Headers, HeadReceived, HttpEvent, RequestReceived, TimedOut
 from edgewire.session.http.limits import HttpLimits
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -39,8 +39,14 @@ class Response:
     content_type: str | None = None
 
 
-Admit = Callable[[RequestReceived], Response | None]
-"""Asked with the head of a request (its body empty) before any of the body is read: a response refuses it there."""
+class Phase(Enum):
+    """What a session does."""
+
+    HEAD = "reading a head"
+    DECIDING = "the owner looks at a head"
+    BODY = "reading a body"
+    ANSWERING = "the owner works on an answer"
+    ENDED = "ended"
 
 
 def error_response(status: int, message: str, *headers: tuple[str, str]) -> Response:
@@ -50,69 +56,66 @@ def error_response(status: int, message: str, *headers: tuple[str, str]) -> Resp
 
 
 class HttpSession:
-    """One connection. `admit`, if given, may refuse a request by its head."""
+    """One connection: first the head of a request, then the whole, then its answer."""
 
     __slots__ = (
-        "_admit",
-        "_asked",
+        "_begun",
         "_body",
         "_deadline",
         "_early",
-        "_ended",
         "_fed",
         "_h11",
+        "_head",
         "_last",
         "_limits",
-        "_method",
         "_output",
-        "_request",
+        "_phase",
         "_served",
     )
 
-    def __init__(self, limits: HttpLimits, now: float, *, admit: Admit | None = None) -> None:
+    def __init__(self, limits: HttpLimits, now: float) -> None:
         self._limits = limits
-        self._admit = admit
+        self._phase = Phase.HEAD
         self._early = bytearray()
-        """Bytes of the peer that no request has taken yet."""
+        """Bytes of the peer that nothing has taken yet."""
         self._h11: h11.Connection | None = None
         """Reads the request at hand, and writes its answer; there is a new one for each."""
-        self._request: RequestReceived | None = None
-        self._method = ""
-        self._asked = False
-        """A whole request was reported and has no answer yet."""
+        self._head: HeadReceived | None = None
+        self._begun = False
+        """A byte of the next request has come."""
         self._body = bytearray()
         self._fed = 0
         self._last = b""
         self._output: list[bytes] = []
         self._served = 0
-        self._ended = False
         self._deadline: float | None = now + limits.idle_s
 
     @property
     def ended(self) -> bool:
         """No further request is read: close once the output is sent."""
-        return self._ended
-
-    @property
-    def answering(self) -> bool:
-        """A request was reported and has no answer yet."""
-        return self._asked
+        return self._phase is Phase.ENDED
 
     def receive(self, data: bytes, now: float) -> list[HttpEvent]:
-        """Take bytes of the peer, or none, after an answer, to read what had come before it.
+        """Take bytes of the peer; or none, after `take_body` or an answer, to read what had come before it.
 
         Raises ProtocolError, with the status in `reply`, once the refusal is in the output.
         """
-        if self._ended:
+        if self._phase is Phase.ENDED:
             return []
         self._early += data
-        if self._asked:
-            if len(self._early) > self._limits.max_early_bytes:
-                self._die()
-                raise ProtocolError(f"more than {self._limits.max_early_bytes} bytes sent ahead of an answer")
-            return []
-        request = self._read(now)
-        return [] if request is None else [request]
+        match self._phase:
+            case Phase.HEAD:
+                head = self._read_head(now)
+                return [] if head is None else [head]
+            case Phase.BODY:
+                self._feed()
+                request = self._read_body()
+                return [] if request is None else [request]
+            case _:
+                if len(self._early) > self._limits.max_early_bytes:
+                    self._die()
+                    raise ProtocolError(f"more than {self._limits.max_early_bytes} bytes sent ahead of an answer")
+                return []
 
     def take_output(self) -> bytes:
         """What is to be sent now; given once."""
@@ -122,27 +125,35 @@ class HttpSession:
 
     def deadline(self) -> float | None:
         """When the peer has been silent or slow for too long; None while it waits for us."""
-        return self._deadline
+        return None if self._phase in {Phase.DECIDING, Phase.ANSWERING} else self._deadline
 
     def on_deadline(self, now: float) -> list[HttpEvent]:
         """The deadline has passed."""
-        if self._deadline is None or now < self._deadline:
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
             return []
-        partial = self._h11 is not None or bool(self._early)
+        partial = self._begun
         if partial:
             self._refuse(408, f"the request was not whole after {self._limits.request_s:g} s")
         self._die()
         return [TimedOut(partial)]
 
+    def take_body(self) -> None:
+        """Let the request whose head was reported come whole; `receive` reads on. Nothing happens if all is over."""
+        if self._phase is Phase.DECIDING:
+            self._phase = Phase.BODY
+
     def answer(self, response: Response, now: float) -> None:
-        """Answer the request that was reported; `receive` reads on afterwards. Nothing happens if all is over."""
-        if self._ended or not self._asked:
-            return
-        self._asked = False
-        self._served += 1
-        self._send(response, last=self._served >= self._limits.max_requests)
-        if not self._ended:
+        """Answer the request that was reported; `receive` reads on. Nothing happens if all is over.
+
+        An answer to a head alone is the last one: nobody knows where the next request would begin.
+        """
+        if self._phase is Phase.DECIDING:
+            self._send(response, last=True)
+        elif self._phase is Phase.ANSWERING:
+            self._served += 1
             self._deadline = now + self._limits.idle_s
+            self._send(response, last=self._served >= self._limits.max_requests)
 
     def close_after_answer(self) -> None:
         """Let the answer to come be the last."""
@@ -150,23 +161,15 @@ class HttpSession:
 
     # Reading.
 
-    def _read(self, now: float) -> RequestReceived | None:
-        """The next request, None if it is not whole yet."""
-        if self._h11 is None:
-            if not self._begin(now):
-                return None
-        else:
-            self._feed()
-        return self._read_body()
-
-    def _begin(self, now: float) -> bool:
-        """Read the head of a request. Returns whether it is there."""
+    def _read_head(self, now: float) -> HeadReceived | None:
+        """The head of the next request, None if it is not whole yet."""
         early = self._early
         while early[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before a request is passed over
             del early[:2]
         if not early:
-            return False
-        if self._deadline is None or self._deadline > now + self._limits.request_s:
+            return None
+        if not self._begun:
+            self._begun = True
             self._deadline = now + self._limits.request_s
         end = early.find(_HEAD_END)
         size = len(early) if end < 0 else end + len(_HEAD_END)
@@ -174,12 +177,12 @@ class HttpSession:
         if size > self._limits.max_head_bytes:
             self._fail(431, f"the head of the request is larger than {self._limits.max_head_bytes} bytes")
         if end < 0:
-            return False
+            return None
         head = bytes(early[:size])
         del early[:size]
-        self._take_head(head)
-        self._feed()
-        return True
+        self._head = self._take_head(head)
+        self._phase = Phase.DECIDING
+        return self._head
 
     def _check_line(self, head: bytes, *, is_whole: bool) -> None:
         """Refuse what is no request as early as it can be told."""
@@ -191,7 +194,7 @@ class HttpSession:
         if found and _REQUEST_LINE.fullmatch(line) is None:
             self._fail(400, "this is not an HTTP/1.1 request", "RFC 9112 §3")
 
-    def _take_head(self, head: bytes) -> None:
+    def _take_head(self, head: bytes) -> HeadReceived:
         if _FOLDED.search(head):
             self._fail(400, "a header is folded over several lines", "RFC 9112 §5.2")
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.max_framing_bytes)
@@ -204,9 +207,9 @@ class HttpSession:
         except h11.RemoteProtocolError as error:
             self._fail(error.error_status_hint, f"{error}")
         assert isinstance(event, h11.Request)
-        self._request = self._judge(event)
+        return self._judge(event)
 
-    def _judge(self, event: h11.Request) -> RequestReceived:
+    def _judge(self, event: h11.Request) -> HeadReceived:
         fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers.raw_items())
         method, target = event.method.decode("ascii"), event.target.decode("ascii")
         self._check_fields(fields, event.http_version)
@@ -216,14 +219,8 @@ class HttpSession:
             self._fail(414, f"the target of the request is longer than {self._limits.max_target_chars}")
         if not target.startswith("/") or "#" in target:
             self._fail(400, "the target of the request is no path", "RFC 9112 §3.2.1")
-        self._method = method
         path, _, query = target.partition("?")
-        request = RequestReceived(method=method, path=path, query=query, headers=Headers(fields))
-        refusal = None if self._admit is None else self._admit(request)
-        if refusal is not None:
-            self._send(refusal, last=True)
-            raise ProtocolError("refused by its head", reply=refusal.status)
-        return request
+        return HeadReceived(method=method, path=path, query=query, headers=Headers(fields))
 
     def _check_fields(self, fields: tuple[tuple[str, str], ...], version: bytes) -> None:
         if len(fields) > self._limits.max_fields:
@@ -292,26 +289,15 @@ class HttpSession:
         """The request is whole: what came behind it waits."""
         behind = reader.trailing_data[0]
         taken = self._last[: len(self._last) - len(behind)]
-        request = self._request
-        assert request is not None
-        if request.headers.get("transfer-encoding") is not None and (
-            list(end.headers) or not taken.endswith(_HEAD_END)
-        ):
+        head = self._head
+        assert head is not None
+        if head.headers.get("transfer-encoding") is not None and (list(end.headers) or not taken.endswith(_HEAD_END)):
             self._fail(400, "the last chunk is followed by more than CR LF", "RFC 9112 §7.1")
         self._early += behind
-        self._asked = True
-        self._deadline = None
-        whole = RequestReceived(
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            headers=request.headers,
-            body=bytes(self._body),
-        )
-        self._request = None
+        self._phase = Phase.ANSWERING
+        body, self._body = bytes(self._body), bytearray()
         self._last = b""
-        self._body = bytearray()
-        return whole
+        return RequestReceived(method=head.method, path=head.path, query=head.query, headers=head.headers, body=body)
 
     # Writing.
 
@@ -328,12 +314,16 @@ class HttpSession:
             headers.append(("Connection", "close"))
         reason = _reason(response.status)
         self._write(reader.send(h11.Response(status_code=response.status, headers=headers, reason=reason)))
-        if has_body and response.body and self._method != "HEAD":
+        if has_body and response.body and self._head is not None and self._head.method != "HEAD":
             self._write(reader.send(h11.Data(data=response.body)))
         self._write(reader.send(h11.EndOfMessage()))
         if last or reader.our_state is not h11.DONE:
             self._die()
+            return
+        self._phase = Phase.HEAD
+        self._begun = False
         self._h11 = None
+        self._head = None
 
     def _write(self, data: bytes | None) -> None:
         if data:
@@ -354,11 +344,10 @@ class HttpSession:
         self._die()
 
     def _die(self) -> None:
-        self._ended = True
-        self._asked = False
+        self._phase = Phase.ENDED
         self._deadline = None
         self._h11 = None
-        self._request = None
+        self._head = None
         self._early.clear()
         self._body = bytearray()
 
