@@ -151,6 +151,11 @@ class Twins:
             for who in self._watchers:
                 cloud.watch(who)
 
+    @property
+    def is_served(self) -> bool:
+        """Whether there is a way upstream on behalf of devices; without one, every request is answered 501."""
+        return self._cloud is not None
+
     def keep_in(self, store: TwinStore) -> None:
         """Keep mirrors here; before this, requests are answered 503."""
         self._store = store
