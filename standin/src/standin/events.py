@@ -6,6 +6,7 @@ counted from 0. The number over all partitions is its offset, which readers take
 
 import asyncio
 import base64
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ CREATE TABLE IF NOT EXISTS events (
 """
 _ADDED: Final = (("partition", "INTEGER"), ("number", "INTEGER"), ("proof", "TEXT"))
 """Columns that the files of older versions have not."""
-_PARTITIONING: Final = "CREATE TABLE IF NOT EXISTS partitioning (partitions INTEGER NOT NULL)"
+_PARTITIONING: Final = "CREATE TABLE IF NOT EXISTS partitioning (partitions INTEGER NOT NULL, created_at REAL NOT NULL)"
 _INDEX: Final = "CREATE UNIQUE INDEX IF NOT EXISTS events_by_number ON events (partition, number)"
 _NUMBER_OLDER: Final = """
 UPDATE events SET number = counted.number
@@ -167,7 +168,7 @@ class EventLog:
 
     def __init__(self, path: Path, *, partitions: int | None = None, proof: Proof | None = None) -> None:
         self._connection = open_database(path)
-        self.partitions = _prepare(self._connection, partitions)
+        self.partitions, self.created_at = _prepare(self._connection, partitions)
         (last,) = self._connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM events").fetchone()
         self._numbered = int(last)
         self.last_sequence = int(last)
@@ -342,38 +343,39 @@ def _milliseconds(time_s: float) -> int:
     return int(time_s * 1000)
 
 
-def _prepare(connection: Connection, partitions: int | None) -> int:
-    """Make the tables, or bring those of an older version up to date. Returns how many partitions there are."""
+def _prepare(connection: Connection, partitions: int | None) -> tuple[int, float]:
+    """Make the tables, or bring those of an older version up to date. Returns how many partitions, since when."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(SCHEMA)
         connection.execute(_PARTITIONING)
-        count = _partitions(connection, partitions)
+        count, created_at = _partitions(connection, partitions)
         _add_columns(connection, count)
         connection.execute(_INDEX)
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-    return count
+    return count, created_at
 
 
-def _partitions(connection: Connection, wanted: int | None) -> int:
-    """How many partitions the file has, from now on at the latest."""
-    found = connection.execute("SELECT partitions FROM partitioning").fetchone()
+def _partitions(connection: Connection, wanted: int | None) -> tuple[int, float]:
+    """How many partitions the file has, and since when: from now on at the latest."""
+    found = connection.execute("SELECT partitions, created_at FROM partitioning").fetchone()
     if found is None:
         count = PARTITIONS if wanted is None else wanted
         if not 1 <= count <= MAX_PARTITIONS:
             raise EventLogError(f"a hub has 1 to {MAX_PARTITIONS} partitions, not {count}; change --partitions.")
-        connection.execute("INSERT INTO partitioning VALUES (?)", (count,))
-        return count
+        created_at = time.time()
+        connection.execute("INSERT INTO partitioning VALUES (?, ?)", (count, created_at))
+        return count, created_at
     count = int(found[0])
     if wanted not in (None, count):
         raise EventLogError(
             f"the events here have {count} partitions, not {wanted}, and keep them: leave --partitions out, or choose "
             "another --dir."
         )
-    return count
+    return count, float(found[1])
 
 
 def _add_columns(connection: Connection, partitions: int) -> None:
