@@ -16,12 +16,19 @@ from edgewire.transport.reports import ConnectionCut, Report
 from edgewire.transport.tls_client import ClientSecurity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.upstream import CLOSE_S
+from gateway.dispatch.delivery import Delivery
+from gateway.dispatch.methods import Methods
+from gateway.dispatch.twins import Twins
 from gateway.identity.registry import Registry
 from gateway.identity.tokens import FILE_NAME as TOKENS_FILE
 from gateway.identity.tokens import DeviceTokens, PresentedTokens
 from gateway.identity.vouching import Vouchers
 from gateway.observe.events import Event
 from gateway.observe.head import ConnectionCrashed
+from gateway.upstream.amqp_back import Back
+from gateway.upstream.amqp_back_devicebound import CloudSource
+from gateway.upstream.amqp_back_methods import CloudCalls
+from gateway.upstream.amqp_back_twins import CloudTwins
 from gateway.upstream.amqp_proxy import WINDOW_BYTES, AmqpProxy, AmqpTimes
 from gateway.upstream.amqp_voucher import AmqpVoucher
 from gateway.upstream.proxy import MessageProxy, Window
@@ -155,7 +162,7 @@ def make_devices_upstream(
 
 
 class DevicesUpstream:
-    """The way upstream on behalf of devices: its link, the tokens, and who asks the hub about unknown devices."""
+    """The way upstream on behalf of devices: its link, the tokens, what comes back, and questions about unknown ones."""
 
     def __init__(
         self,
@@ -186,6 +193,8 @@ class DevicesUpstream:
             times=AmqpTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s)),
             window=Window(environment.upstream_amqp_window, WINDOW_BYTES),
         )
+        self._emit = emit
+        self._calls: CloudCalls | None = None
         self._split: SplitProxy | None = None
         self._voucher: AmqpVoucher | None = None
         self.vouchers: Vouchers | None = None
@@ -202,9 +211,21 @@ class DevicesUpstream:
         self._split = SplitProxy(devices=self.proxy, module=module, has_token=self._tokens.has)
         return self._split
 
+    def bring_back(self, *, delivery: Delivery, methods: Methods, twins: Twins) -> None:
+        """What the cloud has for devices comes down this way from now on. Call it once, before `run`."""
+        back = Back(self.proxy, self._emit)
+        cloud = CloudTwins(back, twins, self._emit)
+        self.proxy.share(back)
+        self.proxy.share(cloud)
+        self._calls = CloudCalls(back, methods, self._emit)
+        delivery.use(CloudSource(back, delivery, self._emit))
+        twins.use(cloud)
+
     async def run(self) -> None:
         """Keep all of it up until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            if self._calls is not None:
+                tasks.create_task(self._calls.run(), name="methods of devices")
             tasks.create_task(self.proxy.run(), name="link of devices")
             tasks.create_task(self._presented.keep(), name="devices' own tokens")
             if self._voucher is not None:

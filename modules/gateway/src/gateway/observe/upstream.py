@@ -54,6 +54,14 @@ class DeviceWay(Enum):
     """They wait here: there is no module."""
 
 
+class BackKind(Enum):
+    """What comes down for a device."""
+
+    MESSAGES = "messages"
+    METHODS = "methods"
+    TWINS = "twins"
+
+
 class MethodResult(Enum):
     """How a call of a direct method ended."""
 
@@ -62,6 +70,11 @@ class MethodResult(Enum):
     FAILED = "failed"
 
 
+_WHAT = {
+    BackKind.MESSAGES: "messages to the device",
+    BackKind.METHODS: "calls of its direct methods",
+    BackKind.TWINS: "its twin",
+}
 _WHOSE = {LinkKind.MODULE: "", LinkKind.DEVICES: " on behalf of devices"}
 
 
@@ -278,3 +291,80 @@ class MethodCalled(Event):
     def sentence(self) -> str:
         """What a person reads in the log."""
         return f"direct method '{self.name}' called: {self.result.value}, status {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackRefused(Event):
+    """What the cloud has for a device cannot come down. Said once until it can."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_back_refused_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("kind",)
+
+    kind: BackKind
+    device: str
+    reason: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"{_WHAT[self.kind]} cannot come down for '{self.device}': {self.reason}. It is tried again, later each "
+            "time. Check that the device is registered and enabled at the hub, as a child of this edge device, and "
+            "that its key in devices.json is the hub's"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BackRestored(Event):
+    """What could not come down for a device can again."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_back_restored_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("kind",)
+
+    kind: BackKind
+    device: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"{_WHAT[self.kind]} can come down for '{self.device}' again"
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesWithoutPlace(Event):
+    """More devices listen than the connection upstream has places for. Said again every ten minutes."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_back_crowded_total"
+
+    devices: int
+    longest: tuple[str, ...]
+    places: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        names = ", ".join(f"'{name}'" for name in self.longest)
+        more = self.devices - len(self.longest)
+        who = f"{names} and {more} more" if more else names
+        return (
+            f"{who} listen and have no place on the connection upstream, which has {self.places} for those who do: "
+            "messages, calls of methods and changes of twins do not reach them until others leave. Their telemetry "
+            "goes on. Move some to another gateway"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableFromCloud(Event):
+    """The cloud sent something for a device that cannot be read. A message is rejected, the rest is left out."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_back_unreadable_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("kind",)
+
+    kind: BackKind
+    device: str
+    what: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"something from the cloud for '{self.device}' ({self.kind.value}) cannot be read: {self.what}"

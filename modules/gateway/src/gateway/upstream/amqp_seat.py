@@ -142,14 +142,15 @@ class Seat:
 
     def _begin(self) -> None:
         link = self.host.link()
-        self.session = None if link is None else link.begin(self)
-        if self.session is None:
+        session = None if link is None else link.begin(self)
+        if session is None:
             self.clear("the other end takes no more sessions on this connection")
             return
+        self.session = session
         self.state = SeatState.TAKEN
         for user in list(self.users):
             if user in self.users:
-                user.on_seated(self.session)
+                user.on_seated(session)
 
     def on_ended(self, error: Error | None) -> None:
         """The other end has ended the session. Called by the link."""
