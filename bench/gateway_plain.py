@@ -23,7 +23,9 @@ from edgewire.transport.pump import Accept
 from edgewire.transport.reports import Report
 from gateway.app.document import read_settings
 from gateway.cli.run import settle_collector
+from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
 from gateway.head.amqp import AmqpHead
 from gateway.head.mqtt import MqttHead
@@ -93,12 +95,15 @@ async def serve(arguments: argparse.Namespace) -> None:
     ingress = Ingress(reading.table, store, Tap(), observer.emit)
     authenticator = Authenticator(Registry(data / FILE_NAME, observer.emit), [arguments.hub], None)
     presence = Presence()
+    delivery, methods = Delivery(observer.emit, time.time), Methods(observer.emit)
     listeners = []
     if arguments.port is not None:
         mqtt = MqttHead(
             authenticator=authenticator,
             ingress=ingress,
             presence=presence,
+            delivery=delivery,
+            methods=methods,
             sessions=sessions,
             emit=observer.emit,
             clock=time.time,
@@ -110,6 +115,8 @@ async def serve(arguments: argparse.Namespace) -> None:
             authenticator=authenticator,
             ingress=ingress,
             presence=presence,
+            delivery=delivery,
+            methods=methods,
             emit=observer.emit,
             clock=time.time,
             hub_names=[arguments.hub],

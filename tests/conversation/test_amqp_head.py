@@ -91,6 +91,8 @@ async def recorded_site(folder: Path) -> AsyncIterator[AmqpSite]:
             authenticator=Authenticator(site.registry, [HUB], None),
             ingress=site.ingress,
             presence=site.presence,
+            delivery=site.delivery,
+            methods=site.methods,
             emit=site.events.append,
             clock=site.clock,
             hub_names=[HUB],

@@ -184,6 +184,8 @@ class AmqpSite(Site):
                 authenticator=Authenticator(site.registry, names, None),
                 ingress=site.ingress,
                 presence=site.presence,
+                delivery=site.delivery,
+                methods=site.methods,
                 emit=site.events.append,
                 clock=site.clock,
                 hub_names=names,

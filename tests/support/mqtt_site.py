@@ -23,7 +23,9 @@ from edgewire.iothub import sas
 from edgewire.message import UPSTREAM, Endpoint, identity
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.pump import Peer, Pump
+from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionStore
@@ -135,6 +137,8 @@ class Site:
         self.store = Store.open(folder / "store", limits, self.events.append, self.clock)
         self.sessions = SessionStore(folder / "sessions.db", self.events.append)
         self.presence = Presence()
+        self.delivery = Delivery(self.events.append, self.clock)
+        self.methods = Methods(self.events.append)
         compiled = compile_routes({name: RouteSpec(text=text) for name, text in routes.items()})
         assert compiled.table is not None, compiled.problems
         self.tap = Tap()
@@ -143,6 +147,8 @@ class Site:
             authenticator=Authenticator(self.registry, [HUB], None),
             ingress=self.ingress,
             presence=self.presence,
+            delivery=self.delivery,
+            methods=self.methods,
             sessions=self.sessions,
             emit=self.events.append,
             clock=self.clock,

@@ -24,7 +24,9 @@ from gateway.app.settings_file import SettingsFile
 from gateway.app.status import gateway_status
 from gateway.app.upstream import Upstream, has_upstream, make_module, make_twin
 from gateway.dispatch.connections import Connections
+from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Ending, Presence
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
@@ -110,6 +112,8 @@ class Gateway:
         self._latest_time = LatestTime(self._data / LATEST_TIME_FILE, least=BUILT_AT)
         rooms.callback(self._keep_latest_time)
         self._presence = Presence()
+        self._delivery = Delivery(self._emit, time.time)
+        self._methods = Methods(self._emit)
         self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
         self._connections = Connections(
             ingress=self._ingress, presence=self._presence, emit=self._emit, clock=time.time
@@ -194,6 +198,8 @@ class Gateway:
             authenticator=self._authenticator,
             ingress=self._ingress,
             presence=self._presence,
+            delivery=self._delivery,
+            methods=self._methods,
             sessions=self._sessions,
             emit=self._emit,
             clock=time.time,
@@ -221,6 +227,8 @@ class Gateway:
             authenticator=self._authenticator,
             ingress=self._ingress,
             presence=self._presence,
+            delivery=self._delivery,
+            methods=self._methods,
             emit=self._emit,
             clock=time.time,
             hub_names=self._hub_names,
@@ -272,7 +280,7 @@ class Gateway:
         """Let nobody in, finish what was begun, keep the rest on disk; under five seconds in all."""
         await self._doors.close(GOODBYE_S)
         self._mqtt.wills.publish_all()
-        self._ingress.report()
+        self._report()
         await self._store.flush()
         if self._upstream is not None:
             await self._upstream.stop()
@@ -281,7 +289,7 @@ class Gateway:
         clock = ClockWatch(time.time, asyncio.get_running_loop().time)
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            self._ingress.report()
+            self._report()
             if jump_s := clock.jump_s():
                 self._emit(ClockJumped(jump_s))
                 self._presence.judge_again()
@@ -291,6 +299,12 @@ class Gateway:
             self._presence.end(self._registry.refresh(), Ending.CREDENTIALS_CHANGED)
             if self._connections.is_due():
                 self._tell_twin()
+
+    def _report(self) -> None:
+        """Tell what was counted."""
+        self._ingress.report()
+        self._delivery.report()
+        self._methods.report()
 
     def _clock_floor(self) -> float:
         return self._latest_time.follow(time.time())

@@ -179,19 +179,21 @@ class Delivery:
     def subscribe(self, who: Identity, recipient: Recipient, window: int) -> None:
         """From now on `recipient` takes what comes for `who`, `window` at a time.
 
-        A recipient that was there before is not asked any more, and what it has not settled goes back to the hub.
+        A recipient that was there before is not asked any more, and what it has not settled goes back to the hub. One
+        that subscribes again has another window from then on.
         """
         before = self._places.get(who)
-        if before is not None and before.recipient is recipient and before.window == window:
-            return
-        self._places[who] = _Place(recipient, window, self._count)
         if before is None:
+            self._places[who] = _Place(recipient, window, self._count)
             if self._source is not None:
                 self._source.open(who, window)
             return
+        if before.recipient is recipient:
+            self._change_window(who, before, window)
+            return
+        place = self._places[who] = _Place(recipient, before.window, self._count)
         # First the window: what is abandoned may be offered again before `abandon_all` returns.
-        if self._source is not None and before.window != window:
-            self._source.grant(who, window)
+        self._change_window(who, place, window)
         before.abandon_all()
 
     def unsubscribe(self, who: Identity, recipient: Recipient) -> None:
@@ -211,6 +213,12 @@ class Delivery:
         counts, self._counts = self._counts, {}
         for outcome, count in counts.items():
             self._emit(CloudMessagesSettled(outcome, count))
+
+    def _change_window(self, who: Identity, place: "_Place", window: int) -> None:
+        if place.window != window:
+            place.window = window
+            if self._source is not None:
+                self._source.grant(who, window)
 
     def _count(self, outcome: DeliveryOutcome) -> None:
         self._counts[outcome] = self._counts.get(outcome, 0) + 1

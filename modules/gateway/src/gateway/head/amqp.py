@@ -40,7 +40,9 @@ from edgewire.session.amqp.link import Link
 from edgewire.session.amqp.server import AmqpServer
 from edgewire.session.amqp.states import LinkState
 from edgewire.transport.pump import Peer, Pump
+from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
 from gateway.head.amqp_cbs import CbsNode
 from gateway.head.amqp_guest import Guest
@@ -89,6 +91,8 @@ class AmqpHead:
         authenticator: Authenticator,
         ingress: Ingress,
         presence: Presence,
+        delivery: Delivery,
+        methods: Methods,
         emit: Callable[[Event], None],
         clock: Callable[[], float],
         hub_names: Sequence[str],
@@ -98,6 +102,8 @@ class AmqpHead:
             authenticator=authenticator,
             ingress=ingress,
             presence=presence,
+            delivery=delivery,
+            methods=methods,
             emit=emit,
             clock=clock,
             hub=hub_names[0],

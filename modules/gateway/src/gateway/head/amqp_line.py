@@ -9,7 +9,9 @@ from edgewire.session.amqp.events import AmqpEvent, CreditReceived, MessageRecei
 from edgewire.session.amqp.link import Link
 from edgewire.session.amqp.server import AmqpServer
 from edgewire.transport.pump import Peer, Pump
+from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
+from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
 from gateway.head.amqp_credentials import Credentials
 from gateway.identity.authenticator import Authenticator
@@ -25,6 +27,8 @@ class House:
     authenticator: Authenticator
     ingress: Ingress
     presence: Presence
+    delivery: Delivery
+    methods: Methods
     emit: Callable[[Event], None]
     clock: Callable[[], float]
     hub: str

@@ -8,7 +8,12 @@ from typing import Final, assert_never
 
 from edgewire.codec.mqtt.reasons import ReasonCode
 from edgewire.errors import ProtocolError
-from edgewire.iothub.topics import TwinGet, TwinReport, TwinResult, format_push_topic, parse_request_topic
+from edgewire.iothub.topics import (
+    MethodResult,
+    TwinResult,
+    format_push_topic,
+    parse_request_topic,
+)
 from edgewire.message import Identity, Message
 from edgewire.session.mqtt.events import (
     ConnectReceived,
@@ -23,8 +28,11 @@ from edgewire.session.mqtt.events import (
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.session.mqtt.server import Refusal, ServerSession
 from edgewire.transport.pump import Peer, Pump
+from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import AppendResult, Ingress
+from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Ending, Presence
+from gateway.head.mqtt_down import Downlink
 from gateway.head.publications import Publications, RefusedPublishError
 from gateway.head.sessions import SessionStore
 from gateway.head.subscriptions import MQTT5, Subscriptions
@@ -102,6 +110,8 @@ class MqttHead:
         authenticator: Authenticator,
         ingress: Ingress,
         presence: Presence,
+        delivery: Delivery,
+        methods: Methods,
         sessions: SessionStore,
         emit: Callable[[Event], None],
         clock: Callable[[], float],
@@ -110,6 +120,8 @@ class MqttHead:
         self.authenticator = authenticator
         self.ingress = ingress
         self.presence = presence
+        self.delivery = delivery
+        self.methods = methods
         self.sessions = sessions
         self.emit = emit
         self.clock = clock
@@ -126,6 +138,7 @@ class MqttConnection:
     """One device's connection, from its CONNECT to its end."""
 
     __slots__ = (
+        "_down",
         "_expires_at",
         "_gone",
         "_head",
@@ -134,6 +147,7 @@ class MqttConnection:
         "_paused",
         "_publications",
         "_pump",
+        "_receive_maximum",
         "_session",
         "_subscriptions",
         "_timer",
@@ -148,6 +162,9 @@ class MqttConnection:
         self._identity: Identity | None = None
         self._publications: Publications
         self._subscriptions: Subscriptions
+        self._receive_maximum = 0
+        self._down: Downlink | None = None
+        """What comes down, from the first subscription on: most devices only send."""
         self._leaving: tuple[Leaving, str] | None = None
         self._gone = False
         self._expires_at: float | None = None
@@ -194,10 +211,21 @@ class MqttConnection:
         self._leave(Leaving.LOST, "")
         assert self._leaving is not None
         self._leave_will(self._session.connection_lost())
+        self._leave_down()
         self._subscriptions.leave(self._head.clock())
         self._head.presence.leave(self._identity, self)
         reason, detail = self._leaving
         self._head.emit(DeviceDisconnected(str(self._identity), reason, detail))
+
+    def on_sending_paused(self) -> None:
+        """The device reads slower than we send."""
+        if self._down is not None:
+            self._down.on_sending_paused()
+
+    def on_sending_resumed(self) -> None:
+        """The device has caught up."""
+        if self._down is not None:
+            self._down.on_sending_resumed()
 
     # What dispatch calls.
 
@@ -208,6 +236,7 @@ class MqttConnection:
         self._session.disconnect(reason)
         if self._identity is not None:
             # Now, not when the socket is gone: a connection that takes over reads the session next.
+            self._leave_down()
             self._subscriptions.leave(self._head.clock())
         self._pump.close()
 
@@ -225,13 +254,16 @@ class MqttConnection:
         match event:
             case ConnectReceived():
                 self._log_in(event, now)
-            case PublishReceived() | PublishAcknowledged():
-                pass  # publishes were taken as a batch; nothing of ours waits for a PUBACK yet
+            case PublishReceived():
+                pass  # taken as a batch
+            case PublishAcknowledged(packet_id=packet_id, reason=reason):
+                if self._down is not None:
+                    self._down.on_acknowledged(packet_id, reason)
             case SubscribeReceived(packet_id=packet_id):
-                grant = self._late(lambda codes: self._session.grant(packet_id, codes))
+                grant = self._late(lambda codes: self._grant(packet_id, codes))
                 self._subscriptions.subscribe(event.filters, now, grant)
             case UnsubscribeReceived(packet_id=packet_id):
-                confirm = self._late(lambda codes: self._session.confirm_unsubscribe(packet_id, codes))
+                confirm = self._late(lambda codes: self._confirm_unsubscribe(packet_id, codes))
                 self._subscriptions.unsubscribe(event.filters, now, confirm)
             case Disconnected():
                 self._on_disconnected(event)
@@ -290,9 +322,12 @@ class MqttConnection:
         head.presence.enter(who, self)
         head.wills.take_back(who)
         self._subscriptions = Subscriptions(who, head.sessions, connect, now, head.emit)
+        self._receive_maximum = connect.receive_maximum
         self._session.accept(session_present=self._subscriptions.present)
         head.emit(DeviceConnected(str(who), self._pump.peer.address))
         self._watch_token()
+        if self._leaving is None:
+            self._listen()
 
     def _watch_token(self) -> None:
         """End the connection when its token expires."""
@@ -303,6 +338,39 @@ class MqttConnection:
             self.end(Ending.TOKEN_EXPIRED)
         else:
             self._timer = asyncio.get_running_loop().call_later(min(left_s, TOKEN_CHECK_S), self._watch_token)
+
+    # What comes down.
+
+    def _grant(self, packet_id: int, codes: Sequence[int]) -> None:
+        self._session.grant(packet_id, codes)
+        self._listen()
+
+    def _confirm_unsubscribe(self, packet_id: int, codes: Sequence[int]) -> None:
+        self._session.confirm_unsubscribe(packet_id, codes)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Take what is subscribed now, by a stored session too."""
+        kinds = self._subscriptions.kinds
+        if self._down is None:
+            if not kinds:
+                return
+            head = self._head
+            assert self._identity is not None
+            self._down = Downlink(
+                self._identity,
+                self._session,
+                self._pump,
+                delivery=head.delivery,
+                methods=head.methods,
+                emit=head.emit,
+                receive_maximum=self._receive_maximum,
+            )
+        self._down.listen(kinds)
+
+    def _leave_down(self) -> None:
+        if self._down is not None:
+            self._down.leave()
 
     # Messages.
 
@@ -427,7 +495,7 @@ class MqttConnection:
         self._pump.close()
 
     def _answer_request(self, publish: PublishReceived, refused: RefusedPublishError) -> None:
-        """A twin request gets a status; a device that hears nothing would wait for its time-out."""
+        """A method's answer, or a twin request: that gets a status, or the device would wait for its time-out."""
         try:
             request = parse_request_topic(publish.topic)
         except ProtocolError:
@@ -435,7 +503,10 @@ class MqttConnection:
         if request is None:
             self._refuse_publish(publish, refused)
             return
-        if isinstance(request, TwinGet | TwinReport) and request.rid is not None:
+        if isinstance(request, MethodResult):
+            assert self._identity is not None
+            self._head.methods.answered(self._identity, request.rid, request.status, publish.payload)
+        elif request.rid is not None:
             status, body = TWINS_NOT_SERVED
             self._session.publish(format_push_topic(TwinResult(status, request.rid)), body, qos=0)
         self._acknowledge(publish)

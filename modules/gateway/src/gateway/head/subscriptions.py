@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from edgewire.iothub.topics import classify_filter
+from edgewire.iothub.topics import Subscription, classify_filter
 from edgewire.message import Identity
 from edgewire.session.mqtt.events import ConnectReceived, SubscribeFilter
 from gateway.head.sessions import SessionStore
@@ -43,6 +43,15 @@ class Subscriptions:
             self._save(now, _nothing)
         else:
             sessions.forget(owner, _nothing)
+
+    @property
+    def kinds(self) -> dict[Subscription, int]:
+        """What is subscribed now, also by a stored session, each with the highest quality of service granted."""
+        kinds: dict[Subscription, int] = {}
+        for each, qos in self._granted.items():
+            if (known := classify_filter(each)) is not None:
+                kinds[known.subscription] = max(qos, kinds.get(known.subscription, 0))
+        return kinds
 
     def subscribe(self, filters: Sequence[SubscribeFilter], now: float, answer: Callable[[list[int]], None]) -> None:
         """Grant what IoT Hub knows and the owner may have; `answer` gets the codes when the disk has it."""

@@ -73,7 +73,6 @@ class IgnoredAnswer(Enum):
     """Nobody waits for it: the call was never made, was answered already, or its time was over."""
     FOREIGN_DEVICE = "foreign_device"
     TOO_LARGE = "too_large"
-    MALFORMED = "malformed"
 
 
 @dataclass(frozen=True, slots=True)

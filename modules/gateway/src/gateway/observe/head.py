@@ -107,6 +107,22 @@ class MessageRefused(Event):
         return f"a message of '{self.identity}' was refused, not acknowledged: {self.detail}"
 
 
+@dataclass(frozen=True, slots=True)
+class CloudMessageRefused(Event):
+    """A message from the cloud cannot be brought to its device, now or later; the hub is told that it is rejected."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_undeliverable_cloud_messages_total"
+
+    identity: str
+    message_id: str
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"message '{self.message_id}' to '{self.identity}' was rejected: {self.detail}"
+
+
 class RefusedFilter(Enum):
     """Why a subscription of an authenticated device was refused."""
 
