@@ -178,6 +178,7 @@ def house(
     authority = Authority.create("Test")
     admission = Admission(
         hub.registry,
+        hub.policies,
         hub_names=frozenset({HUB_NAME}),
         authorities=(authority.root.certificate,),
         clock=wall_clock,

@@ -1,7 +1,7 @@
 """Who may connect: SAS tokens and client certificates against the registry (iothub_wire.md §7.1, edgehub.md §6.4)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import assert_never
 
@@ -65,7 +65,7 @@ class Holder:
     policy: Policy
     realm: Realm
     path: tuple[str, ...]
-    expires_at: float
+    expires_at: float = field(compare=False)
 
     def gives(self, right: Right, realm: Realm, path: tuple[str, ...]) -> bool:
         """Whether this right is among what was proven; segments count whatever their case."""
@@ -147,10 +147,26 @@ class Admission:
                     pass
         return Refused(Reason.WRONG_KEY, f"a token of {policy.name} that is not signed with its keys")
 
-    def named_by(self, text: str) -> Identity | Refused:
-        """Whom a token is for that says so by itself (CBS); whether it is good is for `admit_identity`."""
+    def admit_by_holder(self, who: Identity, holder: Holder) -> Admitted | Refused:
+        """Whether who holds a policy may be this device or module."""
+        entry = self._registry.get(who)
+        if entry is None:
+            return Refused(Reason.UNKNOWN, f"{who} is not in the registry")
+        if not self._allowed(entry):
+            return Refused(Reason.DISABLED, f"{who} is disabled")
+        path = ("devices", who.device, *(() if who.module is None else ("modules", who.module)))
+        if holder.gives(Right.DEVICE_CONNECT, Realm.HUB, path):
+            return Admitted(who, holder.expires_at)
+        return Refused(Reason.FOREIGN_TOKEN, f"{who} came with a token of {holder.policy.name}, which is not for it")
+
+    def named_by(self, text: str) -> Identity | Refused | None:
+        """Whom a token is for that says so by itself (CBS); whether it is good is for `admit_identity`.
+
+        None if it is a policy's, and for no device or module in particular: that is for `admit_policy`.
+        """
         try:
-            audience = sas.audience(sas.parse(text))
+            token = sas.parse(text)
+            audience = sas.audience(token)
         except ProtocolError as error:
             return Refused(Reason.MALFORMED_TOKEN, f"a token put on a connection: {error}")
         named = identities_of(audience)
@@ -159,6 +175,8 @@ class Admission:
             return known[0]
         if named:
             return Refused(Reason.UNKNOWN, f"{named[0]} is not in the registry")
+        if token.key_name:
+            return None
         return Refused(Reason.FOREIGN_TOKEN, "a token put on a connection is for no device and no module")
 
     def admit_identity(
@@ -213,10 +231,7 @@ class Admission:
         decision = self.admit_policy(token)
         if isinstance(decision, Refused):
             return Refused(decision.reason, f"{who}: {decision.what}")
-        path = ("devices", who.device, *(() if who.module is None else ("modules", who.module)))
-        if decision.gives(Right.DEVICE_CONNECT, Realm.HUB, path):
-            return Admitted(who, decision.expires_at)
-        return Refused(Reason.FOREIGN_TOKEN, f"{who} came with a token of {decision.policy.name}, which is not for it")
+        return self.admit_by_holder(who, decision)
 
     def _by_certificate(
         self, entry: Entry, password: bytes | None, certificates: Sequence[bytes]
@@ -246,7 +261,7 @@ class Admission:
 def _ways_to_sign(policy: Policy, resource: str) -> list[tuple[Realm, tuple[bytes, ...]]]:
     """The keys that may have signed a token for this resource: what it is for shows by its scheme, mostly."""
     hub, events = (Realm.HUB, policy.signing_keys()), (Realm.EVENTS, policy.text_keys())
-    scheme = resource.lower()
-    if scheme.startswith("sb"):
+    folded = resource.lower()
+    if folded.startswith(("sb:", "sb%3a")):
         return [events]
-    return [events, hub] if scheme.startswith("amqp") else [hub]
+    return [events, hub] if folded.startswith(("amqp:", "amqp%3a", "amqps:", "amqps%3a")) else [hub]

@@ -1,22 +1,17 @@
-"""One AMQP connection: who may use it, its links, the telemetry on them (iothub_wire.md §2).
+"""One AMQP connection: who may use it, and which node its links go to (iothub_wire.md §2).
 
-Many identities may share it. A link attaches when its identity has proven itself on this connection: by a token put
-to `$cbs`, by SASL PLAIN, or by the certificate of TLS. A transfer is accepted once all its messages are committed.
+Many identities may share it. A link of a device attaches when its identity has proven itself on this connection: by a
+token put to `$cbs`, by SASL PLAIN, or by the certificate of TLS. What policies have proven counts for all other nodes.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from edgewire.codec.amqp import conditions
-from edgewire.codec.amqp.kinds import Symbol
-from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
 from edgewire.errors import ProtocolError
-from edgewire.iothub.amqp.addresses import Address, Purpose, is_cbs, parse_address
-from edgewire.iothub.amqp.sasl import read_plain
-from edgewire.iothub.limits import MAX_MESSAGE_BYTES
+from edgewire.iothub.amqp.addresses import is_cbs, parse_address
 from edgewire.message import Identity
 from edgewire.session.amqp.events import (
     AmqpEvent,
@@ -31,37 +26,24 @@ from edgewire.session.amqp.events import (
     SessionEnded,
 )
 from edgewire.session.amqp.limits import AmqpLimits
-from edgewire.session.amqp.link import Link, Role
+from edgewire.session.amqp.link import Link
 from edgewire.session.amqp.server import AmqpServer
-from edgewire.transport.pump import Pump
-from standin.admission import Admission, Admitted, Reason, Refused
+from edgewire.transport.pump import Peer, Pump
+from standin.admission import Admission, Admitted, Holder, Reason, Refused
 from standin.amqp_cbs import OK, UNAUTHORIZED, CbsNode
 from standin.amqp_claims import Claims
-from standin.amqp_client import CONDITIONS, AmqpClient, Attachment, Key, serves
-from standin.amqp_telemetry import TelemetryReader
+from standin.amqp_client import CONDITIONS
+from standin.amqp_devices import DeviceLinks, may_have
+from standin.amqp_login import PolicyLogin, read_login, read_raw_login
+from standin.amqp_nodes import Attached, Guests, Need, Node
 from standin.hub import Closing, Hub
 
 LIMITS: Final = AmqpLimits()
 CONTAINER_ID: Final = "standin"
-CREDIT: Final = 1_000
-"""Transfers that a link may send ahead of our answers (amqp.md §7.5: edgeHub's figure)."""
-MAX_LINK_MESSAGE_BYTES: Final = MAX_MESSAGE_BYTES + 4_096
-"""What our attach says: the largest message as IoT Hub counts it, and what AMQP writes around its properties."""
-MAX_UNANSWERED_BYTES: Final = 4 * 1024 * 1024
-"""Transfers of one connection whose commit is outstanding; reading stops there and goes on at half of it."""
-_MESSAGE_BYTES: Final = 512
-"""What a message takes in memory besides its own bytes."""
-_NOT_KEPT: Final = Rejected(
-    Error(condition=conditions.DEVICE_CONTAINER_THROTTLED, description="the message could not be kept")
-)
-_THROTTLED: Final = Rejected(Error(condition=conditions.DEVICE_CONTAINER_THROTTLED, description="throttled on purpose"))
-_NOT_SERVED: Final = Rejected(
-    Error(condition=conditions.NOT_IMPLEMENTED, description="the stand-in answers nothing on this link")
-)
 
 
 class AmqpConnection:
-    """Owns one AMQP connection to the end. Implements `transport.pump.Owner` and `hub.Line`."""
+    """Owns one AMQP connection to the end. Implements `transport.pump.Owner`, `hub.Line` and `amqp_nodes.AmqpLine`."""
 
     def __init__(
         self,
@@ -69,20 +51,26 @@ class AmqpConnection:
         admission: Admission,
         session: AmqpServer,
         *,
+        nodes: Sequence[Node] = (),
+        guests: Sequence[Guests] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._hub = hub
         self._admission = admission
         self._session = session
-        self._claims = Claims(clock=clock, on_expired=self._expired)
+        self._nodes = nodes
+        self._guests = guests
+        self._claims: Claims[Identity] = Claims(clock=clock, on_expired=self._expired)
+        self._holders: Claims[Holder] = Claims(clock=clock, on_expired=self._holder_expired)
         self._cbs = CbsNode(session, self._put_token)
-        self._clients: dict[Identity, AmqpClient] = {}
+        self._devices = DeviceLinks(hub, self)
         self._login: Identity | None = None
-        """Who logged in by SASL PLAIN: nobody else may have links here, as with edgeHub (amqp.md §7.5)."""
-        self._accepted: dict[Link, list[int]] = {}
-        self._unanswered = 0
-        self._paused = False
+        """Who logged in by SASL PLAIN: nobody else may have links of devices here, as with edgeHub (amqp.md §7.5)."""
+        self._guest: object | None = None
+        self._hostname: str | None = None
+        self._attached: dict[Link, None] = {}
         self._flushing = False
+        self._choked = False
         self._closing = False
 
     # What the pump calls
@@ -114,6 +102,18 @@ class AmqpConnection:
         self._session.connection_lost()
         self._leave()
 
+    def on_sending_paused(self) -> None:
+        """The peer reads slower than we send."""
+        self._choked = True
+
+    def on_sending_resumed(self) -> None:
+        """The peer has caught up."""
+        self._choked = False
+        for link in tuple(self._attached):
+            owner: Attached | None = link.owner
+            if owner is not None:
+                owner.on_writable()
+
     # What the hub and the clients call
 
     def close(self, reason: Closing) -> None:
@@ -136,15 +136,69 @@ class AmqpConnection:
 
     def cut(self, who: Identity, reason: Closing) -> None:
         """Detach the links of one identity; the others stay."""
-        client = self._clients.pop(who, None)
-        if client is None:
-            return
-        self._hub.note(f"detaching {who}: {reason.value}")
-        for link in client.links.values():
-            link.owner = None
-            self._session.detach(link, CONDITIONS[reason], reason.value)
-        self._hub.disconnect(client)
-        self._flush_soon()
+        self._devices.cut(who, reason)
+
+    def pause_reading(self) -> None:
+        """Take no more from the peer for now."""
+        self._pump.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take from the peer again."""
+        self._pump.resume_reading()
+
+    # What nodes call
+
+    @property
+    def session(self) -> AmqpServer:
+        """The engine."""
+        return self._session
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+        return self._pump.peer
+
+    @property
+    def hostname(self) -> str | None:
+        """What the peer's open named."""
+        return self._hostname
+
+    @property
+    def guest(self) -> object | None:
+        """What a `Guests` has made of the login by SASL PLAIN, if one has."""
+        return self._guest
+
+    @property
+    def is_closing(self) -> bool:
+        """Nothing counts any more, and nothing is sent."""
+        return self._closing or self._session.dead
+
+    @property
+    def is_choked(self) -> bool:
+        """The peer reads slower than we send."""
+        return self._choked
+
+    def may(self, need: Need) -> bool:
+        """Whether a policy that was proven on this connection gives this."""
+        return any(holder.gives(need.right, need.realm, need.path) for holder in self._holders)
+
+    def refuse(self, link: Link, condition: str, what: str) -> None:
+        """Refuse a link that wants to attach."""
+        self._hub.counters["links refused"] += 1
+        self._hub.note(f"refused a link of {self._name()}: {what}")
+        self._session.refuse_link(link, condition, what)
+
+    def detach(self, link: Link, condition: str, what: str) -> None:
+        """End a link that is attached; its owner hears of it."""
+        self._detached(link)
+        self._session.detach(link, condition, what)
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """One write for all that is said in this turn of the loop."""
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     # Opening
 
@@ -155,9 +209,8 @@ class AmqpConnection:
                     self._on_question(event)
             case CreditReceived():
                 self._credit(event)
-            case DeliveryStateChanged(link, delivery, state, settled):
-                if not settled:
-                    self._session.settle_sent(link, delivery, state)
+            case DeliveryStateChanged():
+                self._state(event)
             case LinkDetached():
                 self._detached(event.link)
             case SessionEnded(session):
@@ -180,26 +233,31 @@ class AmqpConnection:
 
     def _sasl(self, event: SaslInitReceived) -> None:
         """PLAIN proves something by itself; all else leaves that to tokens and certificates."""
-        if event.mechanism != "PLAIN":
+        refused = self._log_in(event.response) if event.mechanism == "PLAIN" else None
+        if refused is None:
             self._session.accept_sasl()
             return
-        decision = self._read_login(event.response)
-        if isinstance(decision, Refused):
-            self._closing = True
-            self._count_refusal(decision)
-            self._session.refuse_sasl()
-            self._pump.close()
-            return
-        self._login = decision.identity
-        self._claims.grant(decision)
-        self._session.accept_sasl()
+        self._closing = True
+        self._count_refusal(refused)
+        self._session.refuse_sasl()
+        self._pump.close()
 
-    def _read_login(self, response: bytes) -> Admitted | Refused:
+    def _log_in(self, response: bytes) -> Refused | None:
         try:
-            login = read_plain(response)
+            raw = read_raw_login(response)
+            for guests in self._guests:
+                if guests.knows(raw.name):
+                    self._guest = guests.log_in(raw.name, raw.token, self._pump.peer)
+                    return None if self._guest is not None else Refused(Reason.WRONG_KEY, raw.name[:80])
+            login = read_login(response)
         except ProtocolError as error:
             return Refused(Reason.MALFORMED_LOGIN, f"a login by SASL PLAIN: {error}")
-        return self._admission.admit_login(login)
+        if isinstance(login, PolicyLogin):
+            holder = self._admission.admit_policy_login(login.policy, login.hub, login.token)
+            return self._take_decision(holder)
+        admitted = self._admission.admit_login(login)
+        self._login = admitted.identity if isinstance(admitted, Admitted) else None
+        return self._take_decision(admitted)
 
     def _open(self, event: OpenReceived) -> None:
         if self._hub.faults.refusing:
@@ -207,6 +265,7 @@ class AmqpConnection:
             self._hub.note(f"refused {event.container_id!r}: as asked for")
             self._session.close(conditions.SERVER_BUSY, "refusing on purpose")
             return
+        self._hostname = event.hostname
         self._hub.counters["connections accepted"] += 1
         self._hub.note(f"AMQP connection of {event.container_id!r} from {self._pump.peer.address}")
         self._session.open()
@@ -216,25 +275,47 @@ class AmqpConnection:
     def _put_token(self, token: str) -> tuple[int, str]:
         """The status of a put-token and its description: a reason, never what the registry holds."""
         named = self._admission.named_by(token)
-        decision = (
-            named if isinstance(named, Refused) else self._admission.admit_identity(named, token.encode("utf-8"), ())
-        )
-        if isinstance(decision, Admitted):
+        decision: Admitted | Holder | Refused
+        if named is None:
+            decision = self._admission.admit_policy(token)
+        elif isinstance(named, Identity):
+            decision = self._admission.admit_identity(named, token.encode("utf-8"), ())
+        else:
+            decision = named
+        refused = self._take_decision(decision)
+        if refused is None:
             self._hub.counters["tokens accepted"] += 1
-            self._claims.grant(decision)
             return OK, "OK"
-        self._count_refusal(decision)
+        self._count_refusal(refused)
         if isinstance(named, Identity):
             # As edgeHub does: a token that fails ends what the one before it had begun (iothub_wire.md §2.5).
             self._claims.withdraw(named)
             self.cut(named, Closing.NO_LONGER_ALLOWED)
             if self._hub.faults.late:
                 return OK, "OK"
-        return UNAUTHORIZED, decision.reason.value
+        return UNAUTHORIZED, refused.reason.value
+
+    def _take_decision(self, decision: Admitted | Holder | Refused) -> Refused | None:
+        match decision:
+            case Admitted():
+                self._claims.grant(decision.identity, decision.expires_at)
+            case Holder():
+                self._holders.grant(decision, decision.expires_at)
+            case Refused():
+                return decision
+        return None
 
     def _expired(self, who: Identity) -> None:
         self._hub.counters[f"closed: {Closing.TOKEN_EXPIRED.value}"] += 1
         self.cut(who, Closing.TOKEN_EXPIRED)
+
+    def _holder_expired(self, _: Holder) -> None:
+        """Links that need what nobody here has proven any more are over."""
+        for link in tuple(self._attached):
+            owner: Attached | None = link.owner
+            if owner is not None and owner.need is not None and not self.may(owner.need):
+                self._hub.counters[f"closed: {Closing.TOKEN_EXPIRED.value}"] += 1
+                self.detach(link, conditions.UNAUTHORIZED_ACCESS, Closing.TOKEN_EXPIRED.value)
 
     def _count_refusal(self, refused: Refused) -> None:
         self._hub.counters[f"refused: {refused.reason.value}"] += 1
@@ -243,150 +324,86 @@ class AmqpConnection:
     # Links
 
     def _attach(self, link: Link) -> None:
-        address = link.address or ""
         try:
-            if is_cbs(address):
-                link.owner = Attachment(None, None, self._cbs.take)
-                self._cbs.attach(link)
-                return
-            found = parse_address(address)
+            self._attach_to(link.address or "", link)
         except ProtocolError as error:
-            self._refuse(link, conditions.NOT_ALLOWED, error.what)
-            return
-        key = (found.purpose, link.role)
-        if not serves(found.identity, key):
-            self._refuse(link, conditions.NOT_ALLOWED, f"'{address[:80]}' is for the other direction")
+            self.refuse(link, conditions.NOT_ALLOWED, error.what)
+        if link.owner is not None:
+            self._attached[link] = None
+
+    def _attach_to(self, address: str, link: Link) -> None:
+        node = next((each for each in self._nodes if each.claims(address)), None)
+        if is_cbs(address):
+            self._cbs.attach(link)
+        elif node is not None:
+            node.attach(self, link)
+        else:
+            self._attach_device(link, address)
+
+    def _attach_device(self, link: Link, address: str) -> None:
+        found = parse_address(address)
+        if not may_have(found, link.role):
+            self.refuse(link, conditions.NOT_ALLOWED, f"'{address[:80]}' is for the other direction")
         elif self._login not in (None, found.identity):
-            self._refuse(link, conditions.NOT_ALLOWED, f"only {self._login} logged in on this connection")
+            self.refuse(link, conditions.NOT_ALLOWED, f"only {self._login} logged in on this connection")
         elif self._may_attach(found.identity):
-            self._accept(link, found, key)
+            self._devices.attach(link, found)
         else:
             what = f"{found.identity} has not proven itself on this connection"
-            self._refuse(link, conditions.UNAUTHORIZED_ACCESS, what)
+            self.refuse(link, conditions.UNAUTHORIZED_ACCESS, what)
 
     def _may_attach(self, who: Identity) -> bool:
         certificates = self._pump.peer.certificates
         if who not in self._claims and certificates:
-            decision = self._admission.admit_identity(who, None, certificates)
-            if isinstance(decision, Refused):
-                self._count_refusal(decision)
-            else:
-                self._claims.grant(decision)
+            refused = self._take_decision(self._admission.admit_identity(who, None, certificates))
+            if refused is not None:
+                self._count_refusal(refused)
+        elif who not in self._claims:
+            self._claim_by_policy(who)
         return who in self._claims
 
-    def _accept(self, link: Link, found: Address, key: Key) -> None:
-        client = self._clients.get(found.identity)
-        if client is None:
-            client = self._clients[found.identity] = AmqpClient(self, found.identity)
-            self._hub.note(f"connected {found.identity}")
-            self._hub.connect(client)
-        older = client.links.get(key)
-        if older is not None:
-            older.owner = None
-            self._session.detach(older, conditions.STOLEN, "another link took its place")
-        client.links[key] = link
-        is_telemetry = key == (Purpose.EVENTS, Role.RECEIVER)
-        take = partial(self._telemetry, TelemetryReader(found.identity)) if is_telemetry else self._not_served
-        link.owner = Attachment(client, key, take)
-        self._hub.counters["links attached"] += 1
-        self._session.accept_link(link, credit=CREDIT, max_message_size=MAX_LINK_MESSAGE_BYTES)
-
-    def _refuse(self, link: Link, condition: Symbol, what: str) -> None:
-        self._hub.counters["links refused"] += 1
-        self._hub.note(f"refused a link of {self._name()}: {what}")
-        self._session.refuse_link(link, condition, what)
+    def _claim_by_policy(self, who: Identity) -> None:
+        """Who may connect devices may be each of them that the registry lets in."""
+        for holder in self._holders:
+            admitted = self._admission.admit_by_holder(who, holder)
+            if isinstance(admitted, Admitted):
+                self._take_decision(admitted)
+                return
 
     def _detached(self, link: Link) -> None:
-        """A link is gone, and with its last one its identity."""
-        self._cbs.detached(link)
-        self._accepted.pop(link, None)
-        attachment: Attachment | None = link.owner
+        """A link is gone."""
+        self._attached.pop(link, None)
+        owner: Attached | None = link.owner
         link.owner = None
-        if attachment is None or attachment.client is None or attachment.key is None:
-            return
-        client = attachment.client
-        del client.links[attachment.key]
-        if not client.links:
-            self._clients.pop(client.identity, None)
-            self._hub.disconnect(client)
+        if owner is not None:
+            owner.on_detached()
 
     def _credit(self, event: CreditReceived) -> None:
-        self._cbs.send()
+        owner: Attached | None = event.link.owner
+        if owner is not None:
+            owner.on_credit(event)
         if event.drain:
             self._session.drained(event.link)
 
-    # Messages
+    def _state(self, event: DeliveryStateChanged) -> None:
+        owner: Attached | None = event.link.owner
+        if owner is not None and not self._hub.faults.stalled:
+            owner.on_state(event)
+        if not event.settled:
+            self._session.settle_sent(event.link, event.delivery, event.state)
 
     def _message_received(self, event: MessageReceived) -> None:
-        attachment: Attachment | None = event.link.owner
-        if attachment is None or self._closing:
+        owner: Attached | None = event.link.owner
+        if owner is None or self._closing:
             return
         if self._hub.faults.stalled:
             self._hub.counters["messages swallowed while stalled"] += 1
             return
-        attachment.take(event)
-
-    def _telemetry(self, reader: TelemetryReader, event: MessageReceived) -> None:
-        link, delivery_id = event.link, event.delivery_id
-        if self._hub.faults.throttling:
-            self._hub.counters["messages throttled"] += 1
-            self._session.settle(link, (delivery_id,), _THROTTLED)
-            self._session.grant(link, CREDIT)
-            return
-        try:
-            messages = reader.read(event.message_format, event.payload)
-        except ProtocolError as error:
-            self._reject(event, error)
-            return
-        size = len(event.payload) + _MESSAGE_BYTES * len(messages)
-        self._unanswered += size
-        if self._unanswered >= MAX_UNANSWERED_BYTES and not self._paused:
-            self._paused = True
-            self._pump.pause_reading()
-        self._hub.receive_batch(messages, lambda kept: self._answered(link, delivery_id, size, kept=kept))
-
-    def _reject(self, event: MessageReceived, error: ProtocolError) -> None:
-        """One transfer is refused, batch or not; its link stays."""
-        condition = error.reply if isinstance(error.reply, Symbol) else conditions.ARGUMENT_ERROR
-        self._hub.counters["messages refused: malformed"] += 1
-        self._hub.note(f"refused a message of {self._name()}: {error}")
-        rejected = Rejected(Error(condition=condition, description=error.what))
-        self._session.settle(event.link, (event.delivery_id,), rejected)
-        self._session.grant(event.link, CREDIT)
-
-    def _not_served(self, event: MessageReceived) -> None:
-        """Requests of twins and answers of methods: nobody here waits for them."""
-        self._hub.counters["messages on links not served"] += 1
-        self._session.settle(event.link, (event.delivery_id,), _NOT_SERVED)
-        self._session.grant(event.link, CREDIT)
-
-    def _answered(self, link: Link, delivery_id: int, size: int, *, kept: bool) -> None:
-        self._unanswered -= size
-        if self._paused and self._unanswered <= MAX_UNANSWERED_BYTES // 2:
-            self._paused = False
-            self._pump.resume_reading()
-        if self._hub.faults.stalled or self._session.dead:
-            return
-        if kept:
-            self._accepted.setdefault(link, []).append(delivery_id)
-        else:
-            self._session.settle(link, (delivery_id,), _NOT_KEPT)
-        self._flush_soon()
-
-    # Sending
-
-    def _flush_soon(self) -> None:
-        """One write for all that is said in this turn of the loop."""
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        owner.take(event)
 
     def _flush(self) -> None:
         self._flushing = False
-        accepted, self._accepted = self._accepted, {}
-        for link, delivery_ids in accepted.items():
-            self._session.settle(link, delivery_ids, ACCEPTED)
-            self._session.grant(link, CREDIT)
+        self._devices.write_answers()
         self._pump.flush()
 
     # The end
@@ -395,12 +412,14 @@ class AmqpConnection:
         """Nobody here is connected any longer; a second call does nothing."""
         self._hub.leave(self)
         self._claims.clear()
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            self._hub.disconnect(client)
+        self._holders.clear()
+        self._devices.clear()
+        for link in tuple(self._attached):
+            self._detached(link)
 
     def _name(self) -> str:
-        who = next(iter(self._clients), self._login)
+        identities = self._devices.identities
+        who = identities[0] if identities else self._login
         if who is None:
             return f"an AMQP connection from {self._pump.peer.address}"
-        return str(who) if len(self._clients) <= 1 else f"the connection of {who} and {len(self._clients) - 1} more"
+        return str(who) if len(identities) <= 1 else f"the connection of {who} and {len(identities) - 1} more"

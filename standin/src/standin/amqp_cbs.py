@@ -9,10 +9,11 @@ from edgewire.codec.amqp.message import AmqpMessage, read_message
 from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.cbs import PutToken, PutTokenReply, read_put_token, request_id, write_reply
-from edgewire.session.amqp.events import MessageReceived
+from edgewire.session.amqp.events import CreditReceived, MessageReceived
 from edgewire.session.amqp.link import Link, Role
 from edgewire.session.amqp.server import AmqpServer
 from edgewire.session.amqp.session import Session
+from standin.amqp_nodes import Attached
 
 CREDIT: Final = 1_000
 """Tokens that a client may put ahead of our answers: those of a thousand identities at once."""
@@ -35,6 +36,7 @@ class CbsNode:
 
     def attach(self, link: Link) -> None:
         """A link of the peer's to this node, either way."""
+        link.owner = CbsLink(self, link)
         self._session.accept_link(link, credit=CREDIT)
         if link.role is Role.SENDER:
             self._links.append(link)
@@ -81,3 +83,26 @@ class CbsNode:
             return PutTokenReply(correlation_id=correlation_id, status=BAD_REQUEST, description=error.what)
         status, description = self._decide(request.token)
         return PutTokenReply(correlation_id=correlation_id, status=status, description=description)
+
+
+class CbsLink(Attached):
+    """A link to the node, kept as `link.owner`."""
+
+    __slots__ = ("_link", "_node")
+
+    def __init__(self, node: CbsNode, link: Link) -> None:
+        super().__init__()
+        self._node = node
+        self._link = link
+
+    def take(self, event: MessageReceived) -> None:
+        """A request."""
+        self._node.take(event)
+
+    def on_credit(self, _: CreditReceived) -> None:
+        """Answers may go out now."""
+        self._node.send()
+
+    def on_detached(self) -> None:
+        """The link is gone."""
+        self._node.detached(self._link)

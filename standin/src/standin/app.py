@@ -27,9 +27,13 @@ from edgewire.transport.websocket import WebSocketService
 from standin import amqp
 from standin.admission import Admission
 from standin.amqp import AmqpConnection
+from standin.amqp_nodes import Guests, Node
 from standin.certificates import Certificates
 from standin.control import ControlApi
 from standin.documents import JsonObject
+from standin.dps import DEFAULT_OPTIONS, DpsOptions, Provisioning
+from standin.dps_http import DpsHttp
+from standin.dps_hubs import OwnHub
 from standin.events import EventLog
 from standin.http import HttpApi, Router
 from standin.http_device import DeviceApi
@@ -82,6 +86,7 @@ class StandIn:
         routes: Routes = EVERYTHING_UPSTREAM,
         certificates: Path | None = None,
         certificate_days: int | None = None,
+        dps: DpsOptions = DEFAULT_OPTIONS,
         show: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -94,6 +99,7 @@ class StandIn:
         self._routes = routes
         self._certificate_folder = certificates or self.directory / "certs"
         self._certificate_days = certificate_days
+        self._dps_options = dps
         self._show = show
         self._clock = clock
         self._stack = AsyncExitStack()
@@ -233,6 +239,10 @@ class StandIn:
         self.hub = Hub(self.directory, edge_device=self.edge_device, routes=self._routes, show=self._show)
         self._stack.callback(self.hub.close)
         self._register()
+        hubs = {"": OwnHub(self.hub, self._dps_options.host or self.address)}
+        self.dps = Provisioning(self.hub, hubs, self._dps_options, clock=self._clock)
+        await self._stack.enter_async_context(self.dps)
+        self._make_amqp_nodes()
         await self._listen()
         await self._serve_sockets()
 
@@ -256,6 +266,7 @@ class StandIn:
         )
         self._admission = Admission(
             self.hub.registry,
+            self.hub.policies,
             hub_names=frozenset((self.hub_name.lower(), self.address.lower())),
             authorities=self.certificates.authorities,
             clock=self._clock,
@@ -283,7 +294,7 @@ class StandIn:
 
     def _http_apis(self) -> list[HttpApi]:
         """What is served over HTTPS; the first that claims a request answers it."""
-        return [DeviceApi(self.hub, self._admission)]
+        return [DeviceApi(self.hub, self._admission), DpsHttp(self.dps)]
 
     async def _open(self, port: int, security: Security, serve: Accept | WebSocketService) -> int:
         """Listen. Returns the port; raises StandInError."""
@@ -298,7 +309,7 @@ class StandIn:
 
     def _accept(self, _: Peer) -> tuple[ServerSession, MqttConnection]:
         session = ServerSession(LIMITS, asyncio.get_running_loop().time())
-        return session, MqttConnection(self.hub, self._admission, session, clock=self._clock)
+        return session, MqttConnection(self.hub, self._admission, session, dps=self.dps, clock=self._clock)
 
     def _accept_amqp(self, peer: Peer) -> tuple[AmqpServer, AmqpConnection]:
         session = AmqpServer(
@@ -307,7 +318,19 @@ class StandIn:
             offers_external=bool(peer.certificates),
             container_id=amqp.CONTAINER_ID,
         )
-        return session, AmqpConnection(self.hub, self._admission, session, clock=self._clock)
+        return session, AmqpConnection(
+            self.hub,
+            self._admission,
+            session,
+            nodes=self._amqp_nodes,
+            guests=self._amqp_guests,
+            clock=self._clock,
+        )
+
+    def _make_amqp_nodes(self) -> None:
+        """What is at AMQP's addresses besides `$cbs` and devices, and who else may log in; the first that claims one."""
+        self._amqp_nodes: list[Node] = []
+        self._amqp_guests: list[Guests] = []
 
     def _report(self, report: Report) -> None:
         self.hub.counters[f"transport: {type(report).__name__}"] += 1

@@ -338,6 +338,10 @@ class Hub:
         """What was taken could not be sent now, and was not delivered in vain."""
         self._devicebound.put_back(who, lock_token)
 
+    def release_c2d(self, who: Identity, holder: object) -> None:
+        """This client takes no more: the locks it has are lost."""
+        self._devicebound.release(who, holder)
+
     def purge_c2d(self, who: Identity) -> int:
         """Remove all that waits for a device. Returns how many messages that were."""
         return self._devicebound.purge(who)

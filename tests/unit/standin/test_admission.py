@@ -11,6 +11,7 @@ from edgewire.iothub.username import Username
 from edgewire.message import Identity, identity
 from standin.admission import Admission, Admitted, Reason, Refused
 from standin.documents import Documents
+from standin.policies import Policies
 from standin.registry import Registry, certificate_entry, symmetric_entry
 
 HUB = "contoso-hub.azure-devices.net"
@@ -60,15 +61,22 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         yield registry
 
 
+@pytest.fixture
+def policies(tmp_path: Path) -> Iterator[Policies]:
+    with Documents(tmp_path / "state.db") as documents:
+        yield Policies(documents)
+
+
 @pytest.fixture(scope="module")
 def authority() -> Authority:
     return Authority.create("Test")
 
 
 @pytest.fixture
-def admission(registry: Registry, authority: Authority, clock: Clock) -> Admission:
+def admission(registry: Registry, policies: Policies, authority: Authority, clock: Clock) -> Admission:
     return Admission(
         registry,
+        policies,
         hub_names=frozenset((HUB, "127.0.0.7")),
         authorities=(authority.root.certificate, authority.issuing.certificate),
         clock=clock,

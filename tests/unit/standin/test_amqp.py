@@ -21,7 +21,7 @@ from edgewire.iothub.messages import envelope_for
 from edgewire.message import Identity, identity
 from edgewire.session.amqp.events import ConnectionClosed, LinkDrained, SaslOutcomeReceived
 from edgewire.session.amqp.link import Role
-from standin import amqp, inputs
+from standin import amqp, amqp_devices, inputs
 from standin.registry import certificate_entry, symmetric_entry
 from standin.routes import parse_routes
 from support.amqp_line import AmqpLine, text_message
@@ -128,7 +128,7 @@ async def test_what_comes_settled_is_kept_without_a_verdict(hall: House) -> None
 
 
 async def test_credit_is_topped_up(hall: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amqp, "CREDIT", 4)
+    monkeypatch.setattr(amqp_devices, "CREDIT", 4)
     line = AmqpLine(hall)
     link = await line.enter(LEAF)
     for number in range(20):
@@ -151,13 +151,13 @@ async def test_one_bad_message_refuses_its_batch_and_nothing_else(hall: House) -
 async def test_a_message_too_large_is_rejected_and_one_beyond_the_links_limit_ends_the_link(hall: House) -> None:
     line = AmqpLine(hall)
     link = await line.enter(LEAF)
-    assert link.peer_max_message_size == amqp.MAX_LINK_MESSAGE_BYTES
+    assert link.peer_max_message_size == amqp_devices.MAX_LINK_MESSAGE_BYTES
     assert condition(await line.settled(link, text_message(bytes(262_144)))) == conditions.MESSAGE_SIZE_EXCEEDED
     half = text_message(bytes(131_072))
     assert condition(await line.settled_batch(link, [half, half])) == conditions.MESSAGE_SIZE_EXCEEDED
     assert await line.settled_batch(link, [half]) == ACCEPTED
     link.peer_max_message_size = 0  # a client that does not listen
-    line.send(link, text_message(bytes(amqp.MAX_LINK_MESSAGE_BYTES)))
+    line.send(link, text_message(bytes(amqp_devices.MAX_LINK_MESSAGE_BYTES)))
     assert await line.until_detached(link) == conditions.MESSAGE_SIZE_EXCEEDED
     assert hall.hub.connected() == ()
     again = await line.telemetry(link.session, LEAF)
@@ -188,7 +188,7 @@ async def test_a_batch_that_fills_an_input_is_throttled_and_leaves_no_trace(
 
 
 async def test_reading_stops_while_too_much_is_unanswered(hall: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amqp, "MAX_UNANSWERED_BYTES", 10_000)
+    monkeypatch.setattr(amqp_devices, "MAX_UNANSWERED_BYTES", 10_000)
     line = AmqpLine(hall)
     link = await line.enter(LEAF)
     delivery = line.send(link, text_message(bytes(12_000)))

@@ -1,7 +1,6 @@
 import asyncio
 
 from edgewire.message import Identity, identity
-from standin.admission import Admitted
 from standin.amqp_claims import Claims
 from support.hub_line import Clock
 
@@ -16,7 +15,7 @@ class Watched:
         self.clock = Clock(1_000.0)
         self.expired: list[Identity] = []
         self.over = asyncio.Event()
-        self.claims = Claims(clock=self.clock, on_expired=self._on_expired)
+        self.claims: Claims[Identity] = Claims(clock=self.clock, on_expired=self._on_expired)
 
     def _on_expired(self, who: Identity) -> None:
         self.expired.append(who)
@@ -30,8 +29,8 @@ class Watched:
 
 async def test_a_claim_counts_until_it_is_withdrawn() -> None:
     watched = Watched()
-    watched.claims.grant(Admitted(A, None))
-    watched.claims.grant(Admitted(B, 2_000.0))
+    watched.claims.grant(A, None)
+    watched.claims.grant(B, 2_000.0)
     assert (A in watched.claims, B in watched.claims) == (True, True)
     watched.claims.withdraw(A)
     watched.claims.withdraw(A)
@@ -43,7 +42,7 @@ async def test_a_claim_counts_until_it_is_withdrawn() -> None:
 
 async def test_a_claim_ends_with_its_time_and_says_so_once() -> None:
     watched = Watched()
-    watched.claims.grant(Admitted(A, 1_000.01))
+    watched.claims.grant(A, 1_000.01)
     watched.clock.now = 1_000.02
     assert await watched.until_expired() == [A]
     assert A not in watched.claims
@@ -51,7 +50,7 @@ async def test_a_claim_ends_with_its_time_and_says_so_once() -> None:
 
 async def test_a_timer_that_comes_early_looks_again() -> None:
     watched = Watched()
-    watched.claims.grant(Admitted(A, 1_000.001))
+    watched.claims.grant(A, 1_000.001)
     await asyncio.sleep(0.005)  # the clock that counts stands still meanwhile
     assert A in watched.claims
     watched.clock.now = 1_000.001
@@ -60,8 +59,8 @@ async def test_a_timer_that_comes_early_looks_again() -> None:
 
 async def test_a_newer_claim_takes_the_place_of_the_older() -> None:
     watched = Watched()
-    watched.claims.grant(Admitted(A, 1_000.001))
-    watched.claims.grant(Admitted(A, 9_000.0))
+    watched.claims.grant(A, 1_000.001)
+    watched.claims.grant(A, 9_000.0)
     watched.clock.now = 1_001.0
     await asyncio.sleep(0.01)  # longer than the first would have lasted
     assert A in watched.claims
@@ -71,6 +70,6 @@ async def test_a_newer_claim_takes_the_place_of_the_older() -> None:
 
 async def test_what_has_expired_already_is_no_claim() -> None:
     watched = Watched()
-    watched.claims.grant(Admitted(A, 999.0))
+    watched.claims.grant(A, 999.0)
     assert A not in watched.claims
     assert watched.expired == [A]
