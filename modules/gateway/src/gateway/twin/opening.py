@@ -62,7 +62,7 @@ async def open_store(path: Path, vault: Vault | None, emit: Callable[[Event], No
         return TwinStore(thread, opened, seal, emit)
     except BaseException as error:
         if opened is not None:
-            thread.submit(opened.database.close)
+            await _in(thread, opened.database.close)
         thread.shutdown(wait=False)
         if isinstance(error, sqlite3.Error | OSError):
             raise TwinsClosedError(

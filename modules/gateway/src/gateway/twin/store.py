@@ -119,10 +119,10 @@ class TwinStore:
     async def _write(self, who: Identity, row: Row | None) -> None:
         """Take part in the next commit, and wait for it."""
         self._changes[who] = row
-        if self._commit is None:
-            self._commit = asyncio.get_running_loop().create_future()
-            self._begin()
         commit = self._commit
+        if commit is None:
+            commit = self._commit = asyncio.get_running_loop().create_future()
+            self._begin()
         try:
             await asyncio.shield(commit)
         except (sqlite3.Error, OSError) as error:
