@@ -145,6 +145,7 @@ class Hub:
         """What came in this turn of the event loop: one write for all of it."""
         self._sessions = self._documents.all(_SESSION)
         self._calls: dict[tuple[Identity, str], asyncio.Future[MethodResult]] = {}
+        self._desired_watchers: list[Callable[[Identity], None]] = []
         self._changed = asyncio.Event()
         self.edge_device = edge_device
         self.registry = Registry(self._documents)
@@ -370,10 +371,16 @@ class Hub:
         return version
 
     def tell_desired(self, who: Identity, patch: JsonObject, version: int) -> None:
-        """Notify the device of what has changed in its desired properties, if it is here."""
+        """Tell the device, if it is here, what has changed in its desired properties, and tell whoever watches."""
         client = self._clients.get(who)
         if client is not None and not self.faults.stalled:
             client.send_desired({**patch, "$version": version})
+        for watcher in self._desired_watchers:
+            watcher(who)
+
+    def watch_desired(self, watcher: Callable[[Identity], None]) -> None:
+        """Call this whenever the desired properties of somebody have changed."""
+        self._desired_watchers.append(watcher)
 
     async def invoke_method(
         self,
