@@ -176,6 +176,11 @@ class Delivery:
 
     # What the heads call.
 
+    def recipient(self, who: Identity) -> Recipient | None:
+        """Who takes what comes for `who` now."""
+        place = self._places.get(who)
+        return None if place is None else place.recipient
+
     def subscribe(self, who: Identity, recipient: Recipient, window: int) -> None:
         """From now on `recipient` takes what comes for `who`, `window` at a time.
 

@@ -177,6 +177,62 @@ class LinkRefused(Event):
         return f"a link that {self.address} asked for was refused: {self.detail}"
 
 
+class HttpAction(Enum):
+    """What a request over HTTPS asked for."""
+
+    SEND = "send"
+    RECEIVE = "receive"
+    SETTLE = "settle"
+    INVOKE = "invoke"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequestsAnswered(Event):
+    """Requests over HTTPS that were answered, by what they asked for and the status of the answer."""
+
+    METRIC: ClassVar[str] = "gateway_http_requests_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("action", "status")
+
+    action: HttpAction
+    status: int
+    count: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"{self.count} requests over HTTPS to {self.action.value} were answered with {self.status}"
+
+
+class RefusedRequest(Enum):
+    """Why a request over HTTPS was refused, credentials and messages aside."""
+
+    UNKNOWN_PATH = "unknown_path"
+    MALFORMED = "malformed"
+    """Ids, versions, lock tokens or headers that are none; a method that the path does not have."""
+    FOREIGN_CALLER = "foreign_caller"
+    """A method call by who is no module of this edge device."""
+    ALREADY_LISTENING = "already_listening"
+    """A poll for a device that gets its messages by another connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(Event):
+    """A request over HTTPS was refused, not for want of credentials."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_refused_requests_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    address: str
+    reason: RefusedRequest
+    detail: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        why = self.reason.value.replace("_", " ")
+        return f"a request over HTTPS from {self.address} was refused ({why}): {self.detail}"
+
+
 @dataclass(frozen=True, slots=True)
 class ProtocolBroken(Event):
     """A peer broke the protocol, and its connection was ended. `identity` is empty before the login."""

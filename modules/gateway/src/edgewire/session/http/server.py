@@ -95,6 +95,11 @@ class HttpSession:
         """No further request is read: close once the output is sent."""
         return self._phase is Phase.ENDED
 
+    @property
+    def holds_more(self) -> bool:
+        """Something has come that is not read yet: call `receive`, after an answer."""
+        return bool(self._early)
+
     def receive(self, data: bytes, now: float) -> list[HttpEvent]:
         """Take bytes of the peer; or none, after `take_body` or an answer, to read what had come before it.
 
