@@ -24,6 +24,7 @@ MAX_LINE: Final = 1 << 20
 
 NODE_DEVICE: Final = ("node", "node/device.js")
 NODE_HTTP: Final = ("node", "node/http_device.js")
+NODE_PROVISIONING: Final = ("node", "node/provisioning.js")
 RHEA: Final = ("node", "node/rhea_sender.js")
 RHEA_MANY: Final = ("node", "node/rhea_many.js")
 RHEA_HUB: Final = ("node", "node/rhea_hub.js")

@@ -28,17 +28,22 @@ from standin import amqp
 from standin.admission import Admission
 from standin.amqp import AmqpConnection
 from standin.amqp_nodes import Guests, Node
+from standin.amqp_service import ServiceMessaging
 from standin.certificates import Certificates
 from standin.control import ControlApi
 from standin.documents import JsonObject
 from standin.dps import DEFAULT_OPTIONS, DpsOptions, Provisioning
+from standin.dps_amqp import DpsAmqp
 from standin.dps_http import DpsHttp
 from standin.dps_hubs import OwnHub
-from standin.events import EventLog
+from standin.eventhub import EventHub, connection_string
+from standin.eventhub_addresses import DEFAULT_GROUP
+from standin.events import EventLog, EventLogError
 from standin.http import HttpApi, Router
 from standin.http_device import DeviceApi
 from standin.hub import Hub, MethodResult
 from standin.mqtt import LIMITS, MqttConnection
+from standin.policies import OWNER
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM, Routes
 from standin.workload import Workload
@@ -71,7 +76,8 @@ class StandIn:
     """A local IoT Hub, edgeHub and workload API, over all that `directory` holds from earlier runs.
 
     `hub_name`: what the hub is called; clients may also name the address in its place. `edge_device`: the device whose
-    modules `routes` and the workload API serve. `show`: gets a line for everything that arrives or is refused.
+    modules `routes` and the workload API serve. `partitions`: of the events, as many as an earlier run made if nothing
+    is said. `consumer_groups`: those besides `$Default`. `show`: gets a line for everything that arrives or is refused.
     """
 
     def __init__(
@@ -87,6 +93,8 @@ class StandIn:
         certificates: Path | None = None,
         certificate_days: int | None = None,
         dps: DpsOptions = DEFAULT_OPTIONS,
+        partitions: int | None = None,
+        consumer_groups: Sequence[str] = (),
         show: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -100,6 +108,8 @@ class StandIn:
         self._certificate_folder = certificates or self.directory / "certs"
         self._certificate_days = certificate_days
         self._dps_options = dps
+        self._partitions = partitions
+        self._consumer_groups = (DEFAULT_GROUP, *consumer_groups)
         self._show = show
         self._clock = clock
         self._stack = AsyncExitStack()
@@ -157,6 +167,14 @@ class StandIn:
             "IOTEDGE_IOTHUBHOSTNAME": self.hub_name,
             "IOTEDGE_GATEWAYHOSTNAME": self.address,
         }
+
+    def service_connection_string(self, policy: str = OWNER) -> str:
+        """What a program of the service side is configured with. Raises KeyError if there is no such policy."""
+        return self.hub.policies[policy].connection_string(self.address)
+
+    def event_hub_connection_string(self, policy: str = OWNER) -> str:
+        """What a reader of the events is configured with. Raises KeyError if there is no such policy."""
+        return connection_string(self.hub.policies[policy], self.address, self._event_hub.entity)
 
     def add_device(self, device: str, *, keys: Sequence[str] = (), edge: bool = False) -> Entry:
         """Add a device with symmetric keys; the keys not given are made."""
@@ -236,7 +254,7 @@ class StandIn:
             self._certificate_folder, edge_device=self.edge_device, days=self._certificate_days
         )
         (self.directory / "trust-bundle.pem").write_text(self.trust_bundle)
-        self.hub = Hub(self.directory, edge_device=self.edge_device, routes=self._routes, show=self._show)
+        self.hub = self._open_hub()
         self._stack.callback(self.hub.close)
         self._register()
         hubs = {"": OwnHub(self.hub, self._dps_options.host or self.address)}
@@ -245,6 +263,19 @@ class StandIn:
         self._make_amqp_nodes()
         await self._listen()
         await self._serve_sockets()
+
+    def _open_hub(self) -> Hub:
+        """The hub over all that is in the directory. Raises StandInError if it has another number of partitions."""
+        try:
+            return Hub(
+                self.directory,
+                edge_device=self.edge_device,
+                routes=self._routes,
+                show=self._show,
+                partitions=self._partitions,
+            )
+        except EventLogError as error:
+            raise StandInError(str(error)) from error
 
     def _register(self) -> None:
         """The edge device and its modules, as far as an earlier run has not added them."""
@@ -274,6 +305,7 @@ class StandIn:
         self.mqtt_port = await self._open(self._ports.mqtt, security, self._accept)
         if self._ports.amqp is not None:
             self.amqp_port = await self._open(self._ports.amqp, security, self._accept_amqp)
+            self._event_hub.port = self.amqp_port
         if self._ports.websocket is not None:
             await self._open_websocket(self._ports.websocket, security)
 
@@ -328,9 +360,10 @@ class StandIn:
         )
 
     def _make_amqp_nodes(self) -> None:
-        """What is at AMQP's addresses besides `$cbs` and devices, and who else may log in; the first that claims one."""
-        self._amqp_nodes: list[Node] = []
-        self._amqp_guests: list[Guests] = []
+        """What is at AMQP's addresses besides `$cbs` and devices, and who else may log in."""
+        provisioning = DpsAmqp(self.dps)
+        self._amqp_nodes: list[Node] = [provisioning]
+        self._amqp_guests: list[Guests] = [provisioning]
 
     def _report(self, report: Report) -> None:
         self.hub.counters[f"transport: {type(report).__name__}"] += 1
