@@ -13,6 +13,10 @@ from edgewire.message import Identity, Properties, SystemProperties
 from gateway.observe.dispatch import CloudMessageExpired, CloudMessagesSettled, DeliveryOutcome
 from gateway.observe.events import Event
 
+MAX_WINDOW: Final = 10
+"""Messages of one device that it may leave unsettled, whatever it takes. Each may have 64 KiB; the hub keeps the rest,
+of which it holds 50 at most."""
+
 EXPIRY_SKEW_S: Final = 300.0
 """A message counts as expired so long after its time: the hub has looked at its own clock just now, and ours may be
 fast. As for tokens, edgeHub's allowance for clocks that differ."""

@@ -203,17 +203,16 @@ class AmqpConnection:
         match event:
             case AttachReceived(link):
                 self._on_attach(link)
-            case DeliveryStateChanged():
-                if not event.settled:
-                    self._line.engine.settle_sent(event.link, event.delivery, event.state)
+            case DeliveryStateChanged() if isinstance(end, LinkEnd):
+                end.on_state(event)
             case LinkDetached(link=link):
                 self._on_link_over(link)
             case MessageReceived() if isinstance(end, LinkEnd):
                 end.on_message(event)
             case CreditReceived() if isinstance(end, LinkEnd):
                 end.on_credit(event)
-            case MessageReceived() | CreditReceived():
-                pass  # credit for a link whose answer is held back
+            case MessageReceived() | CreditReceived() | DeliveryStateChanged():
+                pass  # credit for a link whose answer is held back, a word on a message of one that we have detached
             case _:
                 assert_never(event)
 

@@ -81,10 +81,9 @@ class Guest:
     def end(self, why: Ending) -> None:
         """Detach all links; the connection stays, others may use it."""
         farewell = FAREWELLS[why]
-        places, self._links = self._links, {}
+        places = tuple(self._links.values())
         self.leave(farewell.leaving)
-        for place in places.values():
-            place.end.on_over()
+        for place in places:
             self._line.engine.detach(place.end.link, farewell.condition, farewell.description)
         self._line.flush()
 
@@ -129,6 +128,9 @@ class Guest:
         self._gone = True
         if self._timer is not None:
             self._timer.cancel()
+        places, self._links = self._links, {}
+        for place in places.values():
+            place.end.on_over()
         self._on_gone(self.identity)
         self._line.house.presence.leave(self.identity, self)
         self._line.house.emit(DeviceDisconnected(str(self.identity), reason, detail))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgewire.errors import UsageError
 from edgewire.message import Identity
-from edgewire.session.amqp.events import AmqpEvent, CreditReceived, MessageReceived
+from edgewire.session.amqp.events import AmqpEvent, CreditReceived, DeliveryStateChanged, MessageReceived
 from edgewire.session.amqp.link import Link
 from edgewire.session.amqp.server import AmqpServer
 from edgewire.transport.pump import Peer, Pump
@@ -96,6 +96,11 @@ class LinkEnd:
         """The peer takes messages: there is none."""
         if event.drain:
             self.line.engine.drained(self.link)
+
+    def on_state(self, event: DeliveryStateChanged) -> None:
+        """The peer's word on a message of ours, which it may leave to us to settle."""
+        if not event.settled:
+            self.line.engine.settle_sent(self.link, event.delivery, event.state)
 
     def on_over(self) -> None:
         """The link is over."""

@@ -1,7 +1,7 @@
-"""Which links there are, and those that this version only answers for: nothing is sent to devices yet.
+"""Which links there are, and what is at our end of them.
 
-Links for messages to a device, to inputs of a module and for calls of methods are granted and stay silent, as
-subscriptions over MQTT do; requests to a twin are answered with a status, so that nobody waits for a time-out.
+Links for inputs of a module are granted and stay silent, as subscriptions over MQTT do; requests to a twin are answered
+with a status, so that nobody waits for a time-out.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from edgewire.iothub.amqp.twins import TwinAnswer, read_request, write_answer
 from edgewire.session.amqp.events import MessageReceived
 from edgewire.session.amqp.link import Link, Role
 from gateway.head.amqp_answers import AnswerLink, RequestLink
+from gateway.head.amqp_down import CallAnswers, CallLink, DeviceboundLink
 from gateway.head.amqp_guest import Guest, Kind
 from gateway.head.amqp_line import Line, LinkEnd
-from gateway.head.amqp_telemetry import LINK_CREDIT, TelemetryLink
+from gateway.head.amqp_telemetry import TelemetryLink
 from gateway.head.mqtt import TWINS_NOT_SERVED
 from gateway.observe.head import MessageRefused, RefusedLink, RefusedMessage
 
@@ -87,7 +88,11 @@ def end_of(line: Line, guest: Guest, link: Link, kind: Kind) -> LinkEnd:
         case Kind(Purpose.TWIN, Role.SENDER):
             return AnswerLink(line, link, guest.twin_answers)
         case Kind(Purpose.METHODS, Role.RECEIVER):
-            return MethodAnswers(line, link)
+            return CallAnswers(line, link, guest.identity)
+        case Kind(Purpose.METHODS, Role.SENDER):
+            return CallLink(line, link, guest.identity)
+        case Kind(Purpose.DEVICEBOUND, Role.SENDER):
+            return DeviceboundLink(line, link, guest.identity)
         case _:
             return LinkEnd(line, link)
 
@@ -118,21 +123,6 @@ class TwinRequests(RequestLink):
         refused = Error(condition=str(error.reply or INVALID_FIELD), description=error.what)
         self.line.engine.settle(self.link, [event.delivery_id], Rejected(refused))
         self.answers.send()
-
-
-class MethodAnswers(LinkEnd):
-    """Where a device answers methods. None was called, so each answer is one too late: taken and dropped."""
-
-    __slots__ = ()
-
-    def begin(self) -> None:
-        """Answer the attach, with credit."""
-        self.line.engine.accept_link(self.link, credit=LINK_CREDIT)
-
-    def on_message(self, event: MessageReceived) -> None:
-        """An answer to nothing."""
-        self.line.engine.settle(self.link, [event.delivery_id], ACCEPTED)
-        self.line.engine.grant(self.link, LINK_CREDIT)
 
 
 def _check_way(address: Address, kind: Kind) -> None:

@@ -21,14 +21,10 @@ from edgewire.message import Identity
 from edgewire.session.mqtt.events import ServerEvent
 from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.pump import Pump
-from gateway.dispatch.delivery import CloudMessage, Delivery, Parcel, Settlement
+from gateway.dispatch.delivery import MAX_WINDOW, CloudMessage, Delivery, Parcel, Settlement
 from gateway.dispatch.methods import Methods
 from gateway.observe.events import Event
 from gateway.observe.head import CloudMessageRefused
-
-MAX_DEVICEBOUND: Final = 10
-"""Messages on their way to one device that it has not acknowledged, also bounded by an MQTT 5 client's own maximum.
-Each may have 64 KiB; the hub keeps the rest, of which it holds 50 at most."""
 
 FAILURE: Final = 0x80
 """PUBACKs with this reason or a higher one say no. Spec: MQTT 5 §3.4.2.1."""
@@ -74,7 +70,7 @@ class Downlink:
         self._delivery = delivery
         self._methods = methods
         self._emit = emit
-        self._window = min(MAX_DEVICEBOUND, receive_maximum)
+        self._window = min(MAX_WINDOW, receive_maximum)
         self._qos = 0
         self._unacknowledged: dict[int, Parcel] = {}
         self._unwritten: list[Parcel] = []
