@@ -43,7 +43,7 @@ from standin.http import HttpApi, Router
 from standin.http_device import DeviceApi
 from standin.hub import Hub, MethodResult
 from standin.mqtt import LIMITS, MqttConnection
-from standin.policies import OWNER
+from standin.policies import OWNER, RIGHTS, Policy, PolicyError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM, Routes
 from standin.workload import Workload
@@ -169,12 +169,12 @@ class StandIn:
         }
 
     def service_connection_string(self, policy: str = OWNER) -> str:
-        """What a program of the service side is configured with. Raises KeyError if there is no such policy."""
-        return self.hub.policies[policy].connection_string(self.address)
+        """What a program of the service side is configured with. Raises PolicyError if there is no such policy."""
+        return self._policy(policy).connection_string(self.address)
 
     def event_hub_connection_string(self, policy: str = OWNER) -> str:
-        """What a reader of the events is configured with. Raises KeyError if there is no such policy."""
-        return connection_string(self.hub.policies[policy], self.address, self._event_hub.entity)
+        """What a reader of the events is configured with. Raises PolicyError if there is no such policy."""
+        return connection_string(self._policy(policy), self.address, self._event_hub.entity)
 
     def add_device(self, device: str, *, keys: Sequence[str] = (), edge: bool = False) -> Entry:
         """Add a device with symmetric keys; the keys not given are made."""
@@ -263,6 +263,12 @@ class StandIn:
         self._make_amqp_nodes()
         await self._listen()
         await self._serve_sockets()
+
+    def _policy(self, name: str) -> Policy:
+        policy = self.hub.policies.get(name)
+        if policy is None:
+            raise PolicyError(f"there is no policy {name!r}; there are {', '.join(RIGHTS)}.")
+        return policy
 
     def _open_hub(self) -> Hub:
         """The hub over all that is in the directory. Raises StandInError if it has another number of partitions."""
@@ -362,7 +368,8 @@ class StandIn:
     def _make_amqp_nodes(self) -> None:
         """What is at AMQP's addresses besides `$cbs` and devices, and who else may log in."""
         provisioning = DpsAmqp(self.dps)
-        self._amqp_nodes: list[Node] = [provisioning]
+        self._event_hub = EventHub(self.hub, hub_name=self.hub_name, groups=self._consumer_groups)
+        self._amqp_nodes: list[Node] = [provisioning, self._event_hub, ServiceMessaging(self.hub)]
         self._amqp_guests: list[Guests] = [provisioning]
 
     def _report(self, report: Report) -> None:

@@ -62,7 +62,8 @@ class EventHub:
         self.entity = entity_of(hub_name)
         self._hub = hub
         self._hub_name = hub_name
-        self._port = port
+        self.port = port
+        """Where redirects lead."""
         self._groups = {group.lower(): group for group in groups}
         self._readers = Readers()
         self._management = Management(self.entity, hub.events)
@@ -166,8 +167,8 @@ class EventHub:
         info: dict[Symbol, object] = {
             Symbol("hostname"): host,
             Symbol("network-host"): host,
-            Symbol("port"): UShort(self._port),
-            Symbol("address"): f"amqps://{host}:{self._port}/{path}",
+            Symbol("port"): UShort(self.port),
+            Symbol("address"): f"amqps://{host}:{self.port}/{path}",
         }
         self._hub.counters["links redirected"] += 1
         line.session.refuse_link(link, conditions.LINK_REDIRECT, f"events are read at {path}", info)

@@ -168,7 +168,11 @@ class EventLog:
 
     def __init__(self, path: Path, *, partitions: int | None = None, proof: Proof | None = None) -> None:
         self._connection = open_database(path)
-        self.partitions, self.created_at = _prepare(self._connection, partitions)
+        try:
+            self.partitions, self.created_at = _prepare(self._connection, partitions)
+        except BaseException:
+            self._connection.close()
+            raise
         (last,) = self._connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM events").fetchone()
         self._numbered = int(last)
         self.last_sequence = int(last)

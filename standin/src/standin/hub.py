@@ -135,6 +135,8 @@ class Hub:
         clock: Callable[[], float] = time.time,
     ) -> None:
         path = directory / "events.db"
+        # The first of all, as it may refuse: there is no thread and no file to close yet.
+        self.events = EventLog(path, partitions=partitions, proof=self._proof)
         self._documents = Documents(directory / "state.db")
         self._journal = Journal(path, (events.SCHEMA, inputs.SCHEMA))
         self._routes = routes
@@ -151,7 +153,6 @@ class Hub:
         self.registry = Registry(self._documents)
         self.policies = Policies(self._documents)
         self.twins = Twins(self._documents)
-        self.events = EventLog(path, partitions=partitions, proof=self._proof)
         self.inputs = Inputs(path)
         self._devicebound = Devicebound(
             directory / "state.db", c2d, clock=clock, generation=self._generation, ready=self._devicebound_ready
