@@ -52,7 +52,14 @@ def environment(*, mqtt: int, amqp: int = 0, websocket: int = 0) -> Environment:
 def doors(site: AmqpSite) -> Doors:
     credential = self_signed("gateway", addresses=(ADDRESS,))
     security = Security(credential.pem, credential.key_pem)
-    return Doors(security, site.head.accept, site.amqp.accept, site.events.append, TransportLimits())
+    return Doors(
+        security,
+        site.events.append,
+        TransportLimits(),
+        mqtt=site.head.accept,
+        amqp=site.amqp.accept,
+        http=site.amqp.accept,
+    )
 
 
 def free_port() -> int:

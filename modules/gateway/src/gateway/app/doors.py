@@ -29,12 +29,15 @@ AMQP_OVER_WEBSOCKET: Final = ("AMQPWSB10", "amqp")
 
 
 class Doors:
-    """The listeners of one gateway: MQTT and AMQP over TLS, and both over WebSocket."""
+    """The listeners of one gateway: MQTT and AMQP over TLS, and on one port both over WebSocket, and HTTPS."""
 
-    def __init__(self, security: Security, mqtt: Accept, amqp: Accept, emit: Emit, limits: TransportLimits) -> None:
+    def __init__(
+        self, security: Security, emit: Emit, limits: TransportLimits, *, mqtt: Accept, amqp: Accept, http: Accept
+    ) -> None:
         self._security = security
         self._mqtt = mqtt
         self._amqp = amqp
+        self._http = http
         self._emit = emit
         self._limits = limits
         self._listeners: dict[str, Listener] = {}
@@ -45,7 +48,7 @@ class Doors:
         services: dict[str, tuple[int, Accept | WebSocketService]] = {
             "mqtt": (environment.mqtt_port, self._mqtt),
             "amqp": (environment.amqp_port, self._amqp),
-            "websocket": (environment.websocket_port, WebSocketService(over_websocket)),
+            "websocket": (environment.websocket_port, WebSocketService(over_websocket, http=self._http)),
         }
         try:
             for name, (port, serve) in services.items():

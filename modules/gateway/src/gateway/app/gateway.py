@@ -44,6 +44,7 @@ from gateway.store.values import StoreLimits
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream
     from gateway.head.amqp import AmqpHead
+    from gateway.head.http import HttpHead
 
 HOUSEKEEPING_S: Final = 1.0
 """How soon a command that changes the registry takes effect on those who are connected."""
@@ -79,6 +80,7 @@ class Gateway:
         self._fault: asyncio.Future[None]
         self._upstream: Upstream | None = None
         self._amqp: AmqpHead | None = None
+        self._http: HttpHead | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
         """Run until `stop` is set; `on_ready` hears where it listens.
@@ -209,7 +211,14 @@ class Gateway:
 
     async def _open_doors(self, rooms: AsyncExitStack) -> None:
         limits = TransportLimits(max_connections=self._environment.max_connections)
-        self._doors = Doors(self._identity.security, self._mqtt.accept, self._accept_amqp, self._emit, limits)
+        self._doors = Doors(
+            self._identity.security,
+            self._emit,
+            limits,
+            mqtt=self._mqtt.accept,
+            amqp=self._accept_amqp,
+            http=self._accept_http,
+        )
         await self._doors.open(self._environment)
         rooms.push_async_callback(self._doors.close, 0)
 
@@ -233,6 +242,27 @@ class Gateway:
             clock=time.time,
             hub_names=self._hub_names,
             limits=AmqpLimits(),
+        )
+
+    def _accept_http(self, peer: Peer) -> tuple[Session[Any], Owner[Any]]:
+        """Take in a peer that speaks HTTP. The first waits for the head, as with AMQP."""
+        if self._http is None:
+            self._http = self._make_http_head()
+        return self._http.accept(peer)
+
+    def _make_http_head(self) -> "HttpHead":
+        from edgewire.session.http.limits import HttpLimits  # noqa: PLC0415 — see _accept_http
+        from gateway.head.http import HttpHead  # noqa: PLC0415 — as above
+
+        return HttpHead(
+            authenticator=self._authenticator,
+            ingress=self._ingress,
+            delivery=self._delivery,
+            methods=self._methods,
+            emit=self._emit,
+            clock=time.time,
+            edge_device=self._environ.get("IOTEDGE_DEVICEID", ""),
+            limits=HttpLimits(),
         )
 
     async def _open_dashboard(self, rooms: AsyncExitStack) -> None:
@@ -279,6 +309,8 @@ class Gateway:
     async def _shut_down(self) -> None:
         """Let nobody in, finish what was begun, keep the rest on disk; under five seconds in all."""
         await self._doors.close(GOODBYE_S)
+        if self._http is not None:
+            self._http.close()
         self._mqtt.wills.publish_all()
         self._report()
         await self._store.flush()
@@ -305,6 +337,8 @@ class Gateway:
         self._ingress.report()
         self._delivery.report()
         self._methods.report()
+        if self._http is not None:
+            self._http.report()
 
     def _clock_floor(self) -> float:
         return self._latest_time.follow(time.time())
