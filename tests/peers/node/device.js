@@ -1,14 +1,21 @@
-// A device or module by azure-iot-device over azure-iot-device-amqp: sends all messages of the plan, then, as asked, reads
-// its twin, reports, and waits for one message, method or desired patch of each kind in `plan.await`.
+// A device or module by azure-iot-device over `plan.transport` (AMQP if it names none): sends all messages of the plan, then,
+// as asked, reads its twin, reports, and waits for each kind in `plan.await`: messages, settled as `plan.settle` says in
+// turn (complete if it says nothing), one input, method or desired patch.
 'use strict';
 
 const { Client, ModuleClient, Message, X509AuthenticationProvider } = require('azure-iot-device');
-const { Amqp, AmqpWs } = require('azure-iot-device-amqp');
 const { plan, say, fail, tls } = require('./plan');
+
+const TRANSPORTS = {
+  amqp: () => require('azure-iot-device-amqp').Amqp,
+  'amqp-ws': () => require('azure-iot-device-amqp').AmqpWs,
+  mqtt: () => require('azure-iot-device-mqtt').Mqtt,
+  'mqtt-ws': () => require('azure-iot-device-mqtt').MqttWs,
+};
 
 function makeClient() {
   const Kind = plan.module ? ModuleClient : Client;
-  const transport = plan.websocket ? AmqpWs : Amqp;
+  const transport = TRANSPORTS[plan.transport || (plan.websocket ? 'amqp-ws' : 'amqp')]();
   if (plan.certificate) { // a connection string with x509=true loses its GatewayHostName in the SDK
     const who = { host: plan.hub, deviceId: plan.device, gatewayHostName: plan.gateway };
     return Kind.fromAuthenticationProvider(new X509AuthenticationProvider(who), transport);
@@ -33,12 +40,20 @@ function send(client, entry) {
   return plan.output ? client.sendOutputEvent(plan.output, toMessage(entry)) : client.sendEvent(toMessage(entry));
 }
 
+const settlements = [...(plan.settle || ['complete'])];
+let turn = 0;
+
 /** One promise for each kind that is awaited; the handlers are set, and so subscribed, when this returns. */
 function waitFor(client, twin) {
   const arrivals = {
     message: (done) => client.on('message', (message) => {
       say('message', { body: message.data.toString(), id: message.messageId, properties: message.properties.propertyList });
-      client.complete(message, (error) => (error ? fail(error) : done()));
+      const action = settlements.shift();
+      setTimeout(() => client[action](message, (error) => {
+        if (error) return fail(error);
+        say('settled', { action });
+        return settlements.length || done();
+      }), 5 * turn++); // each in a turn of its own: the SDK's rhea writes two outcomes of one turn as two of the first
     }),
     input: (done) => client.on('inputMessage', (input, message) => {
       say('input', { input, body: message.data.toString() });
