@@ -30,6 +30,7 @@ from standin.amqp import AmqpConnection
 from standin.amqp_nodes import Guests, Node
 from standin.amqp_service import ServiceMessaging
 from standin.certificates import Certificates
+from standin.configurations import Configurations
 from standin.control import ControlApi
 from standin.documents import JsonObject
 from standin.dps import DEFAULT_OPTIONS, DpsOptions, Provisioning
@@ -46,6 +47,8 @@ from standin.mqtt import LIMITS, MqttConnection
 from standin.policies import OWNER, RIGHTS, Policy, PolicyError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM, Routes
+from standin.service import ServiceApi
+from standin.service_edge import EdgeRuntime
 from standin.workload import Workload
 
 DEFAULT_HUB: Final = "standin-hub.test"
@@ -257,6 +260,10 @@ class StandIn:
         self.hub = self._open_hub()
         self._stack.callback(self.hub.close)
         self._register()
+        edge = EdgeRuntime(self.hub)
+        if self._routes is EVERYTHING_UPSTREAM:
+            edge.restore_routes()
+        self.configurations = Configurations(self.hub, edge, self._clock)
         hubs = {"": OwnHub(self.hub, self._dps_options.host or self.address)}
         self.dps = Provisioning(self.hub, hubs, self._dps_options, clock=self._clock)
         await self._stack.enter_async_context(self.dps)
@@ -304,7 +311,7 @@ class StandIn:
         self._admission = Admission(
             self.hub.registry,
             self.hub.policies,
-            hub_names=frozenset((self.hub_name.lower(), self.address.lower())),
+            hub_names=self._hub_names(),
             authorities=self.certificates.authorities,
             clock=self._clock,
         )
@@ -332,7 +339,12 @@ class StandIn:
 
     def _http_apis(self) -> list[HttpApi]:
         """What is served over HTTPS; the first that claims a request answers it."""
-        return [DeviceApi(self.hub, self._admission), DpsHttp(self.dps)]
+        service = ServiceApi(self.hub, self.configurations, hosts=self._hub_names(), clock=self._clock)
+        return [DeviceApi(self.hub, self._admission), service, DpsHttp(self.dps)]
+
+    def _hub_names(self) -> frozenset[str]:
+        """What clients may call the hub."""
+        return frozenset((self.hub_name.lower(), self.address.lower()))
 
     async def _open(self, port: int, security: Security, serve: Accept | WebSocketService) -> int:
         """Listen. Returns the port; raises StandInError."""
