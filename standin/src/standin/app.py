@@ -16,7 +16,8 @@ from typing import IO, Any, Final, Self
 
 from aiohttp import web
 
-from edgewire.message import Identity, identity
+from edgewire.iothub.bag import Bag
+from edgewire.message import Identity, Properties, identity
 from edgewire.session.amqp.server import AmqpServer
 from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.listener import ListenError, listen
@@ -24,7 +25,7 @@ from edgewire.transport.pump import Accept, Peer
 from edgewire.transport.reports import Report
 from edgewire.transport.tls import ClientCertificates, Security
 from edgewire.transport.websocket import WebSocketService
-from standin import amqp
+from standin import amqp, devicebound
 from standin.admission import Admission
 from standin.amqp import AmqpConnection
 from standin.amqp_nodes import Guests, Node
@@ -32,6 +33,7 @@ from standin.amqp_service import ServiceMessaging
 from standin.certificates import Certificates
 from standin.configurations import Configurations
 from standin.control import ControlApi
+from standin.devicebound import C2dMessage, C2dSettings
 from standin.documents import JsonObject
 from standin.dps import DEFAULT_OPTIONS, DpsOptions, Provisioning
 from standin.dps_amqp import DpsAmqp
@@ -98,6 +100,7 @@ class StandIn:
         dps: DpsOptions = DEFAULT_OPTIONS,
         partitions: int | None = None,
         consumer_groups: Sequence[str] = (),
+        c2d: C2dSettings = devicebound.DEFAULTS,
         show: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -111,6 +114,7 @@ class StandIn:
         self._certificate_folder = certificates or self.directory / "certs"
         self._certificate_days = certificate_days
         self._dps_options = dps
+        self._c2d = c2d
         self._partitions = partitions
         self._consumer_groups = (DEFAULT_GROUP, *consumer_groups)
         self._show = show
@@ -210,6 +214,10 @@ class StandIn:
         """Call a direct method. Raises MethodError."""
         return await self.hub.invoke_method(who, name, payload, response_timeout_s=response_timeout_s)
 
+    def send_c2d(self, who: Identity, body: bytes, properties: Properties | None = None, **system: str) -> int:
+        """Queue a message for a device; `system` by the names routes use. Returns its number; raises HubError."""
+        return self.hub.send_c2d(who, C2dMessage(Bag(properties or {}, system), body))
+
     def summary(self) -> str:
         """One line: where everything is."""
         websocket = "off" if self.websocket_port is None else self.websocket_port
@@ -286,6 +294,8 @@ class StandIn:
                 routes=self._routes,
                 show=self._show,
                 partitions=self._partitions,
+                c2d=self._c2d,
+                clock=self._clock,
             )
         except EventLogError as error:
             raise StandInError(str(error)) from error
