@@ -13,7 +13,7 @@ from edgewire.codec.amqp.message import MESSAGE_FORMAT_BATCH, read_batch, read_m
 from edgewire.codec.amqp.performatives import Accepted, DeliveryState, Error, Rejected
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
-from edgewire.iothub.amqp.addresses import is_cbs, parse_address
+from edgewire.iothub.amqp.addresses import Purpose, is_cbs, parse_address
 from edgewire.iothub.amqp.cbs import PutTokenReply, identities_of, read_put_token, request_id, write_reply
 from edgewire.iothub.amqp.messages import Content, read_telemetry
 from edgewire.message import Identity
@@ -21,15 +21,19 @@ from edgewire.session.amqp.events import (
     AmqpEvent,
     AttachReceived,
     CreditReceived,
+    DeliveryStateChanged,
+    LinkDetached,
     MessageReceived,
     OpenReceived,
     SaslInitReceived,
+    SessionEnded,
 )
 from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Link, Role
 from edgewire.session.amqp.server import AmqpServer
 from edgewire.transport.dialer import DialError, DialFault
 from edgewire.transport.pump import Accept, Owner, Peer, Pump, Session
+from support.amqp_hub_back import BackDesk
 
 PEER = Peer(address="127.0.0.1", port=5671)
 
@@ -153,6 +157,9 @@ class FakeHub:
     transfers: list[tuple[Identity, int]] = field(default_factory=list)
     """Whose, and how many messages."""
     attached: list[Identity] = field(default_factory=list)
+    """Whose links for telemetry."""
+    back: BackDesk = field(default_factory=BackDesk)
+    """What it has for devices."""
 
     async def dial(self, accept: Accept) -> None:
         """See `gateway.upstream.amqp_link.Dial`."""
@@ -221,6 +228,7 @@ class HubConnection:
         self.failed = error
 
     def on_closed(self) -> None:
+        self.hub.back.on_gone(self)
         self.closed.set()
 
     def on_events(self, events: list[AmqpEvent]) -> None:
@@ -234,12 +242,28 @@ class HubConnection:
                     self._attach(link)
                 case MessageReceived(link=link) if is_cbs(link.address or ""):
                     self._put_token(event)
+                case MessageReceived(link=link) if not _is_telemetry(link):
+                    self.hub.back.on_message(self, event, parse_address(link.address or ""))
                 case MessageReceived():
                     self._transfer(event)
                 case CreditReceived(link=link) if link is self.cbs:
                     self._reply()
                 case _:
-                    pass
+                    self._on_back(event)
+
+    def _on_back(self, event: AmqpEvent) -> None:
+        """What is about links on which something goes to devices."""
+        match event:
+            case CreditReceived(link=link):
+                self.hub.back.on_credit(link)
+            case DeliveryStateChanged():
+                self.hub.back.on_state(event)
+            case LinkDetached(link=link):
+                self.hub.back.take_back(link)
+            case SessionEnded(session=session):
+                self.hub.back.take_back(*session.links)
+            case _:
+                pass
 
     def _attach(self, link: Link) -> None:
         if is_cbs(link.address or ""):
@@ -251,6 +275,9 @@ class HubConnection:
         error = self.hub.refused.get(who.device)
         if error is not None:
             self.server.refuse_link(link, error.condition, error.description or "")
+            return
+        if not _is_telemetry(link):
+            self.hub.back.attach(self, link, parse_address(link.address or ""))
             return
         self.links[who] = link
         self.hub.attached.append(who)
@@ -294,6 +321,10 @@ class HubConnection:
 
     def _take(self, held: Held) -> None:
         self.hub.arrived += [Arrived(held.who, content, self.number) for content in held.contents]
+
+
+def _is_telemetry(link: Link) -> bool:
+    return parse_address(link.address or "").purpose is Purpose.EVENTS
 
 
 def rejected(condition: str = conditions.ARGUMENT_ERROR) -> Rejected:

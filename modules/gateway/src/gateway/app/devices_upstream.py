@@ -162,7 +162,7 @@ def make_devices_upstream(
 
 
 class DevicesUpstream:
-    """The way upstream on behalf of devices: its link, the tokens, what comes back, and questions about unknown ones."""
+    """The way upstream on behalf of devices: its link, the tokens, what comes back, who asks about unknown devices."""
 
     def __init__(
         self,

@@ -134,6 +134,10 @@ class Back:
         """These links are not wanted any more, and neither is the seat."""
         self._host.seats.leave(strand, *links)
 
+    def is_wanted(self, strand: Strand) -> bool:
+        """Whether somebody would have a place if this one were dropped."""
+        return self._host.seats.is_wanted(strand)
+
     def refuse_seat(self, strand: Strand, reason: str) -> None:
         """The other end does not let the device in."""
         self._host.seats.refuse(strand, reason)

@@ -110,6 +110,10 @@ class StrandHost(Protocol):
     def leave_seat(self, strand: "Strand", *links: Link) -> None:
         """These links are not wanted any more, and neither is the seat."""
 
+    def is_wanted(self, strand: "Strand") -> bool:
+        """Whether somebody would have a place if this one were dropped."""
+        ...
+
     def refuse_seat(self, strand: "Strand", reason: str) -> None:
         """The other end does not let the device in."""
 

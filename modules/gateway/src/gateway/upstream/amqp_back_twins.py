@@ -91,6 +91,8 @@ class TwinStrand(Strand):
             self._asked.pop(rid, None)
             self.asking -= 1
             self.used_at = self._host.now()
+            if self.gives_way and self._host.is_wanted(self):
+                self.retire()
 
     def tend(self) -> None:
         """Look at the times."""

@@ -195,7 +195,7 @@ class Seats:
     def take(self, user: SeatUser) -> bool:
         """Sit down: `on_seated` follows, or has come; False if there is no place, and `on_place` says when there is."""
         seat = self._seats.get(user.who)
-        if not self._has_place(seat, user) and not (seat is None and self._make_place(user)):
+        if not self._has_place(seat, user) and not self._make_place(seat, user):
             self._wanting[user.listens][user] = None
             return False
         self._wanting[user.listens].pop(user, None)
@@ -283,7 +283,8 @@ class Seats:
         seat = self._seats.get(user.who)
         if seat is None or len(seat.users) > 1:
             return False
-        return bool(self._wanting[False]) or (bool(self._wanting[True]) and self._listening < self.max_listening)
+        listening = self._listening - user.listens
+        return bool(self._wanting[False]) or (bool(self._wanting[True]) and listening < self.max_listening)
 
     # Places.
 
@@ -303,16 +304,17 @@ class Seats:
             return False
         return seat is not None or len(self._seats) < self._places
 
-    def _make_place(self, user: SeatUser) -> bool:
-        """Have the seat that is idle for longest given back; False if there is none, or it would not help."""
-        if user.listens and self._listening >= self.max_listening:
-            return False
-        idle = [seat for seat in self._seats.values() if seat.gives_way]
+    def _make_place(self, seat: Seat | None, user: SeatUser) -> bool:
+        """Have the seat that is idle for longest given back; False if there is none that would help."""
+        crowded = user.listens and self._listening >= self.max_listening
+        idle = [
+            one for one in self._seats.values() if one is not seat and (one.listeners or not crowded) and one.gives_way
+        ]
         if not idle:
             return False
-        for other in list(min(idle, key=lambda seat: seat.used_at).users):
+        for other in list(min(idle, key=lambda one: one.used_at).users):
             other.retire()
-        return self._has_place(None, user)
+        return self._has_place(seat, user)
 
     def _begin(self, user: SeatUser) -> Seat | None:
         token = self._host.token_for(user.who)
