@@ -93,6 +93,7 @@ async def recorded_site(folder: Path) -> AsyncIterator[AmqpSite]:
             presence=site.presence,
             delivery=site.delivery,
             methods=site.methods,
+            twins=site.twins,
             emit=site.events.append,
             clock=site.clock,
             hub_names=[HUB],

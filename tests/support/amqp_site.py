@@ -186,6 +186,7 @@ class AmqpSite(Site):
                 presence=site.presence,
                 delivery=site.delivery,
                 methods=site.methods,
+                twins=site.twins,
                 emit=site.events.append,
                 clock=site.clock,
                 hub_names=names,

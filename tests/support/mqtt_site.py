@@ -27,6 +27,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
+from gateway.dispatch.twins import Twins
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionStore
 from gateway.identity.authenticator import Authenticator
@@ -139,6 +140,7 @@ class Site:
         self.presence = Presence()
         self.delivery = Delivery(self.events.append, self.clock)
         self.methods = Methods(self.events.append)
+        self.twins = Twins(self.events.append)
         compiled = compile_routes({name: RouteSpec(text=text) for name, text in routes.items()})
         assert compiled.table is not None, compiled.problems
         self.tap = Tap()
@@ -149,6 +151,7 @@ class Site:
             presence=self.presence,
             delivery=self.delivery,
             methods=self.methods,
+            twins=self.twins,
             sessions=self.sessions,
             emit=self.events.append,
             clock=self.clock,
@@ -194,6 +197,8 @@ class Site:
         will: Will | None = None,
         token: bytes | None = None,
         expiry_s: int | None = None,
+        receive_maximum: int | None = None,
+        maximum_packet_size: int | None = None,
         username: str | None = None,
     ) -> Device:
         """A device that has sent its CONNECT."""
@@ -207,7 +212,13 @@ class Site:
                 will=will,
                 username=username or f"{HUB}/{device}/?api-version=2021-04-12",
                 password=self.token(device) if token is None else token,
-                properties=ConnectProperties(session_expiry_s=expiry_s) if level == 5 else None,
+                properties=ConnectProperties(
+                    session_expiry_s=expiry_s,
+                    receive_maximum=receive_maximum,
+                    maximum_packet_size=maximum_packet_size,
+                )
+                if level == 5
+                else None,
             )
         )
         return connection

@@ -15,9 +15,11 @@ from edgewire.transport.pump import Owner, Peer, Session
 from gateway import __version__
 from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
+from gateway.app.control import ControlSocket, ControlSocketError
 from gateway.app.doors import Doors
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import LatestTime
+from gateway.app.questions import answerers
 from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
@@ -28,11 +30,12 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Ending, Presence
+from gateway.dispatch.twins import Twins
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.registry import FILE_NAME, Registry, RegistryError
-from gateway.observe.app import ClockJumped, GatewayStarted, GatewayStopped, LatestTimeNotKept
+from gateway.observe.app import ClockJumped, ControlSocketNotOpened, GatewayStarted, GatewayStopped, LatestTimeNotKept
 from gateway.observe.metrics import Metrics
 from gateway.observe.observer import Observer
 from gateway.observe.tap import Tap
@@ -43,6 +46,7 @@ from gateway.store.values import StoreLimits
 
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream
+    from gateway.app.twins import TwinRoom
     from gateway.head.amqp import AmqpHead
     from gateway.head.http import HttpHead
 
@@ -80,6 +84,7 @@ class Gateway:
         self._fault: asyncio.Future[None]
         self._upstream: Upstream | None = None
         self._amqp: AmqpHead | None = None
+        self._twin_room: TwinRoom | None = None
         self._http: HttpHead | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
@@ -116,6 +121,7 @@ class Gateway:
         self._presence = Presence()
         self._delivery = Delivery(self._emit, time.time)
         self._methods = Methods(self._emit)
+        self._twins = Twins(self._emit)
         self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
         self._connections = Connections(
             ingress=self._ingress, presence=self._presence, emit=self._emit, clock=time.time
@@ -126,6 +132,7 @@ class Gateway:
         self._make_heads(self._identity)
         await self._open_doors(rooms)
         await self._open_dashboard(rooms)
+        await self._open_control(rooms)
 
     async def _open_settings(self) -> None:
         in_force = InForce(self._ingress, self._store, self._serve)
@@ -167,13 +174,29 @@ class Gateway:
             return None
         from gateway.app.devices_upstream import make_devices_upstream  # noqa: PLC0415 — AMQP: 3 MB
 
-        return make_devices_upstream(
+        devices = make_devices_upstream(
             self._environment,
             self._environ,
             registry=self._registry,
             trust_pem=self._trust_pem,
             emit=self._emit,
             end=lambda who: self._presence.end([who], Ending.CREDENTIALS_CHANGED),
+        )
+        if devices is not None:
+            devices.bring_back(delivery=self._delivery, methods=self._methods, twins=self._twins)
+            self._twin_room = self._make_twin_room(strangers_come=devices.vouchers is not None)
+        return devices
+
+    def _make_twin_room(self, *, strangers_come: bool) -> "TwinRoom":
+        from gateway.app.twins import TwinRoom, is_gone, vault_of  # noqa: PLC0415 — without devices' way there are none
+
+        return TwinRoom(
+            self._twins,
+            self._data,
+            vault_of(self._environ),
+            emit=self._emit,
+            is_gone=lambda who: is_gone(who, self._registry),
+            strangers_come=strangers_come,
         )
 
     def _trust_pem(self) -> bytes:
@@ -202,6 +225,7 @@ class Gateway:
             presence=self._presence,
             delivery=self._delivery,
             methods=self._methods,
+            twins=self._twins,
             sessions=self._sessions,
             emit=self._emit,
             clock=time.time,
@@ -238,6 +262,7 @@ class Gateway:
             presence=self._presence,
             delivery=self._delivery,
             methods=self._methods,
+            twins=self._twins,
             emit=self._emit,
             clock=time.time,
             hub_names=self._hub_names,
@@ -281,6 +306,16 @@ class Gateway:
             ) from error
         rooms.push_async_callback(server.stop)
 
+    async def _open_control(self, rooms: AsyncExitStack) -> None:
+        """Let commands ask; a gateway that they cannot reach does its work all the same."""
+        control = ControlSocket(answerers(methods=self._methods, presence=self._presence, status=self.status))
+        try:
+            await control.open(self._data)
+        except ControlSocketError as error:
+            self._emit(ControlSocketNotOpened(str(error)))
+        else:
+            rooms.push_async_callback(control.close)
+
     # Living and stopping.
 
     async def _live(self, told: "asyncio.Future[Any]", on_ready: Callable[[str], None]) -> None:
@@ -295,6 +330,8 @@ class Gateway:
                 keeping.append(tasks.create_task(believing, name="trust bundle"))
             if self._environment.settings_file is not None:
                 keeping.append(tasks.create_task(self._settings_file.run(), name="settings file"))
+            if self._twin_room is not None:
+                keeping.append(tasks.create_task(self._twin_room.run(), name="twins"))
             if self._upstream is not None:
                 self._upstream.start(tasks, self._in_force.endpoints)
             self._emit(GatewayStarted(__version__, str(self._doors)))
@@ -328,7 +365,10 @@ class Gateway:
             self._authenticator.clock_floor = self._clock_floor()
             if self._latest_time.is_due:
                 self._keep_latest_time()
-            self._presence.end(self._registry.refresh(), Ending.CREDENTIALS_CHANGED)
+            changed = self._registry.refresh()
+            self._presence.end(changed, Ending.CREDENTIALS_CHANGED)
+            if self._twin_room is not None:
+                self._twin_room.forget(changed)
             if self._connections.is_due():
                 self._tell_twin()
 

@@ -1,13 +1,14 @@
 """Where twins are kept: the file, and its key in the workload API where there is one."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
 from edgewire.message import Identity
 from edgewire.transport.backoff import Backoff
 from gateway.dispatch.twins import Twins
+from gateway.identity.registry import Registry
 from gateway.identity.workload import Workload, WorkloadError
 from gateway.observe.events import Event
 from gateway.observe.twin import TwinsNotOpened
@@ -50,10 +51,20 @@ def vault_of(environ: Mapping[str, str]) -> Vault | None:
         return None  # an environment without a module's name: no module's vault either
 
 
+def is_gone(who: Identity, registry: Registry) -> bool:
+    """Whether the operator has removed the device of `who`. A registry in which nobody stands says nothing."""
+    roster = registry.roster
+    if not roster.registrations and not roster.groups:
+        return False
+    own = (who, Identity(who.device))
+    return not any(each in roster.registrations for each in own) and not registry.groups_for(who.device)
+
+
 class TwinRoom:
     """Keeps twins in the data folder, from when their file can be opened until the gateway stops.
 
-    `is_gone` says of an identity that its device was removed.
+    `is_gone` says of an identity that its device was removed; `strangers_come`, that the hub lets devices in that the
+    registry never held: then only those count as removed whom it held until now.
     """
 
     def __init__(
@@ -64,6 +75,7 @@ class TwinRoom:
         *,
         emit: Callable[[Event], None],
         is_gone: Callable[[Identity], bool],
+        strangers_come: bool,
         backoff: Backoff | None = None,
     ) -> None:
         self._twins = twins
@@ -71,6 +83,7 @@ class TwinRoom:
         self._vault = vault
         self._emit = emit
         self._is_gone = is_gone
+        self._strangers_come = strangers_come
         self._backoff = backoff or Backoff(first_s=FIRST_TRY_S, cap_s=LAST_TRY_S)
 
     async def run(self) -> None:
@@ -78,14 +91,13 @@ class TwinRoom:
         store = await self._open()
         try:
             self._twins.keep_in(store)
-            for who in store.identities():
-                if self._is_gone(who):
-                    self._twins.forget(who)
+            if not self._strangers_come:
+                self.forget(store.identities())
             await self._twins.run()
         finally:
             await store.close()
 
-    def forget(self, changed: set[Identity]) -> None:
+    def forget(self, changed: Collection[Identity]) -> None:
         """These were changed by the operator: nothing stays of those that were removed."""
         for who in changed:
             if self._is_gone(who):

@@ -44,6 +44,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
+from gateway.dispatch.twins import Twins
 from gateway.head.amqp_cbs import CbsNode
 from gateway.head.amqp_guest import Guest
 from gateway.head.amqp_line import House, Line, LinkEnd
@@ -93,6 +94,7 @@ class AmqpHead:
         presence: Presence,
         delivery: Delivery,
         methods: Methods,
+        twins: Twins,
         emit: Callable[[Event], None],
         clock: Callable[[], float],
         hub_names: Sequence[str],
@@ -104,6 +106,7 @@ class AmqpHead:
             presence=presence,
             delivery=delivery,
             methods=methods,
+            twins=twins,
             emit=emit,
             clock=clock,
             hub=hub_names[0],

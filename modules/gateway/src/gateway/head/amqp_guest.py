@@ -10,8 +10,8 @@ from edgewire.iothub.amqp.addresses import Purpose
 from edgewire.message import Identity
 from edgewire.session.amqp.link import Role
 from gateway.dispatch.presence import Ending
-from gateway.head.amqp_answers import Answers
 from gateway.head.amqp_line import Line, LinkEnd
+from gateway.head.amqp_twins import TwinChannel
 from gateway.identity.credentials import Admitted, Refused
 from gateway.observe.head import DeviceConnected, DeviceDisconnected, Leaving
 
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 class Guest:
     """One identity on one connection; for `dispatch.presence` this is its link. `on_gone` hears when it has left."""
 
-    __slots__ = ("_gone", "_line", "_links", "_on_gone", "_timer", "expires_at", "identity", "twin_answers")
+    __slots__ = ("_gone", "_line", "_links", "_on_gone", "_timer", "expires_at", "identity", "twin")
 
     def __init__(self, line: Line, verdict: Admitted, on_gone: Callable[[Identity], None]) -> None:
         self._line = line
@@ -68,7 +68,7 @@ class Guest:
         self._gone = False
         self.identity = verdict.identity
         self.expires_at = verdict.expires_at
-        self.twin_answers = Answers(line, always_settled=True)
+        self.twin = TwinChannel(line, line.house.twins, verdict.identity)
 
     def enter(self) -> None:
         """Be there: somebody else with the same identity, on whatever connection, leaves."""

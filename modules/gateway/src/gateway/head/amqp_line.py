@@ -13,6 +13,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
+from gateway.dispatch.twins import Twins
 from gateway.head.amqp_credentials import Credentials
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Refused
@@ -29,6 +30,7 @@ class House:
     presence: Presence
     delivery: Delivery
     methods: Methods
+    twins: Twins
     emit: Callable[[Event], None]
     clock: Callable[[], float]
     hub: str

@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from edgewire.codec.amqp.conditions import INVALID_FIELD, NOT_ALLOWED
-from edgewire.codec.amqp.message import read_message
-from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.addresses import Address, Purpose, is_cbs, parse_address
 from edgewire.iothub.amqp.links import read_link_properties
-from edgewire.iothub.amqp.twins import TwinAnswer, read_request, write_answer
-from edgewire.session.amqp.events import MessageReceived
 from edgewire.session.amqp.link import Link, Role
-from gateway.head.amqp_answers import AnswerLink, RequestLink
 from gateway.head.amqp_down import CallAnswers, CallLink, DeviceboundLink
 from gateway.head.amqp_guest import Guest, Kind
 from gateway.head.amqp_line import Line, LinkEnd
 from gateway.head.amqp_telemetry import TelemetryLink
-from gateway.head.mqtt import TWINS_NOT_SERVED
-from gateway.observe.head import MessageRefused, RefusedLink, RefusedMessage
+from gateway.head.amqp_twins import TwinAnswers, TwinRequests
+from gateway.observe.head import RefusedLink
 
 _WAYS: Final = frozenset(
     {
@@ -84,9 +79,9 @@ def end_of(line: Line, guest: Guest, link: Link, kind: Kind) -> LinkEnd:
         case Kind(Purpose.EVENTS, Role.RECEIVER):
             return TelemetryLink(line, link, guest.identity)
         case Kind(Purpose.TWIN, Role.RECEIVER):
-            return TwinRequests(line, link, guest)
+            return TwinRequests(line, link, guest.twin, guest.identity)
         case Kind(Purpose.TWIN, Role.SENDER):
-            return AnswerLink(line, link, guest.twin_answers)
+            return TwinAnswers(line, link, guest.twin)
         case Kind(Purpose.METHODS, Role.RECEIVER):
             return CallAnswers(line, link, guest.identity)
         case Kind(Purpose.METHODS, Role.SENDER):
@@ -95,34 +90,6 @@ def end_of(line: Line, guest: Guest, link: Link, kind: Kind) -> LinkEnd:
             return DeviceboundLink(line, link, guest.identity)
         case _:
             return LinkEnd(line, link)
-
-
-class TwinRequests(RequestLink):
-    """Where a device asks for its twin: each request gets a status."""
-
-    __slots__ = ("_guest",)
-
-    def __init__(self, line: Line, link: Link, guest: Guest) -> None:
-        super().__init__(line, link, guest.twin_answers)
-        self._guest = guest
-
-    def on_message(self, event: MessageReceived) -> None:
-        """A request."""
-        try:
-            request = read_request(read_message(event.payload))
-        except ProtocolError as error:
-            self._refuse(event, error)
-            return
-        self.line.engine.settle(self.link, [event.delivery_id], ACCEPTED)
-        status, body = TWINS_NOT_SERVED
-        self.answers.put(write_answer(TwinAnswer(correlation_id=request.correlation_id, status=status, document=body)))
-
-    def _refuse(self, event: MessageReceived, error: ProtocolError) -> None:
-        who = str(self._guest.identity)
-        self.line.house.emit(MessageRefused(who, RefusedMessage.MALFORMED_MESSAGE, error.what))
-        refused = Error(condition=str(error.reply or INVALID_FIELD), description=error.what)
-        self.line.engine.settle(self.link, [event.delivery_id], Rejected(refused))
-        self.answers.send()
 
 
 def _check_way(address: Address, kind: Kind) -> None:

@@ -10,8 +10,7 @@ from edgewire.codec.mqtt.reasons import ReasonCode
 from edgewire.errors import ProtocolError
 from edgewire.iothub.topics import (
     MethodResult,
-    TwinResult,
-    format_push_topic,
+    Subscription,
     parse_request_topic,
 )
 from edgewire.message import Identity, Message
@@ -32,7 +31,9 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Ending, Presence
+from gateway.dispatch.twins import Twins
 from gateway.head.mqtt_down import Downlink
+from gateway.head.mqtt_twins import MqttTwins
 from gateway.head.publications import Publications, RefusedPublishError
 from gateway.head.sessions import SessionStore
 from gateway.head.subscriptions import MQTT5, Subscriptions
@@ -65,9 +66,6 @@ One that is set is noticed at once: `judge_again`."""
 
 BRIDGE_STATE: Final = "$SYS/broker/connection/"
 """Where mosquitto's bridge announces itself, before anything else; closing on it makes the bridge loop for ever."""
-
-TWINS_NOT_SERVED: Final = (501, b'{"errorCode":501000,"message":"this gateway does not serve twins of leaf devices"}')
-"""Status and body of the answer to a twin request. Node's SDK looks only at the body."""
 
 REFUSALS: Final[Mapping[RefusalReason, Refusal]] = MappingProxyType(
     {
@@ -112,6 +110,7 @@ class MqttHead:
         presence: Presence,
         delivery: Delivery,
         methods: Methods,
+        twins: Twins,
         sessions: SessionStore,
         emit: Callable[[Event], None],
         clock: Callable[[], float],
@@ -122,6 +121,7 @@ class MqttHead:
         self.presence = presence
         self.delivery = delivery
         self.methods = methods
+        self.twins = twins
         self.sessions = sessions
         self.emit = emit
         self.clock = clock
@@ -151,6 +151,7 @@ class MqttConnection:
         "_session",
         "_subscriptions",
         "_timer",
+        "_twin",
         "_unanswered",
         "_unanswered_bytes",
     )
@@ -162,6 +163,7 @@ class MqttConnection:
         self._identity: Identity | None = None
         self._publications: Publications
         self._subscriptions: Subscriptions
+        self._twin: MqttTwins | None = None
         self._receive_maximum = 0
         self._down: Downlink | None = None
         """What comes down, from the first subscription on: most devices only send."""
@@ -351,12 +353,12 @@ class MqttConnection:
 
     def _listen(self) -> None:
         """Take what is subscribed now, by a stored session too."""
+        assert self._identity is not None
         kinds = self._subscriptions.kinds
         if self._down is None:
             if not kinds:
                 return
             head = self._head
-            assert self._identity is not None
             self._down = Downlink(
                 self._identity,
                 self._session,
@@ -367,10 +369,29 @@ class MqttConnection:
                 receive_maximum=self._receive_maximum,
             )
         self._down.listen(kinds)
+        if Subscription.TWIN_DESIRED in kinds:
+            self._own_twin(self._identity).watch()
+        elif self._twin is not None:
+            self._twin.unwatch()
 
     def _leave_down(self) -> None:
         if self._down is not None:
             self._down.leave()
+        if self._twin is not None:
+            self._twin.unwatch()
+
+    def _own_twin(self, who: Identity) -> MqttTwins:
+        if self._twin is None:
+            self._twin = MqttTwins(self._head.twins, who, self._send)
+        return self._twin
+
+    def _send(self, topic: str, payload: bytes) -> bool:
+        """Publish something about the twin. False if this client takes no packet of this size."""
+        if self._leaving is not None or self._gone:
+            return True
+        sent = self._session.publish(topic, payload, qos=0)
+        self._pump.flush()
+        return sent is not None or self._session.dead
 
     # Messages.
 
@@ -503,12 +524,11 @@ class MqttConnection:
         if request is None:
             self._refuse_publish(publish, refused)
             return
+        assert self._identity is not None
         if isinstance(request, MethodResult):
-            assert self._identity is not None
             self._head.methods.answered(self._identity, request.rid, request.status, publish.payload)
-        elif request.rid is not None:
-            status, body = TWINS_NOT_SERVED
-            self._session.publish(format_push_topic(TwinResult(status, request.rid)), body, qos=0)
+        else:
+            self._own_twin(self._identity).take(request, publish.payload)
         self._acknowledge(publish)
 
     def _acknowledge(self, publish: PublishReceived) -> None:

@@ -35,8 +35,9 @@ class MqttTwins:
 
     def watch(self) -> None:
         """The device has subscribed changes of its desired properties."""
-        self._watching = True
-        self._twins.subscribe(self._owner, self)
+        if not self._watching:
+            self._watching = True
+            self._twins.subscribe(self._owner, self)
 
     def unwatch(self) -> None:
         """It wants them no more, or is gone."""
