@@ -545,6 +545,19 @@ async def test_text_closes_a_websocket_with_1003() -> None:
         assert [getattr(report, "reason", None) for report in server.reports] == [CutReason.WEBSOCKET_BROKEN]
 
 
+async def test_what_comes_in_one_piece_with_a_close_is_taken_and_not_answered() -> None:
+    async with server_of(WS) as server, client_of(server, WS) as client:
+        close = b"\x88\x82\0\0\0\0\x03\xe8"
+        client.writer.write(
+            b"\x82\x85\0\0\0\0hello" + close
+        )  # AMQP's close and WebSocket's: azure-eventhub's last words
+        assert await client.rest() == b""
+        assert client.websocket is not None
+        assert client.websocket.closed is not None
+        assert server.owners[0].events == [b"hello"]
+        assert server.crashes == []
+
+
 async def test_frames_sent_along_with_the_request_are_served() -> None:
     async with server_of(WS) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

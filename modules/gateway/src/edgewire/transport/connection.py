@@ -181,6 +181,8 @@ class Connection(asyncio.Protocol):
                 self._check_buffered()
             return
         if self._stream is not None:
+            if self._stream.ended:
+                return  # RFC 6455 §5.5.1: no data behind a Close, which may come in one piece with what is answered
             data = self._stream.frame(data)
         self._send(data)
 
