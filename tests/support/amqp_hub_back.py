@@ -82,8 +82,6 @@ class BackDesk:
     pairs: dict[tuple[Identity, Purpose], list[str]] = field(default_factory=dict)
     """The channels that the links of a pair named."""
     attached: list[Address] = field(default_factory=list)
-    most_open: int = 0
-    """Links that were asked for and not answered at a time."""
     links: dict[tuple[Identity, Purpose, Role], Link] = field(default_factory=dict)
     connection: "HubConnection | None" = None
 
@@ -118,9 +116,9 @@ class BackDesk:
         return [request.operation for asked, request in self.requests if asked == who]
 
     def is_attached(self, who: Identity, purpose: Purpose) -> bool:
-        """Whether the device has the link on which this comes down."""
+        """Whether the device has the link on which this comes down, with credit but for a window that is full."""
         link = self.links.get((who, purpose, Role.SENDER))
-        return link is not None and link.attached
+        return link is not None and link.attached and (purpose is Purpose.DEVICEBOUND or link.credit > 0)
 
     def detach(self, who: Identity, purpose: Purpose, condition: str | None = None) -> None:
         """End the link on which this comes down."""

@@ -334,8 +334,10 @@ class Seats:
 
     def _call_next(self) -> None:
         """There may be a place: telemetry comes first, it waits in the store."""
-        for wanting in self._wanting.values():
-            user = next(iter(wanting), None)
-            if user is not None:
-                del wanting[user]
-                user.on_place()
+        lane = next(iter(self._wanting[False]), None)
+        if lane is not None:
+            del self._wanting[False][lane]
+            lane.on_place()
+        listener = next(iter(self._wanting[True]), None)
+        if listener is not None and self._listening < self.max_listening:
+            listener.on_place()  # it stays the first until it has one
