@@ -37,8 +37,10 @@ from standin.devicebound import C2dMessage, C2dSettings
 from standin.documents import JsonObject
 from standin.dps import DEFAULT_OPTIONS, DpsOptions, Provisioning
 from standin.dps_amqp import DpsAmqp
+from standin.dps_control import DpsControl
 from standin.dps_http import DpsHttp
 from standin.dps_hubs import OwnHub
+from standin.dps_linked import LinkedHubs
 from standin.eventhub import EventHub, connection_string
 from standin.eventhub_addresses import DEFAULT_GROUP
 from standin.events import EventLog, EventLogError
@@ -118,7 +120,7 @@ class StandIn:
         self._partitions = partitions
         self._consumer_groups = (DEFAULT_GROUP, *consumer_groups)
         self._show = show
-        self._clock = clock
+        self._real_clock = clock
         self._stack = AsyncExitStack()
         self.notices: list[str] = []
         """Sentences about what could not be had, for the person who started this."""
@@ -224,7 +226,8 @@ class StandIn:
         amqp = "off" if self.amqp_port is None else self.amqp_port
         return (
             f"hub={self.hub_name} address={self.address} mqtt={self.mqtt_port} amqp={amqp} websocket={websocket} "
-            f"workload=unix://{self.directory / WORKLOAD_SOCKET} control={self.directory / CONTROL_SOCKET}"
+            f"scope={self.dps.scope} workload=unix://{self.directory / WORKLOAD_SOCKET} "
+            f"control={self.directory / CONTROL_SOCKET}"
         )
 
     # What tests break
@@ -251,10 +254,7 @@ class StandIn:
 
     def behave(self) -> None:
         """End all of these. A connection that lost something in a stall must be made anew."""
-        self.hub.faults.stalled = False
-        self.hub.faults.refusing = False
-        self.hub.faults.throttling = False
-        self.hub.faults.late = False
+        self.hub.faults.clear()
 
     # Start and end
 
@@ -272,12 +272,17 @@ class StandIn:
         if self._routes is EVERYTHING_UPSTREAM:
             edge.restore_routes()
         self.configurations = Configurations(self.hub, edge, self._clock)
-        hubs = {"": OwnHub(self.hub, self._dps_options.host or self.address)}
-        self.dps = Provisioning(self.hub, hubs, self._dps_options, clock=self._clock)
+        own = OwnHub(self.hub, self._dps_options.host or self.address)
+        self._hubs = LinkedHubs(self.hub.documents, own)
+        self.dps = Provisioning(self.hub, self._hubs, self._dps_options, clock=self._clock)
         await self._stack.enter_async_context(self.dps)
         self._make_amqp_nodes()
         await self._listen()
         await self._serve_sockets()
+
+    def _clock(self) -> float:
+        """What the hub takes for the time where it judges tokens."""
+        return self._real_clock() + self.hub.faults.clock_skew_s
 
     def _policy(self, name: str) -> Policy:
         policy = self.hub.policies.get(name)
@@ -295,7 +300,7 @@ class StandIn:
                 show=self._show,
                 partitions=self._partitions,
                 c2d=self._c2d,
-                clock=self._clock,
+                clock=self._real_clock,
             )
         except EventLogError as error:
             raise StandInError(str(error)) from error
@@ -324,6 +329,7 @@ class StandIn:
             hub_names=self._hub_names(),
             authorities=self.certificates.authorities,
             clock=self._clock,
+            faults=self.hub.faults,
         )
         self.mqtt_port = await self._open(self._ports.mqtt, security, self._accept)
         if self._ports.amqp is not None:
@@ -410,7 +416,10 @@ class StandIn:
         )
         control = ControlApi(self.hub, hub_name=self.hub_name, host=self.address, environment=self.environment)
         await self._serve(workload.application(), WORKLOAD_SOCKET)
-        await self._serve(control.application(), CONTROL_SOCKET)
+        application = control.application()
+        authorities = dict(zip(("root", "issuing"), self.certificates.authorities, strict=True))
+        application.add_routes(DpsControl(self.dps, self._hubs, authorities).routes())
+        await self._serve(application, CONTROL_SOCKET)
 
     async def _serve(self, application: web.Application, name: str) -> None:
         path = self.directory / name

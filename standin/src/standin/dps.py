@@ -21,9 +21,10 @@ from standin.dps_admission import DpsAdmission, Proven
 from standin.dps_enrolments import Enrolment, Enrolments, Reprovisioning
 from standin.dps_errors import BAD_REQUEST, HUB_FAILED, NOT_FOUND, THROTTLED, UNAUTHORIZED, DpsError
 from standin.dps_hubs import AssignableHub, AssignError, Assignment
-from standin.dps_names import Registrant
+from standin.dps_names import Registrant, is_scope
 from standin.dps_records import Record, Records, Status, Substatus, new_operation, time_text
 from standin.hub import Closing, Hub, Line
+from standin.registry import RegistryError
 
 DEFAULT_SCOPE: Final = "0ne00STANDIN"
 MAX_BODY_BYTES: Final = 98_304
@@ -77,6 +78,9 @@ class Provisioning:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """Raises RegistryError for an id scope that is none."""
+        if not is_scope(options.scope):
+            raise RegistryError(f"the id scope {options.scope!r} is impossible: ASCII letters and digits.")
         self.hub = hub
         self.scope = options.scope
         self.enrolments = Enrolments(hub.documents)
@@ -152,6 +156,11 @@ class Provisioning:
             return self._assigning(record, least_s=1)
         body = {"operationId": operation_id, "status": record.status.value, "registrationState": record.state()}
         return Answer(OK, body)
+
+    async def until_idle(self) -> None:
+        """Wait until no operation runs."""
+        while self._running:
+            await asyncio.wait(tuple(self._running.values()))
 
     def refusal(self, error: DpsError) -> Answer:
         """The answer to a request that was refused."""

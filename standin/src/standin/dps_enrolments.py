@@ -73,6 +73,26 @@ class Enrolment:
         """Both keys in bytes; for symmetric keys only."""
         return sas.decode_key(self.primary_key), sas.decode_key(self.secondary_key)
 
+    def to_json(self) -> JsonObject:
+        """As it is kept, keys and all."""
+        return {
+            "name": self.name,
+            "group": self.group,
+            "attestation": self.attestation.value,
+            "primaryKey": self.primary_key,
+            "secondaryKey": self.secondary_key,
+            "thumbprints": list(self.thumbprints),
+            "authority": self.authority,
+            "deviceId": self.device,
+            "iotEdge": self.edge,
+            "enabled": self.enabled,
+            "tags": self.tags,
+            "desired": self.desired,
+            "hub": self.hub,
+            "reprovisioning": self.reprovisioning.value,
+            "payload": self.payload,
+        }
+
 
 def with_keys(enrolment: Enrolment, keys: Sequence[str] = ()) -> Enrolment:
     """The enrolment with these keys in base64; the ones not given are made."""
@@ -143,7 +163,7 @@ class Enrolments:
 
     def _keep(self, enrolment: Enrolment) -> None:
         self._enrolments[enrolment.key] = enrolment
-        self._documents.put(_KIND, enrolment.key, _to_json(enrolment))
+        self._documents.put(_KIND, enrolment.key, enrolment.to_json())
 
 
 def normal_thumbprints(thumbprints: Iterable[str]) -> tuple[str, ...]:
@@ -184,26 +204,6 @@ def _check_certificates(enrolment: Enrolment) -> None:
         raise EnrolmentError(f"{enrolment.name} is a group by X.509: name the CA that signs its devices.")
     if not enrolment.group and len(enrolment.thumbprints) not in _THUMBPRINTS:
         raise EnrolmentError(f"{enrolment.name}: give the thumbprint of its certificate, or two of them.")
-
-
-def _to_json(enrolment: Enrolment) -> JsonObject:
-    return {
-        "name": enrolment.name,
-        "group": enrolment.group,
-        "attestation": enrolment.attestation.value,
-        "primaryKey": enrolment.primary_key,
-        "secondaryKey": enrolment.secondary_key,
-        "thumbprints": list(enrolment.thumbprints),
-        "authority": enrolment.authority,
-        "deviceId": enrolment.device,
-        "iotEdge": enrolment.edge,
-        "enabled": enrolment.enabled,
-        "tags": enrolment.tags,
-        "desired": enrolment.desired,
-        "hub": enrolment.hub,
-        "reprovisioning": enrolment.reprovisioning.value,
-        "payload": enrolment.payload,
-    }
 
 
 def _from_json(body: JsonObject) -> Enrolment:

@@ -60,6 +60,11 @@ def is_registration_id(text: str) -> bool:
     return len(text) <= MAX_ID_CHARS and _REGISTRATION.fullmatch(text) is not None
 
 
+def is_scope(text: str) -> bool:
+    """Whether `text` can be an id scope."""
+    return re.fullmatch(_SCOPE, text) is not None
+
+
 def is_login(username: str) -> bool:
     """Whether a user name of MQTT is one of the provisioning service, good or bad."""
     return len(username) <= MAX_USERNAME_CHARS and _LOGIN.fullmatch(username) is not None

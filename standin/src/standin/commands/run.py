@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from standin.app import DEFAULT_ADDRESS, DEFAULT_EDGE_DEVICE, DEFAULT_HUB, Ports, StandIn
 from standin.commands.terminal import DONE, add_command, complain, say
+from standin.dps import DEFAULT_SCOPE, DpsOptions
 from standin.routes import EVERYTHING_UPSTREAM, read_manifest
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ def add(commands: "Commands") -> None:
     run.add_argument("--manifest", type=Path, metavar="FILE", help="take the routes of $edgeHub from this manifest")
     run.add_argument("--certs", type=Path, metavar="DIR", help="the CA folder (default: certs in the run directory)")
     run.add_argument("--certificate-days", type=int, metavar="N", help="how long modules' certificates live")
+    run.add_argument("--id-scope", default=DEFAULT_SCOPE, help="of its provisioning service (default: %(default)s)")
+    run.add_argument(
+        "--assigned-host", metavar="HOST", help="what provisioned devices are told to call (default: the address)"
+    )
+    run.add_argument(
+        "--assign-delay",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="how long a registration takes (default: %(default)s)",
+    )
     run.add_argument("--show", action="store_true", help="print what arrives and what is refused")
 
 
@@ -62,5 +74,6 @@ def _stand_in(arguments: argparse.Namespace) -> StandIn:
         routes=EVERYTHING_UPSTREAM if arguments.manifest is None else read_manifest(arguments.manifest),
         certificates=arguments.certs,
         certificate_days=arguments.certificate_days,
+        dps=DpsOptions(scope=arguments.id_scope, delay_s=arguments.assign_delay, host=arguments.assigned_host),
         show=say if arguments.show else None,
     )
