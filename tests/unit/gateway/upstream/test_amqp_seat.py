@@ -1,4 +1,4 @@
-from typing import Any, cast
+from typing import ClassVar, cast
 
 from edgewire.codec.amqp.performatives import Error
 from edgewire.message import Identity, identity
@@ -66,7 +66,7 @@ class Host:
 class User:
     """One who wants a seat."""
 
-    listens: Any = False
+    listens: ClassVar[bool] = False
 
     def __init__(self, device: str, host: Host) -> None:
         self.who = identity(device)
@@ -76,7 +76,7 @@ class User:
         self.heard: list[object] = []
 
     def on_seated(self, session: Session) -> None:
-        assert session
+        assert session is not None
         self.heard.append("seated")
 
     def on_refused(self, reason: str) -> None:
@@ -99,7 +99,7 @@ class User:
 class Listener(User):
     """One who stays."""
 
-    listens = True
+    listens: ClassVar[bool] = True
 
 
 def test_the_first_user_brings_the_token_and_the_last_one_takes_the_session_along() -> None:
