@@ -18,7 +18,7 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 JSON: Final = "application/json; charset=utf-8"
 
 _HEAD_END: Final = b"\r\n\r\n"
-_BARE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_BARE_END: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 """RFC 9112 §2.2 lets a reader take a bare LF as the end of a line; two readers that differ on it can be played
 against each other."""
 _FOLDED: Final = re.compile(rb"\r\n[ \t]")
@@ -178,7 +178,7 @@ class HttpSession:
             self._deadline = now + self._limits.request_s
         end = early.find(_HEAD_END)
         size = len(early) if end < 0 else end + len(_HEAD_END)
-        self._check_line(bytes(early[: min(size, self._limits.max_head_bytes)]), is_whole=end >= 0)
+        self._check_line(bytes(early[: min(size, self._limits.max_head_bytes)]))
         if size > self._limits.max_head_bytes:
             self._fail(431, f"the head of the request is larger than {self._limits.max_head_bytes} bytes")
         if end < 0:
@@ -189,10 +189,10 @@ class HttpSession:
         self._phase = Phase.DECIDING
         return self._head
 
-    def _check_line(self, head: bytes, *, is_whole: bool) -> None:
+    def _check_line(self, head: bytes) -> None:
         """Refuse what is no request as early as it can be told."""
         line, found, _ = head.partition(b"\r\n")
-        if _BARE_END.search(head, 0, len(head) - (0 if is_whole else 1)):
+        if _BARE_END.search(head):
             self._fail(400, "a line of the head does not end with CR LF", "RFC 9112 §2.2")
         if len(line) > self._limits.max_target_chars + 64:
             self._fail(414, f"the target of the request is longer than {self._limits.max_target_chars}")
@@ -212,10 +212,9 @@ class HttpSession:
         except h11.RemoteProtocolError as error:
             self._fail(error.error_status_hint, f"{error}")
         assert isinstance(event, h11.Request)
-        return self._judge(event)
+        return self._judge(event, _read_fields(head))
 
-    def _judge(self, event: h11.Request) -> HeadReceived:
-        fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers.raw_items())
+    def _judge(self, event: h11.Request, fields: tuple[tuple[str, str], ...]) -> HeadReceived:
         method, target = event.method.decode("ascii"), event.target.decode("ascii")
         self._check_fields(fields, event.http_version)
         if method not in METHODS:
@@ -355,6 +354,12 @@ class HttpSession:
         self._head = None
         self._early.clear()
         self._body = bytearray()
+
+
+def _read_fields(head: bytes) -> tuple[tuple[str, str], ...]:
+    """The header fields of a head that h11 has taken: all of them, where h11 makes one of two that say the same."""
+    lines = head[: -len(_HEAD_END)].decode("latin-1").split("\r\n")[1:]
+    return tuple((name, value.strip(" \t")) for name, _, value in (line.partition(":") for line in lines))
 
 
 def _reason(status: int) -> bytes:

@@ -1,0 +1,62 @@
+"""Node's unmodified azure-iot-device over HTTPS against the gateway, which it takes for its hub."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from edgeca.folder import Folder
+from edgewire.iothub import sas
+from support.amqp_peers import BODIES, NODE_HTTP, accepted, fail, succeed
+from support.gateway_site import KEY, GatewaySite
+
+MESSAGES: Final = (
+    {
+        "body": '{"t":31}',
+        "id": "m 1",
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "properties": {"Kind": "c/d&e"},
+    },
+    {"body": "and one more"},
+)
+
+
+def plan(site: GatewaySite, device: str = "d1", *, key: bytes = KEY, **more: Any) -> dict[str, Any]:
+    """What the program must know: there is no GatewayHostName over HTTPS, the gateway is the host."""
+    return {"ca": str(site.root_file), "host": site.address, "device": device, "key": sas.encode_key(key), **more}
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_telemetry_is_stored_and_goes_on(site: GatewaySite, *, batch: bool) -> None:
+    await site.gateway.start(GATEWAY_WEBSOCKET_PORT="443")
+    said = await succeed(NODE_HTTP, plan(site, messages=MESSAGES, batch=batch))
+    assert accepted(said) == (1 if batch else 2)
+    first, second = await site.arrived(2)
+    assert [first.body, second.body] == BODIES
+    assert first.properties["Kind"] == "c/d&e"
+    assert first.properties["leafDeviceId"] == "d1"
+    if not batch:  # the SDK leaves system properties out of a batch
+        assert first.system["messageId"] == "m 1"
+        assert first.system["contentType"] == "application/json"
+    assert await site.counted('gateway_http_requests_total{action="send",status="204"}') == (1 if batch else 2)
+
+
+async def test_a_certificate_is_proof_enough(site: GatewaySite, certificates: Path, tmp_path: Path) -> None:
+    assert (await site.command("devices", "add", "ca-1", "--x509-ca")).code == 0
+    credential = Folder(certificates).authority().issue_device("ca-1")
+    (tmp_path / "chain.pem").write_bytes(credential.chain_pem)
+    (tmp_path / "key.pem").write_bytes(credential.key_pem)
+    files: dict[str, Any] = {"certificate": str(tmp_path / "chain.pem"), "certificate_key": str(tmp_path / "key.pem")}
+    await site.gateway.start(GATEWAY_WEBSOCKET_PORT="443")
+    assert accepted(await succeed(NODE_HTTP, plan(site, "ca-1", messages=MESSAGES, **files))) == 2
+    assert len(await site.arrived(2)) == 2
+
+
+async def test_what_is_refused_it_is_told(site: GatewaySite) -> None:
+    await site.gateway.start(GATEWAY_WEBSOCKET_PORT="443")
+    assert (await fail(NODE_HTTP, plan(site, key=b"x" * 32, messages=MESSAGES)))["name"] == "UnauthorizedError"
+    assert await site.counted('gateway_refused_logins_total{reason="wrong_key"}') == 1
+    too_large = [{"body": "x" * 262_145}]
+    assert (await fail(NODE_HTTP, plan(site, messages=too_large)))["name"] == "MessageTooLargeError"
+    assert site.hub.events.count() == 0
