@@ -213,7 +213,6 @@ class MqttConnection:
         self._leave(Leaving.LOST, "")
         assert self._leaving is not None
         self._leave_will(self._session.connection_lost())
-        self._leave_down()
         self._subscriptions.leave(self._head.clock())
         self._head.presence.leave(self._identity, self)
         reason, detail = self._leaving
@@ -238,7 +237,6 @@ class MqttConnection:
         self._session.disconnect(reason)
         if self._identity is not None:
             # Now, not when the socket is gone: a connection that takes over reads the session next.
-            self._leave_down()
             self._subscriptions.leave(self._head.clock())
         self._pump.close()
 
@@ -556,9 +554,10 @@ class MqttConnection:
         self._head.wills.leave(self._identity, self._publications.will_message(will), will.delay_s)
 
     def _leave(self, reason: Leaving, detail: str) -> None:
-        """Remember why; the first reason counts."""
+        """Remember why; the first reason counts. From now on nothing comes down here."""
         if self._leaving is None:
             self._leaving = (reason, detail)
+            self._leave_down()
 
     def _late(self, answer: Callable[[list[int]], None]) -> Callable[[list[int]], None]:
         """`answer`, for after the call that asked for it: the connection may be gone by then, or must be flushed."""
