@@ -18,6 +18,8 @@ from edgewire.session.amqp.server import AmqpServer
 from edgewire.session.amqp.session import Session
 from edgewire.transport.pump import Peer, Pump
 from standin.amqp import CONTAINER_ID, LIMITS, AmqpConnection
+from standin.amqp_nodes import Node
+from standin.dps_amqp import DpsAmqp
 from support.hub_line import HUB_NAME, PATIENCE_S, House
 
 
@@ -37,6 +39,7 @@ class AmqpLine:
         response: bytes = b"",
         certificates: tuple[bytes, ...] = (),
         limits: AmqpLimits = LIMITS,
+        nodes: Sequence[Node] = (),
     ) -> None:
         self.house = house
         self.closed = asyncio.Event()
@@ -57,7 +60,10 @@ class AmqpLine:
             response=response,
         )
         self.server = AmqpServer(limits, house.clock.now, offers_external=bool(certificates), container_id=CONTAINER_ID)
-        self.owner = AmqpConnection(house.hub, house.admission, self.server, clock=house.wall_clock)
+        guests = () if house.dps is None else (DpsAmqp(house.dps),)
+        self.owner = AmqpConnection(
+            house.hub, house.admission, self.server, nodes=guests, guests=guests, clock=house.wall_clock
+        )
         peer = Peer(address="127.0.0.1", port=1, certificates=certificates)
         self.pump: Pump[AmqpEvent] = Pump(self, self.server, self.owner, peer=peer, clock=house.clock)
         self.pump.begin()
