@@ -204,3 +204,75 @@ async def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> No
             await blocking(client.loop_stop)
     async with StandIn(directory, address=address, ports=Ports(mqtt=0, websocket=None)) as standin:
         assert [event.body for event in standin.events.read()] == [str(number).encode() for number in range(20)]
+
+
+async def test_a_lost_acknowledgement_is_one_the_client_never_gets_though_the_message_is_kept(
+    standin: StandIn,
+) -> None:
+    standin.hub.faults.change({"lose_acknowledgements": 1})
+
+    async def story(device: Device) -> None:
+        assert await device.connects.next() == 0
+        lost = device.client.publish(EVENTS, b"lost", qos=1)
+        heard = device.client.publish(EVENTS, b"heard", qos=1)
+        assert await device.acknowledged.next() == heard.mid
+        assert not lost.is_published()
+
+    await with_device(Device(standin), 8883, story)
+    assert [event.body for event in await standin.events.wait(0, 2, timeout_s=5)] == [b"lost", b"heard"]
+
+
+async def test_all_connections_are_cut_with_the_message_that_was_asked_for(standin: StandIn) -> None:
+    standin.hub.faults.change({"drop_after": 2})
+
+    async def story(device: Device) -> None:
+        assert await device.connects.next() == 0
+        device.client.reconnect_delay_set(60)
+        for body in (b"first", b"second"):
+            device.client.publish(EVENTS, body, qos=1)
+        assert await device.disconnects.next() != 0
+
+    await with_device(Device(standin), 8883, story)
+    assert standin.hub.faults.drop_after == 0
+
+
+async def test_acknowledgements_come_late(standin: StandIn) -> None:
+    standin.hub.faults.change({"acknowledgement_delay_s": 0.5})
+
+    async def story(device: Device) -> None:
+        assert await device.connects.next() == 0
+        sent_at = time.monotonic()
+        device.client.publish(EVENTS, b"late", qos=1)
+        await device.acknowledged.next()
+        assert time.monotonic() - sent_at >= 0.5
+
+    await with_device(Device(standin), 8883, story)
+
+
+@pytest.mark.parametrize("fault", [{"refusing_tokens": True}, {"clock_skew_s": 2 * 3600.0}], ids=str)
+async def test_a_good_token_is_refused_on_purpose_or_by_a_clock_that_is_wrong(
+    standin: StandIn, fault: dict[str, Any]
+) -> None:
+    standin.hub.faults.change(fault)
+
+    async def refused(device: Device) -> None:
+        assert await device.connects.next() == 5
+
+    async def let_in(device: Device) -> None:
+        assert await device.connects.next() == 0
+
+    await with_device(Device(standin), 8883, refused)
+    standin.behave()
+    await with_device(Device(standin), 8883, let_in)
+
+
+async def test_who_publishes_over_the_quota_is_closed(standin: StandIn) -> None:
+    standin.hub.faults.change({"over_quota": True})
+
+    async def story(device: Device) -> None:
+        assert await device.connects.next() == 0
+        device.client.publish(EVENTS, b"too much", qos=1)
+        assert await device.disconnects.next() != 0
+
+    await with_device(Device(standin), 8883, story)
+    assert standin.events.count() == 0

@@ -15,6 +15,7 @@ from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.username import Username
 from edgewire.message import Identity
 from standin.chains import common_name, distance, has_thumbprint, is_current, read_chain
+from standin.faults import Faults
 from standin.policies import Policies, Policy, Right, target_of
 from standin.registry import Authentication, Entry, Registry
 
@@ -89,7 +90,9 @@ class Admission:
         hub_names: frozenset[str],
         authorities: Sequence[x509.Certificate],
         clock: Callable[[], float],
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = faults or Faults()
         self._registry = registry
         self._policies = policies
         self._hub_names = hub_names
@@ -206,6 +209,8 @@ class Admission:
         who = entry.identity
         if not password:
             return Refused(Reason.NO_CREDENTIALS, f"{who} came without a token")
+        if self._faults.refusing_tokens:
+            return Refused(Reason.WRONG_KEY, f"{who}: its token is refused on purpose")
         try:
             token = sas.parse(password.decode())
             audience = sas.audience(token)

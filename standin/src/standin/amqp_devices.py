@@ -23,6 +23,7 @@ from standin import hub as hubs
 from standin.amqp_client import CONDITIONS, AmqpClient, Connection, Key, serves
 from standin.amqp_nodes import Attached
 from standin.amqp_telemetry import TelemetryReader
+from standin.faults import Refusal
 from standin.hub import Closing, Hub
 
 CREDIT: Final = 1_000
@@ -36,7 +37,14 @@ _MESSAGE_BYTES: Final = 512
 _NOT_KEPT: Final = Rejected(
     Error(condition=conditions.DEVICE_CONTAINER_THROTTLED, description="the message could not be kept")
 )
-_THROTTLED: Final = Rejected(Error(condition=conditions.DEVICE_CONTAINER_THROTTLED, description="throttled on purpose"))
+_REFUSED: Final = {
+    Refusal.THROTTLED: Rejected(
+        Error(condition=conditions.DEVICE_CONTAINER_THROTTLED, description="throttled on purpose")
+    ),
+    Refusal.OVER_QUOTA: Rejected(
+        Error(condition=conditions.RESOURCE_LIMIT_EXCEEDED, description="over the quota on purpose")
+    ),
+}
 Take = Callable[[MessageReceived], None]
 
 
@@ -173,9 +181,10 @@ class DeviceLinks:
 
     def _telemetry(self, reader: TelemetryReader, event: MessageReceived) -> None:
         link, delivery_id = event.link, event.delivery_id
-        if self._hub.faults.throttling:
-            self._hub.counters["messages throttled"] += 1
-            self._connection.session.settle(link, (delivery_id,), _THROTTLED)
+        refusal = self._hub.faults.refusal
+        if refusal is not None:
+            self._hub.counters["messages refused on purpose"] += 1
+            self._connection.session.settle(link, (delivery_id,), _REFUSED[refusal])
             self._connection.session.grant(link, CREDIT)
             return
         try:
@@ -196,6 +205,8 @@ class DeviceLinks:
             self._paused = False
             self._connection.resume_reading()
         if self._hub.faults.stalled or self._connection.session.dead:
+            return
+        if kept and self._hub.faults.loses_acknowledgement():
             return
         if kept:
             self._accepted.setdefault(link, []).append(delivery_id)

@@ -1,6 +1,7 @@
 """The control API: HTTP on a Unix socket, for the commands of a stand-in that runs."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
@@ -8,6 +9,7 @@ from aiohttp import web
 
 from edgewire.message import Identity, identity
 from standin.documents import JsonObject
+from standin.faults import FaultError
 from standin.hub import Hub, MethodError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.twins import TwinError
@@ -47,6 +49,9 @@ class ControlApi:
                 web.patch("/twin", self._patch_twin),
                 web.post("/method", self._method),
                 web.get("/environment", self._module_environment),
+                web.get("/faults", self._faults),
+                web.patch("/faults", self._change_faults),
+                web.post("/connections/drop", self._drop_connections),
             ]
         )
         return application
@@ -115,6 +120,19 @@ class ControlApi:
     async def _module_environment(self, request: web.Request) -> web.Response:
         return _json(dict(self._environment(request.query.get("module", ""))))
 
+    async def _faults(self, _: web.Request) -> web.Response:
+        return _json(asdict(self._hub.faults))
+
+    async def _change_faults(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        if not body:
+            self._hub.faults.clear()
+        self._hub.faults.change(body)
+        return _json(asdict(self._hub.faults))
+
+    async def _drop_connections(self, _: web.Request) -> web.Response:
+        return _json({"dropped": self._hub.drop_connections()})
+
     def _who(self, request: web.Request) -> Identity:
         return self._hub.resolve(request.query.get("identity", ""))
 
@@ -138,7 +156,7 @@ async def _answer_in_json(request: web.Request, handler: _Handler) -> web.Stream
     """Give every refusal one form, `{"message": …}`, as the workload API does."""
     try:
         return await handler(request)
-    except (_CallError, RegistryError) as error:
+    except (_CallError, RegistryError, FaultError) as error:
         return _refusal(400, str(error))
     except TwinError as error:
         return _refusal(error.status, error.what)

@@ -16,7 +16,7 @@ from edgewire.session.amqp.link import Link
 from standin.amqp_nodes import AmqpLine, Attached, Need
 from standin.eventhub_messages import write_event, write_runtime_metric
 from standin.events import EventLog
-from standin.hub import Faults
+from standin.faults import Faults
 
 MAX_READERS: Final = 5
 """Readers of one partition in one consumer group that have no owner level; an Event Hub's own limit."""

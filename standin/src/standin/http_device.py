@@ -84,8 +84,9 @@ class DeviceApi:
     # Telemetry
 
     async def _send(self, who: Identity, request: RequestReceived) -> Response:
-        if self._hub.faults.throttling:
-            raise HubError(429001, "throttled on purpose, as asked for")
+        refusal = self._hub.faults.refusal
+        if refusal is not None:
+            raise HubError(refusal.value, f"{refusal.name.lower()} on purpose, as asked for")
         messages = _read_messages(who, request)
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -96,6 +97,8 @@ class DeviceApi:
         self._hub.receive_batch(messages, done)
         if not await kept:
             raise HubError(503001, "the messages could not be kept")
+        if self._hub.faults.loses_acknowledgement():
+            await asyncio.Event().wait()
         return OK
 
     # Messages from the cloud

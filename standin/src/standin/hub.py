@@ -20,6 +20,7 @@ from standin.devicebound import C2dMessage, C2dSettings, Devicebound, Locked
 from standin.documents import Documents, JsonObject
 from standin.errors import HubError
 from standin.events import EventLog, event_for, proof_text
+from standin.faults import Faults
 from standin.feedback import Feedback
 from standin.inputs import Delivery, Inputs
 from standin.journal import Done, Journal, Statement
@@ -94,20 +95,6 @@ class MethodResult:
 
 class MethodError(HubError):
     """A method that got no answer, with the code IoT Hub gives to the caller."""
-
-
-@dataclass(slots=True)
-class Faults:
-    """What the stand-in does wrong on purpose, for tests of its clients."""
-
-    stalled: bool = False
-    """Connections stay open and nothing is stored or answered."""
-    refusing: bool = False
-    """Every CONNECT is answered with "server unavailable", every open of AMQP with a close."""
-    throttling: bool = False
-    """No message is taken: AMQP hears that it is throttled, MQTT is closed."""
-    late: bool = False
-    """Every token put to `$cbs` is answered with 200; what is wrong with it shows when a link attaches."""
 
 
 @dataclass(slots=True)
@@ -281,6 +268,7 @@ class Hub:
 
     def receive_batch(self, messages: Sequence[Message], done: Done) -> None:
         """Route messages of one sender, `done` as for `receive`: all of them are kept, or none."""
+        done = self._wrong_on_purpose(len(messages), done)
         sender = messages[0].envelope.sender
         if sender.device != self.edge_device or sender.module is None:
             self._keep(_Unit(messages, [], [], done))  # it speaks to the hub, not to edgeHub
@@ -301,6 +289,19 @@ class Hub:
             self._keep(unit)
         else:
             done(True)
+
+    def _wrong_on_purpose(self, messages: int, done: Done) -> Done:
+        """Count messages that came in, and give who hears of them: later, if asked for."""
+        loop, delay_s = asyncio.get_running_loop(), self.faults.acknowledgement_delay_s
+        if self.faults.drops_with(messages):
+            loop.call_soon(self.drop_connections)
+        if not delay_s:
+            return done
+
+        def done_late(kept: bool) -> None:  # noqa: FBT001 - the one value a Done gets
+            loop.call_later(delay_s, done, kept)
+
+        return done_late
 
     def settle(self, delivery: Delivery) -> None:
         """The module has acknowledged this message."""

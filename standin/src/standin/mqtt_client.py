@@ -165,8 +165,8 @@ class MqttClient:
             self._hub.counters["messages swallowed while stalled"] += 1
             return
         request = parse_request_topic(event.topic)
-        if self._hub.faults.throttling and request is None:
-            self._hub.counters["messages throttled"] += 1
+        if request is None and self._hub.faults.refusal is not None:
+            self._hub.counters["messages refused on purpose"] += 1
             self.close(Closing.THROTTLED)
             return
         done = self._expect(event)
@@ -241,6 +241,7 @@ class MqttClient:
             self.close(Closing.NOT_KEPT)
             return
         due = [packet_id for packet_id in self._acknowledgements.done(ticket) if packet_id]
+        due = [packet_id for packet_id in due if not self._hub.faults.loses_acknowledgement()]
         if self._hub.faults.stalled or self._session.dead:
             return
         if due:

@@ -8,7 +8,7 @@ import pytest
 
 from edgewire.message import identity
 from standin.app import Ports, StandIn, StandInError
-from standin.hub import Faults
+from standin.faults import Faults
 from standin.registry import RegistryError
 
 FREE = Ports(mqtt=0, websocket=0, amqp=0)

@@ -5,7 +5,7 @@ import pytest
 from standin import cli
 from standin.commands.terminal import UNUSABLE
 
-WORDS = ("run", "devices", "events", "monitor-events", "twin", "invoke-method", "environment", "status")
+WORDS = ("run", "devices", "events", "monitor-events", "twin", "invoke-method", "environment", "faults", "status")
 
 
 def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -372,7 +372,7 @@ async def test_a_throttling_hub_closes_who_publishes_and_answers_twins(hall: Hou
     leaf.publish(EVENTS, packet_id=2)
     await leaf.until_closed()
     assert hall.hub.events.count() == 0
-    assert hall.hub.counters["messages throttled"] == 1
+    assert hall.hub.counters["messages refused on purpose"] == 1
 
 
 async def test_what_cannot_be_kept_closes_its_sender_unacknowledged(
