@@ -62,7 +62,7 @@ class AmqpLine:
         self.server = AmqpServer(limits, house.clock.now, offers_external=bool(certificates), container_id=CONTAINER_ID)
         guests = () if house.dps is None else (DpsAmqp(house.dps),)
         self.owner = AmqpConnection(
-            house.hub, house.admission, self.server, nodes=guests, guests=guests, clock=house.wall_clock
+            house.hub, house.admission, self.server, nodes=(*guests, *nodes), guests=guests, clock=house.wall_clock
         )
         peer = Peer(address="127.0.0.1", port=1, certificates=certificates)
         self.pump: Pump[AmqpEvent] = Pump(self, self.server, self.owner, peer=peer, clock=house.clock)
