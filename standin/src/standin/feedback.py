@@ -55,6 +55,11 @@ class FeedbackBatch:
     delivery_count: int
     body: bytes
 
+    def records(self) -> list[JsonObject]:
+        """What is in it."""
+        found: list[JsonObject] = orjson.loads(self.body)
+        return found
+
 
 class Feedback:
     """The feedback of one hub. Whoever reads it watches, takes a batch, and settles it."""
