@@ -1,7 +1,8 @@
 """Resident memory of an idle `gateway run`, and how long it took to READY: alone, and as a module of the stand-in.
 
 Alone: certificate in files, no upstream, no page with counters unless asked for. As a module: certificate and link from
-the stand-in's workload API and edgeHub, page with counters. Each start is new, in a folder that is removed afterwards.
+the stand-in's workload API and edgeHub, page with counters; once more with the way on behalf of devices beside it. Each
+start is new, in a folder that is removed afterwards.
 With `--devices N` also with so many registered devices that are connected by TLS and silent; that needs
 PYTHONPATH=bench and the load generator, which any `make bench` builds.
 """
@@ -117,13 +118,16 @@ def main() -> None:
         cloud_command = ("run", "--dir", str(place / "cloud"), "--address", CLOUD_ADDRESS, "--module", "gateway")
         with running(str(BIN / "standin"), *cloud_command, "--websocket-port", "-1", environment={}):
             edge = Control(place / "cloud").ask("GET", "/environment", module="gateway")
-            measure("module, with counters", {**COMMON, **edge, "GATEWAY_DATA_DIR": str(place / "module")}, settle_s)
+            module = {**COMMON, **edge}
+            measure("module, with counters", {**module, "GATEWAY_DATA_DIR": str(place / "module")}, settle_s)
+            devices = {"GATEWAY_UPSTREAM_AMQP": "edgehub", "GATEWAY_DATA_DIR": str(place / "devices")}
+            measure("module and for devices", module | devices, settle_s)
             if arguments.devices:
                 from sidebyside.site import make_site  # noqa: PLC0415 — needs PYTHONPATH, which nothing else here does
 
                 crowd = Crowd(arguments.devices, make_site(place / "site").folder)
                 more = {"GATEWAY_DATA_DIR": str(place / "crowded")} | crowd.register(place / "crowded")
-                measure(f"module, {arguments.devices:,} devices", {**COMMON, **edge, **more}, settle_s, crowd)
+                measure(f"module, {arguments.devices:,} devices", {**module, **more}, settle_s, crowd)
         for command in (("init",), ("server", GATEWAY_ADDRESS)):
             subprocess.run([BIN / "edgeca", *command, "--dir", folder], check=True, stdout=subprocess.DEVNULL)
         for counters in ("9600", "0"):

@@ -43,8 +43,7 @@ async def test_a_device_has_all_that_a_device_can_have(site: GatewaySite, transp
         method="reboot",
         known_version=1,
         settle=["complete", "complete"],
-        **{"await": ["message", "method", "desired"]},
-    )
+    ) | {"await": ["message", "method", "desired"]}
     for number in range(2):
         site.hub.send_c2d(D1, b"c2d %d" % number, {"a b": "c/d&e"}, messageId=f"m{number}")
     async with peer(NODE_DEVICE, plan) as running:
@@ -70,7 +69,7 @@ async def test_a_device_has_all_that_a_device_can_have(site: GatewaySite, transp
 async def test_over_amqp_a_message_is_completed_rejected_or_given_back_at_the_hub(site: GatewaySite) -> None:
     await start(site)
     settle = ["reject", "abandon", "complete"]
-    plan = Server.of(site).node("d1", transport="amqp", settle=settle, **{"await": ["message"]})
+    plan = Server.of(site).node("d1", transport="amqp", settle=settle) | {"await": ["message"]}
     for number in range(2):
         site.hub.send_c2d(D1, b"", {"iothub-ack": "full"}, messageId=f"m{number}")
     async with peer(NODE_DEVICE, plan) as running:
