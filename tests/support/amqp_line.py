@@ -39,6 +39,7 @@ class AmqpLine:
         response: bytes = b"",
         certificates: tuple[bytes, ...] = (),
         limits: AmqpLimits = LIMITS,
+        client_limits: AmqpLimits = LIMITS,
         nodes: Sequence[Node] = (),
     ) -> None:
         self.house = house
@@ -52,7 +53,7 @@ class AmqpLine:
         self._news = asyncio.Event()
         self._cbs: dict[Session, tuple[Link, Link]] = {}
         self.client = AmqpClient(
-            LIMITS,
+            client_limits,
             house.clock.now,
             container_id="client",
             hostname=HUB_NAME,

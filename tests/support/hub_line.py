@@ -26,6 +26,7 @@ from edgewire.session.mqtt.events import ServerEvent
 from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.pump import Peer, Pump
 from standin.admission import Admission
+from standin.dps import Provisioning
 from standin.hub import Hub
 from standin.mqtt import LIMITS, MqttConnection
 from standin.routes import EVERYTHING_UPSTREAM, Routes
@@ -55,7 +56,7 @@ class Line:
         self._received: asyncio.Queue[Packet] = asyncio.Queue()
         self._frames = FrameReader(Bounds(PacketType, level=4, max_packet_bytes=1_000_000))
         self.session = ServerSession(LIMITS, house.clock.now)
-        self.owner = MqttConnection(house.hub, house.admission, self.session, clock=house.wall_clock)
+        self.owner = MqttConnection(house.hub, house.admission, self.session, dps=house.dps, clock=house.wall_clock)
         peer = Peer(address="127.0.0.1", port=1, certificates=certificates)
         self.pump: Pump[ServerEvent] = Pump(self, self.session, self.owner, peer=peer, clock=house.clock)
         self.pump.begin()
@@ -137,6 +138,7 @@ class House:
     clock: Clock
     wall_clock: Clock
     lines: list[Line]
+    dps: Provisioning | None = None
 
     def line(self, certificates: tuple[bytes, ...] = ()) -> Line:
         line = Line(self, certificates)

@@ -126,6 +126,7 @@ class Provisioning:
     def admit(self, registrant: Registrant, token: str | None, certificates: Sequence[bytes]) -> Proven:
         """Whether a token or a certificate proves this registrant. Raises DpsError."""
         try:
+            self._refuse_on_purpose(token)
             return self._admission.admit(registrant, token, certificates)
         except DpsError as error:
             self.hub.counters[f"provisioning refused: {error.reason}"] += 1
@@ -242,6 +243,10 @@ class Provisioning:
     def _assigning(self, record: Record, *, least_s: int) -> Answer:
         left_s = max(math.ceil(record.ready_at - self.clock()), least_s)
         return Answer(ACCEPTED, {"operationId": record.operation, "status": Status.ASSIGNING.value}, left_s)
+
+    def _refuse_on_purpose(self, token: str | None) -> None:
+        if token and self.hub.faults.refusing_tokens:
+            raise DpsError(UNAUTHORIZED, "as asked for", reason="refusing tokens on purpose")
 
     def _throttle(self, rate: "_Rate") -> None:
         """Raise DpsError if this is one too many, or all are as a test wants it."""

@@ -118,15 +118,17 @@ class DpsMqtt:
         if self._dps.hub.faults.stalled:
             self._dps.hub.counters["messages swallowed while stalled"] += 1
             return
+        proven = self._known()
+        if self._dps.clock() >= proven.expires_at:
+            self._dps.hub.counters[f"closed: {Closing.TOKEN_EXPIRED.value}"] += 1
+            self.close(Closing.TOKEN_EXPIRED)
+            return
         request = parse_topic(event.topic)
         if event.packet_id:
             self._session.acknowledge(event.packet_id)
-        self._send(request, self._answer(request, event.payload))
+        self._send(request, self._answer(proven, request, event.payload))
 
-    def _answer(self, request: Request, payload: bytes) -> Answer:
-        proven = self._known()
-        if self._dps.clock() >= proven.expires_at:
-            self.close(Closing.TOKEN_EXPIRED)
+    def _answer(self, proven: Proven, request: Request, payload: bytes) -> Answer:
         try:
             if isinstance(request, Register):
                 return self._dps.register(proven, payload)
@@ -156,7 +158,7 @@ class DpsMqtt:
 
     def _send(self, request: Request, answer: Answer) -> None:
         """An answer that nobody has subscribed to, or that there is no room for, is lost."""
-        if self._qos is None or self.ended:
+        if self._qos is None:
             return
         topic = format_result_topic(answer.status, request.request_id, answer.retry_after_s)
         self._session.publish(topic, orjson.dumps(answer.body), qos=self._qos)
