@@ -1,5 +1,7 @@
 """From a request to the messages of its authenticated sender, or the reason why not."""
 
+from typing import Final
+
 from edgewire.errors import ProtocolError
 from edgewire.iothub.http.batch import Content, is_batch, read_batch
 from edgewire.iothub.http.properties import read_headers
@@ -8,6 +10,8 @@ from edgewire.iothub.messages import envelope_for, passing_size
 from edgewire.message import Identity, Message
 from edgewire.session.http.events import RequestReceived
 from gateway.observe.head import RefusedMessage
+
+TOO_LARGE: Final = 413
 
 
 class RefusedTelemetryError(Exception):
@@ -22,15 +26,17 @@ class RefusedTelemetryError(Exception):
 
 def read_messages(sender: Identity, request: RequestReceived) -> list[Message]:
     """The messages in a request, one or those of a batch. Raises RefusedTelemetryError."""
+    malformed = RefusedMessage.MALFORMED_PROPERTIES
     try:
         if is_batch(request.headers.get("Content-Type")):
+            malformed = RefusedMessage.MALFORMED_MESSAGE
             contents = read_batch(request.body)
         else:
             contents = [Content(read_headers(request.headers.items()), request.body)]
     except ProtocolError as error:
-        too_large = error.reply == 413
-        reason = RefusedMessage.TOO_LARGE if too_large else RefusedMessage.MALFORMED_MESSAGE
-        raise RefusedTelemetryError(reason, 413 if too_large else 400, error.what) from error
+        if error.reply == TOO_LARGE:
+            raise RefusedTelemetryError(RefusedMessage.TOO_LARGE, TOO_LARGE, error.what) from error
+        raise RefusedTelemetryError(malformed, 400, error.what) from error
     return [_message(sender, content) for content in contents]
 
 
@@ -39,11 +45,11 @@ def _message(sender: Identity, content: Content) -> Message:
     try:
         size = passing_size(envelope) + len(content.body)
     except ProtocolError as error:
-        raise RefusedTelemetryError(RefusedMessage.TOO_LARGE, 413, error.what) from error
+        raise RefusedTelemetryError(RefusedMessage.TOO_LARGE, TOO_LARGE, error.what) from error
     if size > MAX_MESSAGE_BYTES:
         what = (
             f"it counts {size} bytes with its properties and room for its sender's names; the limit is "
             f"{MAX_MESSAGE_BYTES}"
         )
-        raise RefusedTelemetryError(RefusedMessage.TOO_LARGE, 413, what)
+        raise RefusedTelemetryError(RefusedMessage.TOO_LARGE, TOO_LARGE, what)
     return Message(envelope, content.body)
