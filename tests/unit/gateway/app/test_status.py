@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.app.configuration import Configuration
@@ -30,6 +31,7 @@ async def test_the_status_tells_who_what_and_why_in_json(tmp_path: Path) -> None
             store=site.store.status(),
             configuration=Configuration(path=tmp_path / "s.json", apply=lambda *_: None, emit=ignore),
             link=link,
+            devices_link=replace(link, state=LinkState.CONNECTED, reason=""),
             link_now=100.0,
             totals={"gateway_received_messages_total": 1},
         )
@@ -37,6 +39,7 @@ async def test_the_status_tells_who_what_and_why_in_json(tmp_path: Path) -> None
         assert (status["devices"], status["connections"], status["uptimeSecs"]) == (1, 3, 105)
         assert status["upstream"]["state"] == "waiting"
         assert "no route to host" in status["upstream"]["sentence"]
+        assert status["upstreamOnBehalf"]["state"] == "connected"
         (queue,) = status["store"]["queues"]
         assert (queue["endpoint"], queue["messages"], queue["oldestAgeSecs"]) == ("$upstream", 1, 5)
         assert status["counters"] == {"gateway_received_messages_total": 1}
@@ -56,8 +59,10 @@ async def test_a_gateway_without_upstream_says_so(tmp_path: Path) -> None:
             store=site.store.status(),
             configuration=Configuration(path=tmp_path / "s.json", apply=lambda *_: None, emit=ignore),
             link=None,
+            devices_link=None,
             link_now=0.0,
             totals={},
         )
         assert status["upstream"] is None
+        assert status["upstreamOnBehalf"] is None
         assert status["settings"]["lastOfferWasGood"]

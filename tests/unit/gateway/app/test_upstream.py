@@ -90,6 +90,7 @@ async def test_a_backlog_and_what_comes_later_are_sent_and_settled(tmp_path: Pat
         proxy = AgreeableProxy()
         proxy.expected = 2
         ours = upstream(site, proxy)
+        assert ours.links() == (proxy.status(), None)
         device.publish("devices/d1/messages/events/", b"before", packet_id=1)
         await site.store.flush()
         async with asyncio.TaskGroup() as tasks:
@@ -117,6 +118,7 @@ async def test_without_a_module_its_inputs_wait_and_the_cloud_is_served(tmp_path
 
     async with Site.open(tmp_path) as site:
         ours = Upstream(store=site.store, emit=site.events.append, devices=cast("DevicesUpstream", OnBehalf()))
+        assert ours.links() == (None, AgreeableProxy().status())
         async with asyncio.TaskGroup() as tasks:
             ours.start(tasks, [UPSTREAM, module_input("ai", "in")])
             assert list(ours._forwarders) == [UPSTREAM]

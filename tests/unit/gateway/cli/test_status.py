@@ -14,6 +14,7 @@ STATUS = {
     "devices": 2,
     "connections": 3,
     "upstream": {"state": "connected", "sentence": "connected for 60 s"},
+    "upstreamOnBehalf": {"state": "waiting", "sentence": "waiting for 5 s: no route"},
     "settings": {"version": 7, "source": "twin", "lastOfferWasGood": False},
     "store": {
         "state": "full",
@@ -39,6 +40,7 @@ def test_a_person_reads_it_at_a_glance(monkeypatch: pytest.MonkeyPatch, capsys: 
         "gateway 1.2.3, up 61 s",
         "devices   2 connected",
         "upstream  connected for 60 s",
+        "upstream  on behalf of devices: waiting for 5 s: no route",
         "settings  from twin version 7; the last were bad",
         "store     2048 of 4096 bytes, full",
         "          3 messages for $upstream, priority 0, the oldest for 5 s",
@@ -49,7 +51,7 @@ def test_a_person_reads_it_at_a_glance(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_a_gateway_alone_has_no_upstream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {"version": None, "source": "default", "lastOfferWasGood": True}
-    answer(monkeypatch, STATUS | {"upstream": None, "settings": settings})
+    answer(monkeypatch, STATUS | {"upstream": None, "upstreamOnBehalf": None, "settings": settings})
     assert main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:4] == ["upstream  none", "settings  from default"]

@@ -401,6 +401,7 @@ class Gateway:
 
     def status(self) -> Mapping[str, Any]:
         """The gateway now, as `getStatus` tells it."""
+        link, devices_link = (None, None) if self._upstream is None else self._upstream.links()
         return gateway_status(
             started_at=self._started_at,
             now=time.time(),
@@ -408,7 +409,8 @@ class Gateway:
             connections=self._doors.connections,
             store=self._store.status(),
             configuration=self._configuration,
-            link=None if self._upstream is None or self._upstream.proxy is None else self._upstream.proxy.status(),
+            link=link,
+            devices_link=devices_link,
             link_now=asyncio.get_running_loop().time(),
             totals=self.metrics.totals(),
         )

@@ -23,12 +23,14 @@ def gateway_status(
     store: StoreStatus,
     configuration: Configuration,
     link: LinkStatus | None,
+    devices_link: LinkStatus | None,
     link_now: float,
     totals: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Who is connected, what waits, how the link is, which settings hold, what the process holds, and all counters.
+    """Who is connected, what waits, how the links are, which settings hold, what the process holds, and all counters.
 
-    `started_at` and `now` in seconds since 1970, `link_now` in the link's own clock.
+    `link` is the one as the module, `devices_link` the one on behalf of devices; None for a way that is not used.
+    `started_at` and `now` in seconds since 1970, `link_now` in the links' own clock.
     """
     return {
         "version": __version__,
@@ -36,7 +38,8 @@ def gateway_status(
         "uptimeSecs": int(now - started_at),
         "devices": len(presence),
         "connections": connections,
-        "upstream": None if link is None else {"state": link.state.value, "sentence": link.sentence(link_now)},
+        "upstream": _link(link, link_now),
+        "upstreamOnBehalf": _link(devices_link, link_now),
         "settings": {
             "version": configuration.good_version,
             "source": configuration.good_source.value,
@@ -51,6 +54,10 @@ def gateway_status(
         "process": _process(),
         "counters": dict(totals),
     }
+
+
+def _link(link: LinkStatus | None, now: float) -> dict[str, str] | None:
+    return None if link is None else {"state": link.state.value, "sentence": link.sentence(now)}
 
 
 def _process() -> dict[str, int]:

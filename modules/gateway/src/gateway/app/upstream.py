@@ -13,7 +13,7 @@ from gateway.store.store import Store
 from gateway.store.values import Entry
 from gateway.upstream.forwarder import Forwarder, Window
 from gateway.upstream.methods import ModuleMethods
-from gateway.upstream.proxy import CloudProxy, MessageProxy
+from gateway.upstream.proxy import CloudProxy, LinkStatus, MessageProxy
 
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream  # 3 MB that a gateway without it does without
@@ -117,6 +117,13 @@ class Upstream:
             )
             task = self._tasks.create_task(forwarder.run(), name=f"forward to {endpoint}")
             self._forwarders[endpoint] = (forwarder, task)
+
+    def links(self) -> tuple[LinkStatus | None, LinkStatus | None]:
+        """How the link as the module is, and the one on behalf of devices; None for a way that is not used."""
+        return (
+            None if self._module is None else self._module.status(),
+            None if self._devices is None else self._devices.proxy.status(),
+        )
 
     async def stop(self) -> None:
         """Take nothing more, give what is in flight a moment to be acknowledged, close the links."""

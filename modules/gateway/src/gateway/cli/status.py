@@ -34,12 +34,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(status: dict[str, Any]) -> list[str]:
-    store, settings, upstream = status["store"], status["settings"], status["upstream"]
+    store, settings = status["store"], status["settings"]
     version = "" if settings["version"] is None else f" version {settings['version']}"
     lines = [
         f"gateway {status['version']}, up {status['uptimeSecs']} s",
         f"devices   {status['devices']} connected",
-        f"upstream  {'none' if upstream is None else upstream['sentence']}",
+        *_links(status),
         f"settings  from {settings['source']}{version}"
         + ("" if settings["lastOfferWasGood"] else "; the last were bad"),
         f"store     {store['bytes']} of {store['maxBytes']} bytes" + (f", {store['state']}" if store["state"] else ""),
@@ -47,6 +47,13 @@ def _lines(status: dict[str, Any]) -> list[str]:
     lines += [f"          {_queue(queue)}" for queue in store["queues"]]
     lines += [f"          {name}" for name in status.get("connected", ())]
     return lines
+
+
+def _links(status: dict[str, Any]) -> list[str]:
+    """The ways upstream that are used."""
+    ways = {"upstream": "", "upstreamOnBehalf": "on behalf of devices: "}
+    said = [f"upstream  {what}{status[way]['sentence']}" for way, what in ways.items() if status.get(way) is not None]
+    return said or ["upstream  none"]
 
 
 def _queue(queue: dict[str, Any]) -> str:
