@@ -52,6 +52,7 @@ from standin.policies import OWNER, RIGHTS, Policy, PolicyError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM, Routes
 from standin.service import ServiceApi
+from standin.service_control import ServiceControl
 from standin.service_edge import EdgeRuntime
 from standin.workload import Workload
 
@@ -268,10 +269,10 @@ class StandIn:
         self.hub = self._open_hub()
         self._stack.callback(self.hub.close)
         self._register()
-        edge = EdgeRuntime(self.hub)
+        self._edge = EdgeRuntime(self.hub)
         if self._routes is EVERYTHING_UPSTREAM:
-            edge.restore_routes()
-        self.configurations = Configurations(self.hub, edge, self._clock)
+            self._edge.restore_routes()
+        self.configurations = Configurations(self.hub, self._edge, self._clock)
         own = OwnHub(self.hub, self._dps_options.host or self.address)
         self._hubs = LinkedHubs(self.hub.documents, own)
         self.dps = Provisioning(self.hub, self._hubs, self._dps_options, clock=self._clock)
@@ -418,6 +419,14 @@ class StandIn:
         await self._serve(workload.application(), WORKLOAD_SOCKET)
         application = control.application()
         authorities = dict(zip(("root", "issuing"), self.certificates.authorities, strict=True))
+        service = ServiceControl(
+            self.hub,
+            self._edge,
+            host=self.address,
+            hub_name=self.hub_name,
+            event_hub_string=self.event_hub_connection_string,
+        )
+        application.add_routes(service.routes())
         application.add_routes(DpsControl(self.dps, self._hubs, authorities).routes())
         await self._serve(application, CONTROL_SOCKET)
 

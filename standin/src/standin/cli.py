@@ -9,12 +9,38 @@ from typing import Final
 from edgeca.errors import CaError
 from standin.app import StandInError
 from standin.client import ControlError
-from standin.commands import devices, enrolments, environment, events, faults, method, run, status, twin
+from standin.commands import (
+    devices,
+    enrolments,
+    environment,
+    events,
+    faults,
+    messages,
+    method,
+    modules,
+    run,
+    sas,
+    status,
+    twin,
+)
 from standin.commands.terminal import DONE, NO, UNUSABLE, InputError, complain
 from standin.registry import RegistryError
 from standin.routes import RoutesError
 
-COMMANDS: Final = (run, devices, enrolments, events, twin, method, environment, faults, status)
+COMMANDS: Final = (
+    run,
+    devices,
+    enrolments,
+    events,
+    messages,
+    twin,
+    method,
+    modules,
+    sas,
+    environment,
+    faults,
+    status,
+)
 """In the order of the help."""
 
 

@@ -8,9 +8,12 @@ import orjson
 from aiohttp import web
 
 from edgewire.message import Identity, identity
+from standin.control_calls import CallError, answer, body_of, number_of, seconds_of
 from standin.documents import JsonObject
+from standin.errors import HubError
 from standin.faults import FaultError
-from standin.hub import Hub, MethodError
+from standin.hub import Hub
+from standin.policies import PolicyError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.twins import TwinError
 
@@ -19,10 +22,6 @@ _MAX_WAIT_S: Final = 60.0
 MAX_METHOD_S: Final = 300.0
 """edgehub.md §6.1. Its lower bound of 5 s is left out: tests want to be quick."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class _CallError(Exception):
-    """A call that makes no sense; the sentence says why."""
 
 
 class ControlApi:
@@ -57,7 +56,7 @@ class ControlApi:
         return application
 
     async def _status(self, _: web.Request) -> web.Response:
-        return _json(
+        return answer(
             {
                 "hub": self._hub_name,
                 "address": self._host,
@@ -70,68 +69,68 @@ class ControlApi:
         )
 
     async def _events(self, request: web.Request) -> web.Response:
-        after = _number(request, "after", 0)
-        limit = int(min(_number(request, "limit", _MAX_EVENTS), _MAX_EVENTS))
-        wait_s = min(_number(request, "wait_s", 0), _MAX_WAIT_S)
+        after = number_of(request, "after", 0)
+        limit = int(min(number_of(request, "limit", _MAX_EVENTS), _MAX_EVENTS))
+        wait_s = min(number_of(request, "wait_s", 0), _MAX_WAIT_S)
         if wait_s:
             await self._hub.events.wait(int(after), timeout_s=wait_s)
-        return _json({"events": [event.to_json() for event in self._hub.events.read(int(after), limit)]})
+        return answer({"events": [event.to_json() for event in self._hub.events.read(int(after), limit)]})
 
     async def _devices(self, _: web.Request) -> web.Response:
         connected = set(self._hub.connected())
         entries = self._hub.registry.entries()
-        return _json({"devices": [self._entry_json(entry, entry.identity in connected) for entry in entries]})
+        return answer({"devices": [self._entry_json(entry, entry.identity in connected) for entry in entries]})
 
     async def _add_device(self, request: web.Request) -> web.Response:
-        entry = self._hub.add(_new_entry(await _body(request)))
-        return _json(self._entry_json(entry, connected=False))
+        entry = self._hub.add(_new_entry(await body_of(request)))
+        return answer(self._entry_json(entry, connected=False))
 
     async def _enable_device(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         who = self._who(request)
         self._hub.set_enabled(who, enabled=bool(body.get("enabled")))
-        return _json({"identity": str(who), "enabled": bool(body.get("enabled"))})
+        return answer({"identity": str(who), "enabled": bool(body.get("enabled"))})
 
     async def _remove_device(self, request: web.Request) -> web.Response:
         who = self._who(request)
         self._hub.remove(who)
-        return _json({"identity": str(who)})
+        return answer({"identity": str(who)})
 
     async def _twin(self, request: web.Request) -> web.Response:
         who = self._who(request)
-        return _json({"identity": str(who), "properties": self._hub.twin(who).for_device()})
+        return answer({"identity": str(who), "properties": self._hub.twin(who).for_device()})
 
     async def _patch_twin(self, request: web.Request) -> web.Response:
         who = self._who(request)
-        version = self._hub.patch_desired(who, await _body(request))
-        return _json({"identity": str(who), "version": version})
+        version = self._hub.patch_desired(who, await body_of(request))
+        return answer({"identity": str(who), "version": version})
 
     async def _method(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         result = await self._hub.invoke_method(
             self._who(request),
             str(body.get("methodName", "")),
             body.get("payload"),
-            response_timeout_s=_seconds(body, "responseTimeoutInSeconds", 30),
-            connect_timeout_s=_seconds(body, "connectTimeoutInSeconds", 0),
+            response_timeout_s=seconds_of(body, "responseTimeoutInSeconds", 30, MAX_METHOD_S),
+            connect_timeout_s=seconds_of(body, "connectTimeoutInSeconds", 0, MAX_METHOD_S),
         )
-        return _json({"status": result.status, "payload": _payload_json(result.payload)})
+        return answer({"status": result.status, "payload": _payload_json(result.payload)})
 
     async def _module_environment(self, request: web.Request) -> web.Response:
-        return _json(dict(self._environment(request.query.get("module", ""))))
+        return answer(dict(self._environment(request.query.get("module", ""))))
 
     async def _faults(self, _: web.Request) -> web.Response:
-        return _json(asdict(self._hub.faults))
+        return answer(asdict(self._hub.faults))
 
     async def _change_faults(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         if not body:
             self._hub.faults.clear()
         self._hub.faults.change(body)
-        return _json(asdict(self._hub.faults))
+        return answer(asdict(self._hub.faults))
 
     async def _drop_connections(self, _: web.Request) -> web.Response:
-        return _json({"dropped": self._hub.drop_connections()})
+        return answer({"dropped": self._hub.drop_connections()})
 
     def _who(self, request: web.Request) -> Identity:
         return self._hub.resolve(request.query.get("identity", ""))
@@ -156,49 +155,18 @@ async def _answer_in_json(request: web.Request, handler: _Handler) -> web.Stream
     """Give every refusal one form, `{"message": …}`, as the workload API does."""
     try:
         return await handler(request)
-    except (_CallError, RegistryError, FaultError) as error:
+    except (CallError, RegistryError, FaultError, PolicyError) as error:
         return _refusal(400, str(error))
     except TwinError as error:
         return _refusal(error.status, error.what)
-    except MethodError as error:
-        return _refusal(error.code // 1000, f"{error.code}: {error.what}")
+    except HubError as error:
+        return _refusal(error.status, f"{error.code}: {error.what}")
     except web.HTTPException as error:
         return _refusal(error.status, f"{request.method} {request.path}: {error.reason}")
 
 
-def _json(document: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
-
-
 def _refusal(status: int, what: str) -> web.Response:
-    return _json({"message": what}, status)
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        body = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise _CallError(f"the body is not JSON: {error}.") from error
-    if not isinstance(body, dict):
-        raise _CallError("the body is not a JSON object.")
-    return body
-
-
-def _number(request: web.Request, name: str, default: float) -> float:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    try:
-        return max(float(text), 0)
-    except ValueError as error:
-        raise _CallError(f"{name}={text!r} is no number.") from error
-
-
-def _seconds(body: dict[str, Any], name: str, default: float) -> float:
-    value = body.get(name, default)
-    if not isinstance(value, int | float) or not 0 <= value <= MAX_METHOD_S:
-        raise _CallError(f"{name} is {value!r}; it is a number of seconds, at most {MAX_METHOD_S:g}.")
-    return value
+    return answer({"message": what}, status)
 
 
 def _new_entry(body: dict[str, Any]) -> Entry:

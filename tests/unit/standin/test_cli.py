@@ -5,7 +5,10 @@ import pytest
 from standin import cli
 from standin.commands.terminal import UNUSABLE
 
-WORDS = ("run", "devices", "events", "monitor-events", "twin", "invoke-method", "environment", "faults", "status")
+WORDS = (
+    *("run", "devices", "events", "monitor-events", "send-c2d", "purge-c2d", "monitor-feedback", "twin"),
+    *("invoke-method", "set-modules", "sas", "connection-string", "environment", "faults", "status"),
+)
 
 
 def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

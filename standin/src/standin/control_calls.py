@@ -1,0 +1,46 @@
+"""What the calls of the control API share: reading a request, and the one form of all answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+
+class CallError(Exception):
+    """A call that makes no sense; the sentence says why."""
+
+
+def answer(document: object, status: int = 200) -> web.Response:
+    """An answer in JSON."""
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
+
+
+async def body_of(request: web.Request) -> dict[str, Any]:
+    """The JSON object of a request. Raises CallError."""
+    try:
+        body = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise CallError(f"the body is not JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise CallError("the body is not a JSON object.")
+    return body
+
+
+def number_of(request: web.Request, name: str, default: float) -> float:
+    """A number of the query, never below 0. Raises CallError."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    try:
+        return max(float(text), 0)
+    except ValueError as error:
+        raise CallError(f"{name}={text!r} is no number.") from error
+
+
+def seconds_of(body: Mapping[str, Any], name: str, default: float, most_s: float) -> float:
+    """A time of the body, from 0 to `most_s`. Raises CallError."""
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most_s:
+        raise CallError(f"{name} is {value!r}; it is a number of seconds, at most {most_s:g}.")
+    return value
