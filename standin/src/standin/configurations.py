@@ -126,13 +126,13 @@ class Configurations:
 
     def reconcile(self) -> None:
         """Bring every twin to what the configurations want of it now."""
-        entries = self._hub.registry.entries()
-        for entry in entries if self._all else ():
+        for entry in self._hub.registry.entries() if self._all else ():
             if entry.edge:
                 self._deploy(entry)
-            self._configure(entry)
-        gone = self._applied.keys() - {str(entry.identity) for entry in entries} if self._applied else ()
-        for key in list(gone):
+            if self._hub.registry.get(entry.identity) is not None:  # a deployment may have removed it just now
+                self._configure(entry)
+        there = {str(entry.identity) for entry in self._hub.registry.entries()} if self._applied else set()
+        for key in self._applied.keys() - there:
             del self._applied[key]
             self._hub.documents.delete(_APPLIED, key)
 

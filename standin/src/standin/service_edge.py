@@ -52,18 +52,19 @@ class EdgeRuntime:
         targets = {identity(device, name): desired for name, desired in wanted.items()}
         if content.device is not None:
             targets[identity(device)] = content.device.on(self._hub.twin(identity(device)).desired)
-        add_system_modules(self._hub, device)
         self.set_desired(targets)
 
     def deploy(self, device: str, contents: list[Content]) -> None:
         """Set the modules of an edge device as these say together, the last on top. Raises HubError."""
-        add_system_modules(self._hub, device)
         self.set_desired({identity(device, name): each for name, each in composed(contents).items()})
 
     def set_desired(self, targets: Mapping[Identity, JsonObject]) -> None:
         """Put these desired properties in place; what is equal already is left alone. Raises HubError."""
         for who, desired in targets.items():
             check_desired(str(who), desired)
+        for device in {who.device for who in targets}:
+            if known(self._hub, identity(device)).edge:
+                add_system_modules(self._hub, device)
         for who, desired in sorted(targets.items(), key=_runtime_last):
             if who.module is not None:
                 self._ensure_module(who)

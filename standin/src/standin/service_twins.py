@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -57,7 +57,7 @@ class TwinService:
             ]
         return routes
 
-    def documents(self, source: Source) -> list[JsonObject]:
+    def _documents(self, source: Source) -> list[JsonObject]:
         """All twins of devices, or of modules, as the service reads them."""
         modules = source is Source.MODULES
         entries = self._hub.registry.entries()
@@ -93,7 +93,7 @@ class TwinService:
 
     def _query(self, call: Call) -> Response:
         query = read_query(call.object().get("query"))
-        rows = query.run(self.documents(query.source))
+        rows = query.run(self._documents(query.source))
         size, start = _page_size(call), _page_start(call)
         headers = [("x-ms-item-type", query.item_type)]
         if start + size < len(rows):
@@ -151,11 +151,6 @@ def read_query(text: object) -> Query:
         return parse_query(text)
     except QueryError as error:
         raise HubError(ARGUMENT, f"the query is not understood: {error}") from error
-
-
-def count(query: Query, twins: Iterable[JsonObject]) -> int:
-    """How many rows a query finds: a metric of a configuration."""
-    return len(query.run(twins))
 
 
 def _page_size(call: Call) -> int:
