@@ -131,7 +131,8 @@ class Provisioning:
         except DpsError as error:
             self.hub.counters[f"provisioning refused: {error.reason}"] += 1
             self.hub.note(f"refused provisioning: {error.what}")
-            raise
+            # What is wrong is for the person at the stand-in: a stranger learns nothing of who is enrolled.
+            raise DpsError(UNAUTHORIZED, "Unauthorized", reason=error.reason) from error
 
     def register(self, proven: Proven, body: bytes) -> Answer:
         """Begin an operation; one that runs for this device is gone on with. Raises DpsError."""

@@ -1,6 +1,7 @@
 """What commands ask of the provisioning service, and other stand-ins of this one's hub, by the control API."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,8 +118,9 @@ class DpsControl:
         return _json({"hubs": [_hub_json(hub) for hub in self._hubs.linked()]})
 
     async def _link(self, request: web.Request) -> web.Response:
-        body = await _body(request)
-        hub = LinkedHub(name=str(body["name"]), host=str(body["host"]), directory=Path(str(body["directory"])))
+        with _complete():
+            body = await _body(request)
+            hub = LinkedHub(name=str(body["name"]), host=str(body["host"]), directory=Path(str(body["directory"])))
         self._hubs.link(hub)
         return _json(_hub_json(hub))
 
@@ -129,8 +131,9 @@ class DpsControl:
 
     async def _assign(self, request: web.Request) -> web.Response:
         """Another stand-in's provisioning has a device for this one's hub."""
-        was_there = assign(self._dps.hub, assignment_from_json(await _body(request)))
-        return _json({"wasThere": was_there})
+        with _complete():
+            assignment = assignment_from_json(await _body(request))
+        return _json({"wasThere": assign(self._dps.hub, assignment)})
 
     async def _release(self, request: web.Request) -> web.Response:
         tags, desired = release(self._dps.hub, request.query.get("device", ""))
@@ -140,6 +143,14 @@ class DpsControl:
 def without_secrets(enrolment: JsonObject) -> JsonObject:
     """An enrolment as it may be shown to whoever looks over the shoulder."""
     return {name: value for name, value in enrolment.items() if name not in _SECRETS}
+
+
+@contextmanager
+def _complete() -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
+        raise EnrolmentError(f"the body has no {error}.") from error
 
 
 def _hub_json(hub: LinkedHub) -> JsonObject:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgewire.iothub import sas
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
+from edgewire.iothub.twins import TwinError, checked_patch
 from standin.documents import Documents, JsonObject
 from standin.dps_names import is_registration_id
 from standin.registry import RegistryError, new_key, normal_thumbprint
@@ -193,6 +194,11 @@ def _check(enrolment: Enrolment) -> None:
         raise EnrolmentError(f"{enrolment.name} is a group: its devices are called by their registration ids.")
     if enrolment.device is not None and not is_id(enrolment.device):
         raise EnrolmentError(f"the device id {enrolment.device!r} is impossible: 1 to 128 of {ID_CHARACTERS}.")
+    for name, section in (("tags", enrolment.tags), ("desired", enrolment.desired)):
+        try:
+            checked_patch(section)
+        except TwinError as error:
+            raise EnrolmentError(f"{enrolment.name}: the {name} of its twin: {error.what}.") from error
     if enrolment.attestation is Attestation.X509:
         _check_certificates(enrolment)
 

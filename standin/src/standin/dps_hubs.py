@@ -95,7 +95,11 @@ def assign(hub: Hub, assignment: Assignment) -> bool:
         hub.remove(who)
     hub.add(_entry(assignment))
     if assignment.tags or assignment.desired:
-        hub.twins.update(who, tags=assignment.tags or None, desired=assignment.desired or None)
+        try:
+            hub.twins.update(who, tags=assignment.tags or None, desired=assignment.desired or None)
+        except TwinError:
+            hub.remove(who)  # not half of it
+            raise
     return old is not None
 
 

@@ -17,6 +17,7 @@ from standin.dps_hubs import AssignableHub, AssignError, Assignment, OwnHub
 from standin.dps_names import Registrant
 from standin.dps_records import Status, Substatus
 from standin.hub import Hub
+from standin.registry import RegistryError
 from standin.routes import EVERYTHING_UPSTREAM
 
 SCOPE = "0ne00STANDIN"
@@ -369,6 +370,20 @@ async def test_an_enrolment_that_is_gone_since_the_login_is_disabled(site: Site)
 
 
 async def test_a_refused_login_is_counted(site: Site) -> None:
+    with pytest.raises(DpsError) as caught:
+        site.proven()
+    assert caught.value.what == "Unauthorized"
+    assert site.hub.counters["provisioning refused: unknown identity"] == 1
+
+
+async def test_tokens_are_refused_on_purpose(site: Site) -> None:
+    site.enrol()
+    site.hub.faults.refusing_tokens = True
     with pytest.raises(DpsError):
         site.proven()
-    assert site.hub.counters["provisioning refused: unknown identity"] == 1
+    assert site.hub.counters["provisioning refused: refusing tokens on purpose"] == 1
+
+
+async def test_an_id_scope_has_letters_and_digits(site: Site) -> None:
+    with pytest.raises(RegistryError, match="0ne-00"):
+        Provisioning(site.hub, {}, DpsOptions(scope="0ne-00"))
