@@ -6,12 +6,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgeca.authority import Authority, self_signed_device
 from edgeca.credential import Credential, thumbprint_sha1, thumbprint_sha256
+from edgewire.iothub import sas
 from edgewire.iothub.amqp.sasl import PlainLogin
 from edgewire.iothub.username import Username
 from edgewire.message import Identity, identity
-from standin.admission import Admission, Admitted, Reason, Refused
+from standin.admission import Admission, Admitted, Holder, Realm, Reason, Refused
 from standin.documents import Documents
-from standin.policies import Policies
+from standin.policies import Policies, Right
 from standin.registry import Registry, certificate_entry, symmetric_entry
 
 HUB = "contoso-hub.azure-devices.net"
@@ -29,6 +30,10 @@ V02 = (
 V03 = (
     "SharedAccessSignature sr=contoso-hub.azure-devices.net%2Fdevices%2Fleaf-01"
     "&sig=VrS1UB1aIQ45%2FHBD%2FHd3uOOUWGyxLqhoFTCZYwRjz4c%3D&se=1900000000"
+)
+V12 = (
+    "SharedAccessSignature sr=sb%3A%2F%2Fcontoso-hub.azure-devices.net%2Fcontoso-hub%2Fconsumergroups%2F%24Default"
+    "&sig=yoXpC7xqMwqHGasS5%2BADS%2B30qmuA2gCoj22loiNHVUg%3D&se=1900000000&skn=iothubowner"
 )
 V05 = (
     "SharedAccessSignature sr=contoso-hub.azure-devices.net"
@@ -109,7 +114,8 @@ def test_the_hub_may_be_named_with_a_port_and_in_capitals(admission: Admission) 
         (LEAF, "", HUB, Reason.NO_CREDENTIALS),
         (LEAF, "nonsense", HUB, Reason.MALFORMED_TOKEN),
         (LEAF, V02, HUB, Reason.FOREIGN_TOKEN),
-        (LEAF, V05, HUB, Reason.FOREIGN_TOKEN),
+        (LEAF, V05, HUB, Reason.WRONG_KEY),
+        (LEAF, V05.replace("iothubowner", "nobody"), HUB, Reason.UNKNOWN),
         (MODULE, V01, HUB, Reason.FOREIGN_TOKEN),
         (LEAF, HEX, HUB, Reason.WRONG_KEY),
         (LEAF, V01.replace("contoso-hub", "contoso-hob"), HUB, Reason.FOREIGN_TOKEN),
@@ -132,11 +138,12 @@ def test_a_bad_token_is_refused_for_its_reason(
         (HEX, LEAF),
         (V01.replace("leaf-01", "leaf%252D01"), LEAF),
         ("nonsense", Reason.MALFORMED_TOKEN),
-        (V05, Reason.FOREIGN_TOKEN),
+        (V05, None),
+        (V05.removesuffix("&skn=iothubowner"), Reason.FOREIGN_TOKEN),
         (V01.replace("leaf-01", "leaf-02"), Reason.UNKNOWN),
     ],
 )
-def test_a_token_names_who_it_is_for(admission: Admission, token: str, named: Identity | Reason) -> None:
+def test_a_token_names_who_it_is_for(admission: Admission, token: str, named: Identity | Reason | None) -> None:
     found = admission.named_by(token)
     assert (found.reason if isinstance(found, Refused) else found) == named
     if isinstance(found, Refused):
@@ -252,3 +259,108 @@ def test_a_symmetric_device_needs_its_token_whatever_certificate_it_shows(
     decision = admission.admit(username(LEAF), None, shown(authority.issue_device("leaf-01")))
     assert isinstance(decision, Refused)
     assert decision.reason is Reason.NO_CREDENTIALS
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+def policy_token(policies: Policies, name: str, resource: str = HUB) -> str:
+    policy = policies.get(name)
+    assert policy is not None
+    return sas.make(resource, policy.signing_keys()[0], 1_900_000_000, name)
+
+
+def test_the_owner_is_proven_for_the_hub_by_the_decoded_key(admission: Admission, policies: Policies) -> None:
+    policies.set_key("iothubowner", K1)
+    holder = admission.admit_policy(V05)
+    assert isinstance(holder, Holder)
+    assert (holder.policy.name, holder.realm, holder.path, holder.expires_at) == (
+        "iothubowner",
+        Realm.HUB,
+        (),
+        1_900_000_000,
+    )
+    assert holder.gives(Right.REGISTRY_WRITE, Realm.HUB, ("devices", "leaf-01"))
+    assert not holder.gives(Right.SERVICE_CONNECT, Realm.EVENTS, ())
+
+
+def test_the_owner_is_proven_for_the_events_by_the_text_of_the_key(admission: Admission, policies: Policies) -> None:
+    policies.set_key("iothubowner", K1)
+    holder = admission.admit_policy(V12)
+    assert isinstance(holder, Holder)
+    assert holder.realm is Realm.EVENTS
+    group = ("contoso-hub", "ConsumerGroups", "$default")
+    assert holder.gives(Right.SERVICE_CONNECT, Realm.EVENTS, (*group, "Partitions", "0"))
+    assert not holder.gives(Right.SERVICE_CONNECT, Realm.EVENTS, ("contoso-hub",))
+    assert not holder.gives(Right.SERVICE_CONNECT, Realm.HUB, group)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("contoso-hub.azure-devices.net", "elsewhere.test"), Reason.FOREIGN_TOKEN),
+        (("skn=iothubowner", "skn=nobody"), Reason.UNKNOWN),
+        (("se=1900000000", "se=1900000001"), Reason.WRONG_KEY),
+        (("SharedAccessSignature ", ""), Reason.MALFORMED_TOKEN),
+    ],
+)
+def test_a_bad_token_of_a_policy_is_refused(
+    admission: Admission, policies: Policies, change: tuple[str, str], reason: Reason
+) -> None:
+    policies.set_key("iothubowner", K1)
+    refused = admission.admit_policy(V05.replace(*change))
+    assert isinstance(refused, Refused)
+    assert refused.reason is reason
+
+
+def test_a_policy_expires_as_a_device_does(admission: Admission, policies: Policies, clock: Clock) -> None:
+    policies.set_key("iothubowner", K1)
+    clock.now = 1_900_000_000
+    late = admission.admit_policy(V05)
+    assert isinstance(late, Holder)
+    assert late.expires_at == 1_900_000_300
+    clock.now = 1_900_000_300
+    refused = admission.admit_policy(V05)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("signer", "who", "expected"),
+    [
+        (("device", HUB), LEAF, Admitted(LEAF, 1_900_000_000)),
+        (("iothubowner", f"{HUB}/devices/leaf-01"), LEAF, Admitted(LEAF, 1_900_000_000)),
+        (("device", HUB), MODULE, Admitted(MODULE, 1_900_000_000)),
+        (("device", f"{HUB}/devices/leaf-02"), LEAF, Reason.FOREIGN_TOKEN),
+        (("service", HUB), LEAF, Reason.FOREIGN_TOKEN),
+    ],
+)
+def test_who_may_connect_devices_may_be_each_of_them(
+    admission: Admission, policies: Policies, signer: tuple[str, str], who: Identity, expected: Admitted | Reason
+) -> None:
+    decision = admit(admission, who, policy_token(policies, *signer))
+    assert (decision.reason if isinstance(decision, Refused) else decision) == expected
+
+
+def test_a_policy_is_no_device_that_is_disabled_or_unknown(
+    admission: Admission, policies: Policies, registry: Registry
+) -> None:
+    holder = admission.admit_policy(policy_token(policies, "device"))
+    assert isinstance(holder, Holder)
+    registry.set_enabled(LEAF, enabled=False)
+    for who, reason in ((LEAF, Reason.DISABLED), (identity("nobody"), Reason.UNKNOWN)):
+        refused = admission.admit_by_holder(who, holder)
+        assert isinstance(refused, Refused)
+        assert refused.reason is reason
+
+
+def test_a_login_by_plain_names_the_policy_of_its_token(admission: Admission, policies: Policies) -> None:
+    token = policy_token(policies, "service")
+    assert isinstance(admission.admit_policy_login("service", "contoso-hub", token), Holder)
+    for name, hub, reason in (
+        ("iothubowner", "contoso-hub", Reason.FOREIGN_TOKEN),
+        ("service", "elsewhere", Reason.FOREIGN_HUB),
+    ):
+        refused = admission.admit_policy_login(name, hub, token)
+        assert isinstance(refused, Refused)
+        assert refused.reason is reason

@@ -1,4 +1,5 @@
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -6,7 +7,9 @@ import orjson
 import pytest
 
 from edgewire.codec.mqtt.packets import Disconnect, Puback, Publish, Unsuback, Unsubscribe
+from edgewire.iothub.bag import Bag
 from edgewire.message import identity
+from standin.devicebound import C2dMessage
 from standin.hub import MethodResult
 from standin.mqtt_client import MAX_UNANSWERED
 from standin.registry import symmetric_entry
@@ -261,17 +264,18 @@ async def test_a_method_goes_there_and_back(hall: House, leaf: Line) -> None:
     await leaf.subscribe(METHODS)
     call = asyncio.create_task(hall.hub.invoke_method(LEAF, "re boot", {"in": 1}))
     topic, body = await published(leaf)
-    assert topic == "$iothub/methods/POST/re%20boot/?$rid=1"
-    assert body == b'{"in":1}'
-    leaf.publish("$iothub/methods/res/207/?$rid=1", b'{"out":2}')
+    before, _, rid = topic.rpartition("=")
+    assert (before, body) == ("$iothub/methods/POST/re%20boot/?$rid", b'{"in":1}')
+    assert str(uuid.UUID(rid)) == rid  # .NET's client reads it as one
+    leaf.publish(f"$iothub/methods/res/207/?$rid={rid}", b'{"out":2}')
     assert await call == MethodResult(207, b'{"out":2}')
 
 
 async def test_a_method_waits_until_the_device_subscribes(hall: House, leaf: Line) -> None:
     call = asyncio.create_task(hall.hub.invoke_method(LEAF, "m", connect_timeout_s=5))
     await leaf.subscribe(METHODS)
-    await published(leaf)
-    leaf.publish("$iothub/methods/res/200/?$rid=1", b"")
+    rid = (await published(leaf))[0].rpartition("=")[2]
+    leaf.publish(f"$iothub/methods/res/200/?$rid={rid}", b"")
     assert (await call).status == 200
 
 
@@ -385,3 +389,68 @@ async def test_what_cannot_be_kept_closes_its_sender_unacknowledged(
     await m1.until_closed()
     assert m1.received() == []
     assert hall.hub.events.count() == 0
+
+
+# --- messages from the cloud ------------------------------------------------------------------------------------------
+
+
+def message(body: bytes = b"on", **system: str) -> C2dMessage:
+    return C2dMessage(Bag({"a b": "c/d&e"}, system), body)
+
+
+async def test_a_message_from_the_cloud_is_completed_by_its_puback(hall: House, leaf: Line) -> None:
+    await leaf.subscribe(C2D)
+    hall.hub.send_c2d(LEAF, message(messageId="m 1"))
+    packet = await leaf.receive()
+    assert isinstance(packet, Publish)
+    bag = "%24.mid=m%201&%24.to=%2Fdevices%2Fleaf%2Fmessages%2Fdevicebound&a%20b=c%2Fd%26e"
+    assert packet.topic == f"devices/leaf/messages/devicebound/{bag}"
+    assert (packet.qos, packet.payload, hall.hub.c2d_waiting(LEAF)) == (1, b"on", 1)
+    leaf.send(Puback(packet_id=packet.packet_id))
+    assert hall.hub.c2d_waiting(LEAF) == 0
+
+
+async def test_with_qos_0_a_message_is_completed_when_it_is_sent(hall: House, leaf: Line) -> None:
+    await leaf.subscribe(C2D, qos=0)
+    hall.hub.send_c2d(LEAF, message())
+    packet = await leaf.receive()
+    assert isinstance(packet, Publish)
+    assert (packet.qos, hall.hub.c2d_waiting(LEAF)) == (0, 0)
+
+
+async def test_what_was_not_acknowledged_comes_again_and_counts(hall: House) -> None:
+    line = hall.line()
+    await line.login(LEAF, clean=False)
+    await line.subscribe(C2D)
+    for number in range(2):
+        hall.hub.send_c2d(LEAF, message(b"%d" % number))
+    await published(line)
+    line.abort()
+    await line.until_closed()
+    again = hall.line()
+    await again.login(LEAF, clean=False)
+    assert [(await published(again))[1] for _ in range(2)] == [b"0", b"1"]
+    again.abort()
+    await again.until_closed()
+    locked = hall.hub.lock_c2d(LEAF)
+    assert locked is not None
+    assert (locked.body, locked.delivery_count) == (b"0", 2)
+
+
+async def test_a_puback_after_the_lock_is_lost_settles_nothing(hall: House, leaf: Line) -> None:
+    await leaf.subscribe(C2D)
+    hall.hub.send_c2d(LEAF, message())
+    packet = await leaf.receive()
+    assert isinstance(packet, Publish)
+    hall.hub.purge_c2d(LEAF)
+    leaf.send(Puback(packet_id=packet.packet_id))
+    assert hall.hub.counters["c2d settled too late"] == 1
+
+
+async def test_a_stalled_hub_keeps_messages_until_it_behaves(hall: House, leaf: Line) -> None:
+    await leaf.subscribe(C2D)
+    hall.hub.faults.stalled = True
+    hall.hub.send_c2d(LEAF, message())
+    hall.hub.faults.stalled = False
+    hall.hub.send_c2d(LEAF, message(b"second"))
+    assert [(await published(leaf))[1] for _ in range(2)] == [b"on", b"second"]
