@@ -1,7 +1,9 @@
 """A cloud for twins, in memory: up or away, refusing or slow as told, with the document it holds of each device."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -9,6 +11,7 @@ import orjson
 from edgewire.iothub.twins import Document, merged
 from edgewire.message import Identity
 from gateway.dispatch.twins import TwinCloudAwayError, TwinRefusedError, Twins
+from gateway.twin.opening import open_store
 
 T = TypeVar("T")
 
@@ -118,3 +121,19 @@ class FakeTwinCloud:
                 self.up = False
                 raise TwinCloudAwayError
         return result
+
+
+@asynccontextmanager
+async def served(twins: Twins, folder: Path) -> AsyncIterator[FakeTwinCloud]:
+    """Twins with a store in `folder` and a cloud, at work."""
+    store = await open_store(folder / "twins.db", None, lambda _: None)
+    cloud = FakeTwinCloud(twins)
+    twins.use(cloud)
+    twins.keep_in(store)
+    running = asyncio.create_task(twins.run())
+    try:
+        yield cloud
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()
