@@ -15,7 +15,7 @@ from edgewire.iothub.bag import Bag
 from edgewire.iothub.limits import MAX_C2D_MESSAGE_BYTES, MAX_PROPERTIES
 from edgewire.message import Identity, Properties, SystemProperties, identity
 from standin.errors import HubError
-from standin.feedback import Feedback, FeedbackRecord
+from standin.feedback import BATCH_S, Feedback, FeedbackRecord
 from standin.locked import End, LockedQueue, LockedStore, LockLimits, Settlement, Waiting
 
 MAX_LIFE_S: Final = 172_800.0
@@ -48,6 +48,8 @@ class C2dSettings:
     life_s: float = 3_600.0
     """Of a message that names no end itself."""
     lock_s: float = 60.0
+    feedback_s: float = BATCH_S
+    """How long the first record of a batch of feedback waits for more."""
 
 
 DEFAULTS: Final = C2dSettings()
@@ -95,7 +97,7 @@ class Devicebound:
         self._generation = generation
         self._ready = ready
         self._store = LockedStore(path, clock)
-        self.feedback = Feedback(self._store)
+        self.feedback = Feedback(self._store, batch_s=settings.feedback_s)
         self._queues: dict[Identity, LockedQueue] = {}
         for name in self._store.names():
             if name.startswith(_QUEUE):

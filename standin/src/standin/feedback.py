@@ -64,8 +64,9 @@ class FeedbackBatch:
 class Feedback:
     """The feedback of one hub. Whoever reads it watches, takes a batch, and settles it."""
 
-    def __init__(self, store: LockedStore) -> None:
+    def __init__(self, store: LockedStore, *, batch_s: float = BATCH_S) -> None:
         self._store = store
+        self._batch_s = batch_s
         self._watchers: list[Callable[[], None]] = []
         limits = LockLimits(max_waiting=MAX_BATCHES)
         self._pending: list[Waiting] = store.read(_PENDING)
@@ -143,7 +144,7 @@ class Feedback:
             self._timer = None
 
     def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(BATCH_S, self.flush)
+        self._timer = asyncio.get_running_loop().call_later(self._batch_s, self.flush)
 
     def _tell(self) -> None:
         for watcher in tuple(self._watchers):
