@@ -9,6 +9,7 @@ Spec: edgehub.md §4.5, §4.8, iothub_wire.md §1.4, §1.7.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from edgewire.codec.mqtt.reasons import FAILURE
 from edgewire.iothub.bag import write_bag
 from edgewire.iothub.limits import MAX_TOPIC_BYTES
 from edgewire.iothub.topics import (
@@ -25,9 +26,6 @@ from gateway.dispatch.delivery import MAX_WINDOW, CloudMessage, Delivery, Parcel
 from gateway.dispatch.methods import Methods
 from gateway.observe.events import Event
 from gateway.observe.head import CloudMessageRefused
-
-FAILURE: Final = 0x80
-"""PUBACKs with this reason or a higher one say no. Spec: MQTT 5 §3.4.2.1."""
 
 QOS_PROPERTY: Final = "mqtt-qos"
 """An application property with which a message lowers its own quality of service. Spec: edgehub.md §4.5."""
@@ -97,7 +95,7 @@ class Downlink:
         self.listen({})
 
     def on_acknowledged(self, packet_id: int, reason: int) -> None:
-        """The device's PUBACK."""
+        """The device's PUBACK. An MQTT 5 client may say no by its reason (MQTT 5 §3.4.2.1)."""
         parcel = self._unacknowledged.pop(packet_id, None)
         if parcel is not None:
             parcel.settle(Settlement.COMPLETED if reason < FAILURE else Settlement.REJECTED)
