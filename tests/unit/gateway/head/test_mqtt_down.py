@@ -286,6 +286,27 @@ async def test_a_lost_link_to_the_cloud_makes_a_late_puback_worth_nothing(site: 
     assert not device.is_closed()
 
 
+async def test_identifiers_that_void_messages_hold_keep_new_ones_waiting_in_their_order(
+    site: Site, source: QueueSource
+) -> None:
+    device = site.login(level=5, receive_maximum=2)
+    subscribe(device, C2D)
+    source.send(D1, cloud_message(b"1"))
+    source.send(D1, cloud_message(b"2"))
+    held = published(device)
+    settled: list[Settlement] = []
+    for number in range(3, 9):  # a link upstream that comes and goes; what waits of an older one is let go
+        site.delivery.lost_all()
+        assert site.delivery.offer(D1, cloud_message(b"%d" % number), settled.append)
+    assert site.delivery.offer(D1, cloud_message(b"9"), settled.append)
+    assert published(device) == []
+    device.send(*(puback(device, publish) for publish in held))
+    publishes = published(device)
+    assert [publish.payload for publish in publishes] == [b"8", b"9"]
+    device.send(*(puback(device, publish) for publish in publishes))
+    assert (settled, source.settled) == ([Settlement.COMPLETED] * 2, [])
+
+
 # --- methods ---------------------------------------------------------------------------------------------------------
 
 

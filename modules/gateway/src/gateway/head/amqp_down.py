@@ -55,8 +55,7 @@ class DeviceboundLink(LinkEnd):
 
     def on_credit(self, event: CreditReceived) -> None:
         """The device takes more."""
-        while self._waiting and self._send(self._waiting[0]):
-            del self._waiting[0]
+        self._send_waiting()
         if event.drain and not self._waiting:
             self.line.engine.drained(self.link)
         self._listen()
@@ -85,6 +84,7 @@ class DeviceboundLink(LinkEnd):
     def deliver(self, parcel: Parcel) -> None:
         """Send a message from the cloud."""
         if self._waiting or not self._send(parcel):
+            self._waiting = [each for each in self._waiting if each.open]
             self._waiting.append(parcel)
         self.line.flush()
 
@@ -96,6 +96,13 @@ class DeviceboundLink(LinkEnd):
         if window or self._listens:
             self._listens = True
             self.line.house.delivery.subscribe(self._who, self, window)
+
+    def _send_waiting(self) -> None:
+        while self._waiting:
+            parcel = self._waiting.pop(0)
+            if not self._send(parcel):
+                self._waiting.insert(0, parcel)
+                return
 
     def _send(self, parcel: Parcel) -> bool:
         """False if it cannot leave now."""

@@ -47,6 +47,7 @@ class Downlink:
         "_session",
         "_unacknowledged",
         "_unwritten",
+        "_waiting",
         "_who",
         "_window",
     )
@@ -71,6 +72,8 @@ class Downlink:
         self._window = min(MAX_WINDOW, receive_maximum)
         self._qos = 0
         self._unacknowledged: dict[int, Parcel] = {}
+        self._waiting: list[Parcel] = []
+        """For which no packet identifier is free: those of messages that are the hub's again are still in use."""
         self._unwritten: list[Parcel] = []
         """With QoS 0, while the device reads slower than we send."""
         self._paused = False
@@ -92,6 +95,7 @@ class Downlink:
 
     def leave(self) -> None:
         """The connection ends: nothing is taken any more."""
+        self._waiting.clear()
         self.listen({})
 
     def on_acknowledged(self, packet_id: int, reason: int) -> None:
@@ -99,6 +103,7 @@ class Downlink:
         parcel = self._unacknowledged.pop(packet_id, None)
         if parcel is not None:
             parcel.settle(Settlement.COMPLETED if reason < FAILURE else Settlement.REJECTED)
+        self._send_waiting()
 
     def on_sending_paused(self) -> None:
         """The device reads slower than we send: what is written now may wait long."""
@@ -115,26 +120,9 @@ class Downlink:
 
     def deliver(self, parcel: Parcel) -> None:
         """Publish a message from the cloud."""
-        message = parcel.message
-        topic = format_devicebound_topic(self._who.device, _bag(self._who, message))
-        # Bags are ASCII, ids are too.
-        if len(topic) > MAX_TOPIC_BYTES:
-            self._refuse(
-                parcel, f"its properties take a topic of {len(topic)} bytes, of {MAX_TOPIC_BYTES} that are possible"
-            )
-            return
-        qos = 0 if message.bag.properties.get(QOS_PROPERTY) == "0" else self._qos
-        packet_id = self._session.publish(
-            topic, message.body, qos=qos, content_type=message.bag.system.get("contentType")
-        )
-        if packet_id is None:
-            self._on_unsent(parcel)
-        elif packet_id:
-            self._unacknowledged[packet_id] = parcel
-            self._pump.flush()
-        else:
-            self._pump.flush()
-            self._on_written(parcel)
+        if self._waiting or not self._send(parcel):
+            self._waiting = [each for each in self._waiting if each.open]
+            self._waiting.append(parcel)
 
     def call(self, rid: str, name: str, payload: bytes) -> bool:
         """Publish a call of a method, once: it is not repeated, so QoS 0, as from the hub."""
@@ -142,14 +130,42 @@ class Downlink:
         self._pump.flush()
         return sent is not None
 
-    def _on_unsent(self, parcel: Parcel) -> None:
-        """A connection that ends leaves its messages to `leave`; else the packet is too large for this client."""
-        if not self._session.dead:
-            size = len(parcel.message.body)
+    def _send_waiting(self) -> None:
+        while self._waiting:
+            parcel = self._waiting.pop(0)
+            if not self._send(parcel):
+                self._waiting.insert(0, parcel)
+                return
+
+    def _send(self, parcel: Parcel) -> bool:
+        """False if it cannot leave now."""
+        if not parcel.open:
+            return True
+        message = parcel.message
+        # Bags are ASCII, ids are too.
+        topic = format_devicebound_topic(self._who.device, _bag(self._who, message))
+        if len(topic) > MAX_TOPIC_BYTES:
+            self._refuse(parcel, f"its properties take a topic of {len(topic)} bytes; the limit is {MAX_TOPIC_BYTES}")
+            return True
+        qos = 0 if message.bag.properties.get(QOS_PROPERTY) == "0" else self._qos
+        if self._session.dead or (qos and not self._session.window):
+            return False
+        content_type = message.bag.system.get("contentType")
+        packet_id = self._session.publish(topic, message.body, qos=qos, content_type=content_type)
+        if packet_id is None:
+            size = len(message.body)
             self._refuse(parcel, f"with a body of {size} bytes it is larger than the device said it takes")
+            return True
+        if packet_id:
+            self._unacknowledged[packet_id] = parcel
+        self._pump.flush()
+        if not packet_id:
+            self._on_written(parcel)
+        return True
 
     def _on_written(self, parcel: Parcel) -> None:
         if self._paused:
+            self._unwritten = [each for each in self._unwritten if each.open]
             self._unwritten.append(parcel)
         else:
             parcel.settle(Settlement.COMPLETED)
