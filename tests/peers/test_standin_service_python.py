@@ -196,8 +196,8 @@ async def test_a_device_hears_of_its_twin_and_answers_methods(standin: StandIn, 
 async def test_a_method_of_who_is_away_is_refused_with_its_code(standin: StandIn, registry: Any) -> None:
     standin.add_device("d1")
     method = CloudToDeviceMethod(method_name="blink", payload=None)
-    assert "DeviceNotOnline" in await refused(404, registry.invoke_device_method, "d1", method)
-    assert "DeviceNotFound" in await refused(404, registry.invoke_device_method, "nobody", method)
+    assert '"errorCode":404103' in await refused(404, registry.invoke_device_method, "d1", method)
+    assert '"errorCode":404001' in await refused(404, registry.invoke_device_method, "nobody", method)
     bad = CloudToDeviceMethod(method_name="blink", response_timeout_in_seconds=1)
     assert "responseTimeoutInSeconds" in await refused(400, registry.invoke_device_method, "d1", bad)
 

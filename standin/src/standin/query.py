@@ -45,30 +45,30 @@ class Source(Enum):
     MODULES = "devices.modules"
 
 
-_DEVICE_NAMES: Final = frozenset(
-    (
-        "deviceId",
-        "etag",
-        "deviceEtag",
-        "status",
-        "statusReason",
-        "statusUpdateTime",
-        "connectionState",
-        "lastActivityTime",
-        "cloudToDeviceMessageCount",
-        "authenticationType",
-        "x509Thumbprint",
-        "modelId",
-        "version",
-        "tags",
-        "properties",
-        "capabilities",
-        "deviceScope",
-        "parentScopes",
-        "configurations",
-    )
+_NAMES: Final = (
+    "deviceId",
+    "moduleId",
+    "managedBy",
+    "etag",
+    "deviceEtag",
+    "status",
+    "statusReason",
+    "statusUpdateTime",
+    "connectionState",
+    "lastActivityTime",
+    "cloudToDeviceMessageCount",
+    "authenticationType",
+    "x509Thumbprint",
+    "modelId",
+    "version",
+    "tags",
+    "properties",
+    "capabilities",
+    "deviceScope",
+    "parentScopes",
+    "configurations",
 )
-_NAMES: Final = {Source.DEVICES: _DEVICE_NAMES, Source.MODULES: _DEVICE_NAMES | {"moduleId", "managedBy"}}
+_BY_LOWER: Final[Mapping[str, str]] = {name.lower(): name for name in _NAMES}
 _TOKEN: Final = re.compile(
     r"""(?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
       | (?P<text>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
@@ -349,10 +349,10 @@ class _Parser:
             self._paths.append((token.value, token.at))
         else:
             _check_name(token.value, token.at, self._source)
-        names: list[str | int] = [token.value]
+        names: list[str | int] = [_canonical(token.value)]
         while (name := self._further()) is not None:
             names.append(name)
-        last = next(name for name in reversed(names) if isinstance(name, str))
+        last = next((name for name in reversed(names[1:]) if isinstance(name, str)), token.value)
         return last, lambda twin: _follow(twin, names)
 
     def _further(self) -> str | int | None:
@@ -445,11 +445,17 @@ def _wrong(token: _Token, wanted: str, text: str = "", known: Iterable[str] = ()
 
 
 def _check_name(name: str, at: int, source: Source) -> None:
-    if name in _NAMES[source]:
+    known = [each for each in _NAMES if each != "moduleId" or source is Source.MODULES]
+    if _canonical(name) in known:
         return
-    near = difflib.get_close_matches(name.lower(), [each.lower() for each in _NAMES[source]], n=1)
-    hint = next((f"; did you mean {each}?" for each in _NAMES[source] if each.lower() in near), "")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
     raise QueryError(f"column {at}: the twins of {source.value} have no attribute {name!r}{hint}")
+
+
+def _canonical(name: str) -> str:
+    """An attribute of the twin itself as it is written there: the documentation writes DeviceId and deviceId."""
+    return _BY_LOWER.get(name.lower(), name)
 
 
 def _check_groups(columns: Sequence[_Column] | None, groups: Sequence[_Column]) -> None:

@@ -1,6 +1,8 @@
 """Twins, queries, direct methods and what waits for devices, of the service API (iothub_wire.md §4.1)."""
 
 import re
+import secrets
+import time
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -22,6 +24,7 @@ from standin.service_http import ARGUMENT, NOTHING, Call, Route, answer, check_e
 from standin.service_json import twin_json
 from standin.service_registry import known
 from standin.service_sections import patch_twin, read_sections, replace_twin
+from standin.twins import time_text
 
 PAGE: Final = 100
 """Rows of a page where the client asks for no number: IoT Hub's own."""
@@ -103,15 +106,17 @@ class TwinService:
     # Methods
 
     async def _invoke(self, call: Call) -> Response:
-        who = known(self._hub, call.target()).identity
-        asked = read_invocation(call.body)
-        result = await self._hub.invoke_method(
-            who,
-            asked.name,
-            orjson.loads(asked.payload),
-            response_timeout_s=asked.response_timeout_s,
-            connect_timeout_s=asked.connect_timeout_s,
-        )
+        who, asked = call.target(), read_invocation(call.body)
+        try:
+            result = await self._hub.invoke_method(
+                known(self._hub, who).identity,
+                asked.name,
+                orjson.loads(asked.payload),
+                response_timeout_s=asked.response_timeout_s,
+                connect_timeout_s=asked.connect_timeout_s,
+            )
+        except HubError as error:
+            return _method_error(error)
         return Response(status=200, body=write_result(result.status, result.payload), content_type=JSON)
 
     # Messages to devices
@@ -151,6 +156,21 @@ def read_query(text: object) -> Query:
         return parse_query(text)
     except QueryError as error:
         raise HubError(ARGUMENT, f"the query is not understood: {error}") from error
+
+
+def _method_error(error: HubError) -> Response:
+    """What the part of the cloud that calls methods answers: another JSON document, as text, in place of a sentence.
+
+    Spec: seen in Azure/iotedge#98, azure-iot-cli-extension#54 and azure-iot-sdk-java#640.
+    """
+    message = {
+        "errorCode": error.code,
+        "trackingId": secrets.token_hex(16),
+        "message": error.what,
+        "info": {},
+        "timestampUtc": time_text(time.time()),
+    }
+    return answer({"Message": orjson.dumps(message).decode(), "ExceptionMessage": ""}, status=error.status)
 
 
 def _page_size(call: Call) -> int:

@@ -22,7 +22,7 @@ async def site(tmp_path: Path) -> AsyncIterator[ServiceSite]:
 
 
 def standard(module: str) -> Any:
-    agent = {"properties.desired": {"modules": {module: {}}}}
+    agent: Any = {"properties.desired": {"modules": {module: {}}}}
     return {"modulesContent": {EDGE_AGENT: agent, EDGE_HUB: {"properties.desired": {"routes": {}}}}}
 
 

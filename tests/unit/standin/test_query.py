@@ -47,6 +47,8 @@ def ids(condition: str) -> list[str]:
         ("deviceId <> 'one'", ["two", "bare"]),
         ("status = 'enabled' AND connectionState = 'Connected'", ["one"]),
         ("status='disabled' or tags.site.floor=2", ["one", "two"]),
+        ("DeviceID = 'one' AND Tags.site.floor = 2 AND Tags.Site.floor = 2", []),
+        ("DeviceID = 'one' AND Tags.site.floor = 2", ["one"]),
         ("status='disabled' or tags.site.floor=2 and deviceId='x'", ["two"]),
         ("(status='disabled' or tags.site.floor=2) and deviceId='one'", ["one"]),
         ("NOT status = 'enabled'", ["two"]),
@@ -134,6 +136,10 @@ def test_columns_bear_their_last_name_or_another() -> None:
     assert query.run(TWINS) == [{"id": "one", "floor": 2, "first": 1}, {"id": "two", "floor": 3}, {"id": "bare"}]
 
 
+def test_a_column_is_called_as_it_was_written() -> None:
+    assert parse_query("SELECT DeviceID FROM devices").run(TWINS[:1]) == [{"DeviceID": "one"}]
+
+
 def test_counting() -> None:
     assert parse_query("SELECT COUNT() AS c FROM devices").run(TWINS) == [{"c": 3}]
     assert parse_query("SELECT COUNT() FROM devices WHERE status = 'x'").run(TWINS) == [{"$1": 0}]
@@ -171,7 +177,7 @@ def test_modules_have_an_id_of_their_own() -> None:
         ("SELECT * FROM devices ORDER BY deviceId", "no ORDER BY"),
         ("SELECT * FROM devices LIMIT 3", "column 23: expected the end"),
         ("SELECT * FROM devices WHERE", "expected an attribute"),
-        ("SELECT * FROM devices WHERE deviceid = 'a'", "no attribute 'deviceid'; did you mean deviceId"),
+        ("SELECT * FROM devices WHERE device = 'a'", "no attribute 'device'; did you mean deviceId"),
         ("SELECT moduleId FROM devices", "column 8: the twins of devices have no attribute 'moduleId'"),
         ("SELECT * FROM devices WHERE lenght(deviceId) = 1", "did you mean LENGTH"),
         ("SELECT * FROM devices WHERE length(deviceId, 'a') = 1", r"takes 1 argument\(s\), not 2"),

@@ -144,5 +144,6 @@ async def test_a_bulk_operation_looks_at_etags_where_it_says_so(site: ServiceSit
 async def test_what_is_no_entry_is_told(site: ServiceSite) -> None:
     wrong = [5, item("a b", "create"), item("a", "fly"), item("a", "create", moduleId=7), item("a", "create", tags=3)]
     assert [code for _, code in await bulk(site, *wrong)] == ["ArgumentInvalid"] * 5
-    for body in ([], {}, [item("a", "create")] * 101):
+    bodies: list[Any] = [[], {}, [item("a", "create")] * 101]
+    for body in bodies:
         assert await site.code_of("POST", "/devices", body) == 400004

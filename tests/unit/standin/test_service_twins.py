@@ -83,8 +83,11 @@ async def test_a_method_is_answered(site: ServiceSite) -> None:
 
 
 async def test_who_is_away_answers_no_method(site: ServiceSite) -> None:
-    assert await site.code_of("POST", f"/twins/{EDGE}/methods", {"methodName": "go"}) == 404103
-    assert await site.code_of("POST", "/twins/no/methods", {"methodName": "go"}) == 404001
+    for device, code in ((EDGE, 404103), ("no", 404001)):
+        response = await site.send("POST", f"/twins/{device}/methods", {"methodName": "go"})
+        assert response.status == 404
+        assert orjson.loads(orjson.loads(response.body)["Message"])["errorCode"] == code
+    assert await site.code_of("POST", "/twins/no%20such/methods", {"methodName": "go"}) == 400004
 
 
 async def test_what_waits_is_purged(site: ServiceSite) -> None:
