@@ -107,6 +107,21 @@ async def test_a_refused_request_tells_its_status() -> None:
         assert refused.value.status == 429
 
 
+async def test_a_report_larger_than_the_other_end_takes_is_refused_here() -> None:
+    async with back_world() as here:
+        here.hub.back.max_message_size = 1_000
+        with pytest.raises(TwinRefusedError, match="the cloud's link takes 1000"):
+            await here.cloud.report(D1, b'{"long":"%s"}' % (b"x" * 1_000))
+        assert await here.cloud.report(D1, b'{"short":1}') == 2
+
+
+async def test_requests_wait_for_credit() -> None:
+    async with back_world() as here:
+        here.hub.back.credit = 1
+        versions = await asyncio.gather(*(here.cloud.report(D1, b'{"n":%d}' % number) for number in range(5)))
+        assert versions == [2, 3, 4, 5, 6]
+
+
 async def test_answers_are_told_apart_by_their_ids() -> None:
     async with back_world() as here:
         reports = [here.cloud.report(who, b'{"n":%d}' % number) for who in (D1, D2) for number in range(5)]

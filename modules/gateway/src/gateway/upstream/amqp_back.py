@@ -173,7 +173,7 @@ class Back:
 
     def _give_turns(self) -> None:
         """Those that have waited longest come first. A turn may end at once, and call this again."""
-        if self._giving_turns:
+        if self._giving_turns or self._host.link() is None:
             return
         self._giving_turns = True
         while self._queue and len(self._turns) < MAX_TURNS:

@@ -32,7 +32,7 @@ MAX_WAITING_ANSWERS: Final = 64
 """Answers of a device that wait for the other end's credit; beyond, the earliest is dropped: nobody waits so long."""
 MAX_QUEUED_CALLS: Final = 2_000
 """Calls that are looked at, over all devices: twice of what may wait for answers. Beyond, they are answered 429."""
-MAX_ENVELOPE_BYTES: Final = 256
+ENVELOPE_BYTES: Final = 256
 """What an answer takes around its payload."""
 
 
@@ -103,7 +103,7 @@ class MethodStrand(Strand):
     def _fitting(self, answer: MethodAnswer) -> MethodAnswer:
         """The answer, or that it is larger than the other end takes."""
         most = self._links[0].peer_max_message_size
-        if not most or len(answer.payload) + MAX_ENVELOPE_BYTES <= most:
+        if not most or len(answer.payload) + ENVELOPE_BYTES <= most:
             return answer
         what = f"the answer has {len(answer.payload)} bytes; the other end takes {most}"
         return MethodAnswer(rid=answer.rid, status=500, payload=_said(what))

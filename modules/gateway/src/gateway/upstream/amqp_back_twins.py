@@ -33,6 +33,8 @@ IDLE_S: Final = 60.0
 """The links of a device that watches nothing are given back so long after its last request."""
 ANSWER_S: Final = 30.0
 """For the other end to answer a request, the links included if they are not there yet."""
+ENVELOPE_BYTES: Final = 256
+"""What a request takes around a report."""
 
 _GOOD: Final = range(200, 300)
 _CLOSED: Final = (StrandState.RESTING, StrandState.UNPLACED)
@@ -76,12 +78,18 @@ class TwinStrand(Strand):
             self._host.flush_soon()
 
     async def ask(self, operation: TwinOperation, patch: bytes = b"") -> TwinAnswer:
-        """One request and its answer. Raises TwinCloudAwayError if there is none, or no links."""
+        """One request and its answer.
+
+        Raises TwinCloudAwayError if there is none, or no links; TwinRefusedError for more than the other end takes.
+        """
         self.asking += 1
         rid = str(uuid.uuid4())
         try:
             if self.state is not StrandState.OPEN:
                 await asyncio.shield(self._opening)
+            if not self._links:
+                raise TwinCloudAwayError  # gone again since
+            self._check_size(patch)
             answer: asyncio.Future[TwinAnswer] = self._loop.create_future()
             self._asked[rid] = answer
             self._send(rid, operation, patch)
@@ -182,8 +190,14 @@ class TwinStrand(Strand):
         else:
             self._fail(f"changes of its twin were refused with status {reply.status}")
 
+    def _check_size(self, patch: bytes) -> None:
+        most = self._links[0].peer_max_message_size
+        if most and len(patch) + ENVELOPE_BYTES > most:
+            raise TwinRefusedError(413, f"the report has {len(patch)} bytes; the cloud's link takes {most}")
+
     def _send(self, rid: str, operation: TwinOperation, patch: bytes = b"") -> None:
-        self._unsent.append((rid, write_request(TwinRequest(operation=operation, correlation_id=rid, patch=patch))))
+        payload = write_request(TwinRequest(operation=operation, correlation_id=rid, patch=patch))
+        self._unsent.append((rid, payload))
         self.on_credit()
 
 
