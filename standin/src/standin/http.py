@@ -36,7 +36,7 @@ class Router:
 
     def __init__(self, apis: Sequence[HttpApi], on_fault: Callable[[Exception, str], None]) -> None:
         self._apis = apis
-        self._on_fault = on_fault
+        self.on_fault = on_fault
 
     def accept(self, peer: Peer) -> "tuple[HttpSession, HttpConnection]":
         """A session and its owner, for a connection that has come: an `edgewire.transport.pump.Accept`."""
@@ -55,7 +55,7 @@ class Router:
         except ProtocolError as error:
             return malformed_response(error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost one request only
-            self._on_fault(error, peer.address)
+            self.on_fault(error, peer.address)
             return fault_response()
         return unknown_path_response(request)
 
@@ -102,7 +102,12 @@ class HttpConnection:
 
     async def _answer(self, request: RequestReceived) -> None:
         response = await self._router.answer(request, self._peer)
-        self._session.answer(response, asyncio.get_running_loop().time())
+        try:
+            self._session.answer(response, asyncio.get_running_loop().time())
+        except Exception as error:  # noqa: BLE001 - an API has made an answer that HTTP cannot carry
+            self._router.on_fault(error, self._peer.address)
+            self._pump.abort()
+            return
         self._pump.flush()
         if self._session.ended:
             self._pump.close()

@@ -41,8 +41,9 @@ class TransportLimits:
     """Bytes not taken by the peer from which the owner is told to stop sending."""
     max_buffered: int = 2_097_152
     """Bytes not taken by the peer at which the connection is cut: 8 of the largest messages (256 KiB)."""
-    max_http_head_bytes: int = 8_192
-    """Request line and header fields of a WebSocket upgrade; SAS tokens are not carried there."""
+    max_http_head_bytes: int = 16_384
+    """Request line and header fields of the first request on a WebSocket port. That of a device which speaks plain HTTP
+    carries a token and the properties of a message: as much as `HttpLimits.max_head_bytes`."""
     max_websocket_message_bytes: int = 4_194_304
     """One WebSocket message. The session limits its own packets; several may come in one message."""
     max_idle_frames: int = 256
