@@ -11,6 +11,7 @@ from azure.iot.device.exceptions import ClientError, CredentialError
 
 from standin.app import StandIn
 from standin.dps import DEFAULT_SCOPE, DpsOptions
+from standin.dps_linked import LinkedHub
 from support.azure_device import blocking, connected
 from support.provisioning import KEY, WRONG_KEY, Files, derived, enrol, enrol_ca_group, enrol_self_signed
 
@@ -18,6 +19,7 @@ from support.provisioning import KEY, WRONG_KEY, Files, derived, enrol, enrol_ca
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
 
 ADDRESS = "127.0.72.1"
+OTHER = "127.0.72.3"
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +122,18 @@ async def test_a_device_of_a_ca_registers_and_sends(standin: StandIn, tmp_path: 
     result = await blocking(by_certificate(standin, "fleet-7", certificate).register)
     await send_by_certificate(standin, result.registration_state, certificate)
     assert senders(standin) == ["fleet-7"]
+
+
+async def test_a_device_is_assigned_to_another_hub_and_sends_there(standin: StandIn, tmp_path: Path) -> None:
+    certificates = standin.directory / "certs"
+    async with StandIn(tmp_path / "2", address=OTHER, hub_name="hub-2.test", certificates=certificates) as other:
+        standin.link_hub(LinkedHub(name=other.hub_name, host=OTHER, directory=other.directory))
+        enrol(standin, hub="hub-2.test")
+        result = await blocking(by_key(standin).register)
+        assert result.registration_state.assigned_hub == OTHER
+        await send_by_key(other, result.registration_state)
+        assert senders(other) == ["reg-01"]
+    assert senders(standin) == []
 
 
 async def test_registering_twice_keeps_the_device(standin: StandIn) -> None:

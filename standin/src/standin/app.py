@@ -40,7 +40,7 @@ from standin.dps_amqp import DpsAmqp
 from standin.dps_control import DpsControl
 from standin.dps_http import DpsHttp
 from standin.dps_hubs import OwnHub
-from standin.dps_linked import LinkedHubs
+from standin.dps_linked import LinkedHub, LinkedHubs
 from standin.eventhub import EventHub, connection_string
 from standin.eventhub_addresses import DEFAULT_GROUP
 from standin.events import EventLog, EventLogError
@@ -202,6 +202,10 @@ class StandIn:
     def add_module(self, module: str, *, device: str | None = None, keys: Sequence[str] = ()) -> Entry:
         """Add a module, to the edge device if no other is named."""
         return self.hub.add(symmetric_entry(identity(device or self.edge_device, module), keys=keys))
+
+    def link_hub(self, hub: LinkedHub) -> None:
+        """Let enrolments name the hub of another stand-in."""
+        self._hubs.link(hub)
 
     def set_desired(self, who: Identity, patch: JsonObject) -> int:
         """Merge into the desired properties, and notify. Returns the new version."""

@@ -1,4 +1,8 @@
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewire.errors import ProtocolError
 from standin.dps_names import (
@@ -122,3 +126,18 @@ def test_answers_have_one_dollar_before_rid_and_none_before_retry_after() -> Non
 @pytest.mark.parametrize(("scope", "good"), [("0ne00ABCDEF", True), ("", False), ("a.b", False), ("a\n", False)])
 def test_scopes(scope: str, good: bool) -> None:  # noqa: FBT001 - a row
     assert is_scope(scope) is good
+
+
+@given(
+    st.text(alphabet=st.sampled_from("$dps/registrations/PUTGET?&=%2F-.:0neaA \u00e4\n"), max_size=80), st.booleans()
+)
+def test_mangled_names_are_read_or_refused(text: str, is_tail: bool) -> None:  # noqa: FBT001 - a row
+    forms = {
+        parse_login: "0ne/registrations/",
+        parse_address: "0ne/registrations/",
+        parse_path: "/0ne/registrations/",
+        parse_topic: "$dps/registrations/GET/iotdps-get-operationstatus/?",
+    }
+    for parse, head in forms.items():
+        with suppress(ProtocolError):
+            parse(head + text if is_tail else text)
