@@ -270,6 +270,15 @@ async def test_what_a_device_can_never_take_is_rejected_and_said(site: AmqpSite,
     assert any(isinstance(event, CloudMessageRefused) and event.message_id == "m1" for event in site.events)
 
 
+async def test_whatever_a_service_sends_can_be_sent(site: AmqpSite, source: QueueSource) -> None:
+    client, link = listening(site)
+    properties = {"": "x", "a\x00b": "\r\n", "ü€😀": None, "$.ct": "x"}
+    system = {"contentType": "ü\x00", "absolute-expiry-time": "never", "userId": "ü", "unknown": "x"}
+    source.send(D1, cloud_message(properties=properties, system=system))
+    (message,) = client.received(link)
+    assert message.application_properties is not None
+
+
 async def test_a_drain_is_answered(site: AmqpSite, source: QueueSource) -> None:
     client, link = listening(site, 5)
     client.engine.drain(link)

@@ -266,6 +266,19 @@ async def test_what_an_mqtt5_client_can_never_take_is_rejected_and_said(site: Si
     assert (event.identity, event.message_id) == ("d1", "m1")
 
 
+@pytest.mark.parametrize("level", [4, 5])
+async def test_whatever_a_service_sends_can_be_published(site: Site, source: QueueSource, level: int) -> None:
+    device = site.login(level=level)
+    subscribe(device, C2D)
+    properties = {"": "x", "a\x00b": "\r\n", "ü€😀": None, "/+#": "/+#", "$.ct": "x", "mqtt-qos": "17"}
+    system = {"contentType": "a\x00b", "messageId": "\x1b[31m", "unknown": "x", "cid": "/"}
+    source.send(D1, cloud_message(properties=properties, system=system))
+    (publish,) = published(device)
+    assert publish.topic.isascii()
+    assert not set("+#") & set(publish.topic)
+    assert publish.topic.count("/") == 4
+
+
 async def test_properties_that_no_topic_holds_are_rejected_and_said(site: Site, source: QueueSource) -> None:
     device = site.login()
     subscribe(device, C2D)
