@@ -7,9 +7,13 @@ import pytest
 
 from edgeca.folder import Folder
 from edgewire.iothub import sas
-from support.amqp_peers import BODIES, NODE_HTTP, accepted, fail, succeed
+from edgewire.iothub.bag import Bag
+from edgewire.message import identity
+from standin.devicebound import C2dMessage
+from support.amqp_peers import BODIES, NODE_HTTP, accepted, fail, peer, succeed
 from support.gateway_site import KEY, GatewaySite
 
+DEVICE: Final = identity("d1")
 MESSAGES: Final = (
     {
         "body": '{"t":31}',
@@ -51,6 +55,24 @@ async def test_a_certificate_is_proof_enough(site: GatewaySite, certificates: Pa
     await site.gateway.start(GATEWAY_WEBSOCKET_PORT="443")
     assert accepted(await succeed(NODE_HTTP, plan(site, "ca-1", messages=MESSAGES, **files))) == 2
     assert len(await site.arrived(2)) == 2
+
+
+async def test_messages_from_the_cloud_are_polled_and_settled(site: GatewaySite) -> None:
+    site.hub.add_device("d1", keys=(sas.encode_key(KEY),))
+    await site.gateway.start(GATEWAY_WEBSOCKET_PORT="443", GATEWAY_UPSTREAM_AMQP="edgehub")
+    site.hub.hub.send_c2d(DEVICE, C2dMessage(Bag({"Level": "5"}, {"messageId": "c2d-1"}), b"on"))
+    async with peer(NODE_HTTP, plan(site, settle=["abandon", "complete", "reject"])) as device:
+        for _ in range(2):
+            await device.until("settled")
+        site.hub.hub.send_c2d(DEVICE, C2dMessage(Bag({}, {}), b"off"))
+        said = await device.succeed()
+    messages = [line for line in said if line["event"] == "message"]
+    assert [each["body"] for each in messages] == ["on", "on", "off"]
+    assert messages[0]["id"] == "c2d-1"
+    assert [entry["key"] for entry in messages[0]["properties"]] == ["iothub-app-level"]
+    assert site.hub.hub.c2d_waiting(DEVICE) == 0
+    for outcome in ("abandoned", "completed", "rejected"):
+        assert site.hub.counters[f"c2d {outcome}"] == 1
 
 
 async def test_what_is_refused_it_is_told(site: GatewaySite) -> None:
