@@ -52,7 +52,9 @@ _APPEND: Final = {
 }
 _COLUMNS: Final = 10
 _READ: Final = "SELECT * FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?"
-_READ_PARTITION: Final = "SELECT * FROM events WHERE partition = ? AND number >= ? ORDER BY number LIMIT ?"
+_READ_PARTITION: Final = (
+    "SELECT * FROM events WHERE partition = ? AND number >= ? AND number <= ? ORDER BY number LIMIT ?"
+)
 _ENDS: Final = "SELECT MIN(number), MAX(number) FROM events WHERE partition = ?"
 
 Proof = Callable[[Identity], str | None]
@@ -256,8 +258,10 @@ class EventLog:
         return 0 if number is None else int(number)
 
     def read_partition(self, partition: int, start: int, limit: int) -> list[Numbered]:
-        """Up to `limit` events of this partition from this number on, oldest first."""
-        return [_numbered(row) for row in self._connection.execute(_READ_PARTITION, (partition, start, limit))]
+        """Up to `limit` events of this partition from this number on, oldest first, none behind its end."""
+        # A row may be there before `committed` has told of it.
+        last = self._ends[partition][0]
+        return self._read_numbers(partition, start, last, limit) if start <= last else []
 
     def behind_offset(self, partition: int, offset: int, *, inclusive: bool = False) -> int:
         """The number of the first event behind an offset, or at it; one beyond the last if there is none."""
@@ -288,11 +292,15 @@ class EventLog:
 
         return numbers.start + bisect(numbers, wanted, key=value)
 
+    def _read_numbers(self, partition: int, start: int, last: int, limit: int) -> list[Numbered]:
+        rows = self._connection.execute(_READ_PARTITION, (partition, start, last, limit))
+        return [_numbered(row) for row in rows]
+
     def _find_end(self, partition: int) -> _Last:
         (_, last) = self._connection.execute(_ENDS, (partition,)).fetchone()
         if last is None:
             return _NEVER
-        [found] = self.read_partition(partition, last, 1)
+        [found] = self._read_numbers(partition, last, last, 1)
         return found.number, found.event.sequence, found.event.enqueued_at
 
     def _values(self, first: int, enqueued_at: float, messages: Sequence[Message]) -> list[object]:

@@ -64,7 +64,9 @@ class Reading:
         self.left = read["count"]
         self.over = threading.Event()
 
-    def on_event(self, context: PartitionContext, event: EventData) -> None:
+    def on_event(self, context: PartitionContext, event: EventData | None) -> None:
+        assert event is not None  # without a longest wait there is one
+        assert event.enqueued_time is not None
         self.left -= 1
         annotations = event.raw_amqp_message.annotations or {}
         say(

@@ -235,6 +235,20 @@ async def test_numbers_of_events_that_could_not_be_kept_are_not_given_again(path
     log.close()
 
 
+async def test_nothing_is_read_before_it_is_told_of(path: Path) -> None:
+    log = EventLog(path, partitions=1)
+    journal = Journal(path, ())
+    first, statements = log.number(1.5, [device_message(b"1")])
+    kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    journal.write(statements, kept.set_result)
+    assert await kept
+    assert log.read_partition(0, 0, 10) == []
+    log.committed(first)
+    assert [each.number for each in log.read_partition(0, 0, 10)] == [0]
+    journal.close()
+    log.close()
+
+
 async def test_who_follows_a_partition_is_called_when_it_grows(log: EventLog, path: Path) -> None:
     calls: list[str] = []
 
