@@ -207,6 +207,11 @@ NOT_LIMITS: Final = MappingProxyType(
         "head.amqp_telemetry": {"ALWAYS_FITS_BYTES"},  # below it nothing is counted
         "iothub.topics": {"NOT_A_STATUS"},
         "message": {"DEFAULT_PRIORITY"},
+        "dispatch.twins": {"OK", "NO_CONTENT", "TOO_LARGE", "TOO_MANY", "NOT_SERVED", "AWAY"},  # statuses
+        "twin.mirror": {"FIRST_VERSION"},  # the hub's
+        "twin.opening": {"VECTOR_BYTES"},  # of the format on disk, as those below
+        "twin.record": {"VERSION"},
+        "twin.sealing": {"KEY_BYTES", "NONCE_BYTES"},
         "transport.listener": {"FIRST_UNPRIVILEGED_PORT"},
         "transport.tls_engine": {"RECORD_BYTES", "HANDSHAKE_RECORD"},  # TLS's own
         "transport.tls_openssl": {"OUTPUT_BYTES"},

@@ -38,7 +38,6 @@ CLOUD_CALL_S: Final = 30.0
 RETRY_S: Final = 30.0
 """After a call that failed though the link is there; plus or minus half of it, so that devices do not try together."""
 
-BAD_REQUEST: Final = 400
 TOO_LARGE: Final = 413
 TOO_MANY: Final = 429
 NOT_SERVED: Final = 501
