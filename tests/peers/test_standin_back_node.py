@@ -140,3 +140,28 @@ async def test_a_device_with_a_certificate_gets_messages(standin: StandIn, tmp_p
         await running.succeed()
     assert [line["body"] for line in said(running, "message")] == ["for you"]
     assert standin.counters["c2d completed"] == 1
+
+
+@pytest.mark.parametrize("transport", ["mqtt", "amqp"])
+async def test_a_module_calls_a_method_of_another(standin: StandIn, transport: str) -> None:
+    """Through edgeHub, over HTTPS: the SDK knows no port for it but 443, a privilege."""
+    if standin.websocket_port is None:
+        assert "443" in standin.notices[0]
+        return
+    standin.add_module("m2", keys=KEYS)
+    caller = standin.hub.registry.get(MODULE)
+    assert caller is not None
+    server = server_of(standin)
+    base = {"transport": transport, "method": "reboot", "await": ["method"]}
+    callee = {**server.node("edge-1", key=KEY, **base), "module": "m2"}
+    invoke = {"device": "edge-1", "module": "m2", "method": "reboot", "payload": {"in": 3}}
+    plan = {
+        **server.node("edge-1", key=sas.decode_key(caller.primary_key), transport=transport, invoke=invoke),
+        "module": "m1",
+    }
+    async with peer(NODE_DEVICE, callee) as answering:
+        await answering.until("listening")
+        async with peer(NODE_DEVICE, plan) as asking:
+            await asking.succeed()
+        await answering.succeed()
+    assert said(asking, "result") == [{"result": {"status": 207, "payload": {"got": {"in": 3}}}}]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from azure.iot.device import X509, IoTHubDeviceClient
+from azure.iot.device import X509, IoTHubDeviceClient, IoTHubModuleClient, MethodResponse
 
 from edgeca.authority import self_signed_device
 from edgeca.credential import thumbprint_sha256
@@ -137,3 +137,25 @@ async def test_messages_twins_and_the_session_outlive_the_stand_in(open_standin:
                 "reported": {"r": 1, "$version": 2},
             }
         assert standin.send_c2d(LEAF, b"next") == 2  # numbers go on, too
+
+
+async def test_a_module_calls_a_method_of_another(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through edgeHub, over HTTPS: the SDK knows no port for it but 443, a privilege."""
+    if standin.websocket_port is None:
+        assert "443" in standin.notices[0]
+        return
+    clients = []
+    for module in ("m1", "m2"):
+        standin.add_module(module)
+        for name, value in standin.environment(module).items():
+            monkeypatch.setenv(name, value)
+        # It asks the workload API, which runs on this very loop.
+        clients.append(await blocking(IoTHubModuleClient.create_from_edge_environment))
+    async with connected(clients[0]) as caller, connected(clients[1]) as callee:
+
+        def answer(request: Any) -> None:
+            callee.send_method_response(MethodResponse.create_from_method_request(request, 207, request.payload))
+
+        await listen(callee, "on_method_request_received", answer)
+        call = {"methodName": "re boot", "payload": {"in": 1}, "responseTimeoutInSeconds": 20}
+        assert await blocking(caller.invoke_method, call, "edge-1", "m2") == {"status": 207, "payload": {"in": 1}}

@@ -1,6 +1,6 @@
 // A device or module by azure-iot-device over `plan.transport` (AMQP if it names none): sends all messages of the plan, then,
 // as asked, reads its twin, reports, and waits for each kind in `plan.await`: messages, settled as `plan.settle` says in
-// turn (complete if it says nothing), one input, method or desired patch.
+// turn (complete if it says nothing), one input, method or desired patch. `plan.invoke` calls a method of another module.
 'use strict';
 
 const { Client, ModuleClient, Message, X509AuthenticationProvider } = require('azure-iot-device');
@@ -95,6 +95,11 @@ async function main() {
   if (plan.report) {
     await new Promise((done, refused) => twin.properties.reported.update(plan.report, (error) => (error ? refused(error) : done())));
     say('reported');
+  }
+  if (plan.invoke) {
+    const { device, module, method, payload } = plan.invoke;
+    const call = { methodName: method, payload, responseTimeoutInSeconds: 20, connectTimeoutInSeconds: 10 };
+    say('result', { result: await client.invokeMethod(device, module, call) });
   }
   const awaited = waitFor(client, twin);
   if (awaited.length) say('listening');
