@@ -1,6 +1,6 @@
 """A hub's side and a head's side of what comes down, in memory: what they were told, in its order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,9 +18,15 @@ def cloud_message(
     system: Mapping[str, str] | None = None,
     lock_token: str | None = None,
     expires_at: float | None = None,
+    sequence_number: int | None = None,
 ) -> CloudMessage:
+    """A message that the hub has for a device."""
     return CloudMessage(
-        bag=Bag(properties or {}, system or {}), body=body, lock_token=lock_token, expires_at=expires_at
+        bag=Bag(properties or {}, system or {}),
+        body=body,
+        lock_token=lock_token,
+        sequence_number=sequence_number,
+        expires_at=expires_at,
     )
 
 
@@ -57,16 +63,27 @@ class QueueSource:
         self._delivery = delivery
         self._queues: dict[Identity, list[CloudMessage]] = {}
         self._credits: dict[Identity, int] = {}
-        self._out: dict[Identity, int] = {}
+        self._out: dict[Identity, list[CloudMessage]] = {}
         self.settled: list[tuple[CloudMessage, Settlement]] = []
-        self.on_settled: Callable[[], None] = lambda: None
 
     def send(self, who: Identity, message: CloudMessage) -> None:
+        """A service sends this."""
         self._queues.setdefault(who, []).append(message)
         self._fetch(who)
 
     def waiting(self, who: Identity) -> list[CloudMessage]:
+        """What is in the queue, and on its way to nobody."""
         return list(self._queues.get(who, ()))
+
+    def reconnect(self) -> None:
+        """The link is lost, with what was unsettled, and there again."""
+        self._delivery.lost_all()
+        for who, out in self._out.items():
+            self._queues[who][:0] = out
+            out.clear()
+            self._fetch(who)
+
+    # What dispatch calls.
 
     def open(self, who: Identity, credit: int) -> None:
         self._credits[who] = credit
@@ -80,19 +97,28 @@ class QueueSource:
         del self._credits[who]
 
     def _fetch(self, who: Identity) -> None:
-        queue = self._queues.get(who, [])
-        while queue and self._out.get(who, 0) < self._credits.get(who, 0):
+        queue, out = self._queues.setdefault(who, []), self._out.setdefault(who, [])
+        while queue and len(out) < self._credits.get(who, 0):
             message = queue.pop(0)
-            self._out[who] = self._out.get(who, 0) + 1
-            if not self._delivery.offer(who, message, partial(self._on, who, message)):
-                self._out[who] -= 1
+            out.append(message)
+            if not self._delivery.offer(who, message, partial(self._on_settled, who, message)):
+                out.remove(message)
                 queue.insert(0, message)
                 return
 
-    def _on(self, who: Identity, message: CloudMessage, settlement: Settlement) -> None:
-        self._out[who] -= 1
+    def _on_settled(self, who: Identity, message: CloudMessage, settlement: Settlement) -> None:
+        self._out[who].remove(message)
         self.settled.append((message, settlement))
         if settlement is Settlement.ABANDONED:
-            self._queues[who].insert(0, message)
-        self.on_settled()
+            self._put_back(who, message)
         self._fetch(who)
+
+    def _put_back(self, who: Identity, message: CloudMessage) -> None:
+        """Where it was: the hub sends by sequence number, so what is given back comes before what came later."""
+        queue = self._queues[who]
+        later = (at for at, each in enumerate(queue) if _number(each) > _number(message))
+        queue.insert(next(later, len(queue)), message)
+
+
+def _number(message: CloudMessage) -> int:
+    return message.sequence_number or 0
