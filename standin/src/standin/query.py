@@ -7,7 +7,6 @@ A path that leads nowhere is undefined, and so is what is made of it; a conditio
 """
 
 import difflib
-import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +14,23 @@ from enum import Enum
 from typing import Any, Final
 
 from standin.documents import JsonObject
+from standin.query_values import (
+    AGGREGATES,
+    COMPARISONS,
+    FUNCTIONS,
+    UNDEFINED,
+    Evaluate,
+    all_hold,
+    any_holds,
+    follow,
+    membership,
+    negated,
+)
 
 MAX_QUERY_CHARS: Final = 8_192
 """Ours: longer than any query a person writes."""
 MAX_QUERY_DEPTH: Final = 32
 """Ours: parentheses, NOT and functions inside each other; the parser goes as deep on its stack."""
-
-Evaluate = Callable[[JsonObject], Any]
-
-
-class _Undefined:
-    """The value of what is not there."""
-
-    def __repr__(self) -> str:
-        return "undefined"
-
-
-UNDEFINED: Final = _Undefined()
 
 
 class QueryError(Exception):
@@ -215,9 +214,9 @@ class _Parser:
 
     def _aggregate(self, number: int) -> _Column:
         token = self._next()
-        aggregate = _AGGREGATES.get(token.value.upper())
+        aggregate = AGGREGATES.get(token.value.upper())
         if aggregate is None:
-            raise _wrong(token, f"one of {', '.join(_AGGREGATES)}", token.value, _AGGREGATES)
+            raise _wrong(token, f"one of {', '.join(AGGREGATES)}", token.value, AGGREGATES)
         self._expect_symbol("(")
         read: Evaluate = _anything
         if token.value.upper() != "COUNT":
@@ -256,13 +255,13 @@ class _Parser:
         parts = [self._conjunction()]
         while self._take("OR"):
             parts.append(self._conjunction())
-        return parts[0] if len(parts) == 1 else lambda twin: _any(part(twin) for part in parts)
+        return parts[0] if len(parts) == 1 else lambda twin: any_holds(part(twin) for part in parts)
 
     def _conjunction(self) -> Evaluate:
         parts = [self._negation()]
         while self._take("AND"):
             parts.append(self._negation())
-        return parts[0] if len(parts) == 1 else lambda twin: _all(part(twin) for part in parts)
+        return parts[0] if len(parts) == 1 else lambda twin: all_hold(part(twin) for part in parts)
 
     def _negation(self) -> Evaluate:
         if not self._take("NOT"):
@@ -270,20 +269,20 @@ class _Parser:
         self._deeper()
         part = self._negation()
         self._depth -= 1
-        return lambda twin: _not(part(twin))
+        return lambda twin: negated(part(twin))
 
     def _comparison(self) -> Evaluate:
         left = self._operand()
         token = self._peek()
-        if token.kind == "symbol" and token.value in _COMPARISONS:
-            compare = _COMPARISONS[self._next().value]
+        if token.kind == "symbol" and token.value in COMPARISONS:
+            compare = COMPARISONS[self._next().value]
             right = self._operand()
             return lambda twin: compare(left(twin), right(twin))
         if self._take("IN"):
-            return _membership(left, self._list())
+            return membership(left, self._list())
         if self._take("NIN"):
-            inside = _membership(left, self._list())
-            return lambda twin: _not(inside(twin))
+            inside = membership(left, self._list())
+            return lambda twin: negated(inside(twin))
         return left
 
     def _list(self) -> tuple[Evaluate, ...]:
@@ -325,9 +324,9 @@ class _Parser:
 
     def _function(self) -> Evaluate:
         token = self._next()
-        found = _FUNCTIONS.get(token.value.upper())
+        found = FUNCTIONS.get(token.value.upper())
         if found is None:
-            raise _wrong(token, f"a function that is known here ({', '.join(_FUNCTIONS)})", token.value, _FUNCTIONS)
+            raise _wrong(token, f"a function that is known here ({', '.join(FUNCTIONS)})", token.value, FUNCTIONS)
         self._next()
         self._deeper()
         count, call = found
@@ -353,7 +352,7 @@ class _Parser:
         while (name := self._further()) is not None:
             names.append(name)
         last = next((name for name in reversed(names[1:]) if isinstance(name, str)), token.value)
-        return last, lambda twin: _follow(twin, names)
+        return last, lambda twin: follow(twin, names)
 
     def _further(self) -> str | int | None:
         """The next name or index of a path, or None at its end."""
@@ -468,19 +467,6 @@ def _check_groups(columns: Sequence[_Column] | None, groups: Sequence[_Column]) 
         raise QueryError("an attribute beside an aggregate needs a GROUP BY with that attribute")
 
 
-# --- values -----------------------------------------------------------------------------------------------------------
-
-
-def _follow(twin: JsonObject, names: Sequence[str | int]) -> Any:
-    value: Any = twin
-    for name in names:
-        inside = name in value if isinstance(value, dict) else isinstance(value, list) and name in range(len(value))
-        if not inside:
-            return UNDEFINED
-        value = value[name]
-    return value
-
-
 def _anything(_: JsonObject) -> Any:
     return True
 
@@ -494,113 +480,3 @@ def _cell(column: _Column, rows: list[JsonObject]) -> Any:
     if column.aggregate is not None:
         return column.aggregate(values)
     return values[0] if values else UNDEFINED
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, list):
-        return "array"
-    return "object" if isinstance(value, dict) else "undefined"
-
-
-def _equal(left: Any, right: Any) -> Any:
-    if left is UNDEFINED or right is UNDEFINED:
-        return UNDEFINED
-    return _kind(left) == _kind(right) and left == right
-
-
-def _ordering(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
-    def ordered(left: Any, right: Any) -> Any:
-        same = _kind(left) == _kind(right) and _kind(left) in {"number", "string"}
-        return compare(left, right) if same else UNDEFINED
-
-    return ordered
-
-
-def _unequal(left: Any, right: Any) -> Any:
-    return _not(_equal(left, right))
-
-
-def _membership(value: Evaluate, items: Sequence[Evaluate]) -> Evaluate:
-    return lambda twin: _any(_equal(value(twin), item(twin)) for item in items)
-
-
-def _not(value: Any) -> Any:
-    return (not value) if isinstance(value, bool) else UNDEFINED
-
-
-def _all(values: Iterable[Any]) -> Any:
-    found = list(values)
-    if any(value is False for value in found):
-        return False
-    return True if all(value is True for value in found) else UNDEFINED
-
-
-def _any(values: Iterable[Any]) -> Any:
-    found = list(values)
-    if any(value is True for value in found):
-        return True
-    return False if all(value is False for value in found) else UNDEFINED
-
-
-def _on_texts(call: Callable[[str, str], bool]) -> Callable[[Any, Any], Any]:
-    return lambda left, right: call(left, right) if isinstance(left, str) and isinstance(right, str) else UNDEFINED
-
-
-def _on_text(call: Callable[[str], Any]) -> Callable[[Any], Any]:
-    return lambda value: call(value) if isinstance(value, str) else UNDEFINED
-
-
-def _is(*kinds: str) -> Callable[[Any], Any]:
-    return lambda value: _kind(value) in kinds
-
-
-def _numbers(values: list[Any]) -> list[float]:
-    return [value for value in values if _kind(value) == "number"]
-
-
-def _over(call: Callable[[list[float]], float]) -> Callable[[list[Any]], Any]:
-    return lambda values: call(found) if (found := _numbers(values)) else UNDEFINED
-
-
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
-    "=": _equal,
-    "!=": _unequal,
-    "<>": _unequal,
-    "<": _ordering(operator.lt),
-    "<=": _ordering(operator.le),
-    ">": _ordering(operator.gt),
-    ">=": _ordering(operator.ge),
-}
-_AGGREGATES: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
-    "COUNT": len,
-    "SUM": _over(sum),
-    "AVG": _over(lambda values: sum(values) / len(values)),
-    "MIN": _over(min),
-    "MAX": _over(max),
-}
-_FUNCTIONS: Final[Mapping[str, tuple[int, Callable[..., Any]]]] = {
-    "IS_DEFINED": (1, lambda value: value is not UNDEFINED),
-    "IS_NULL": (1, _is("null")),
-    "IS_BOOL": (1, _is("boolean")),
-    "IS_NUMBER": (1, _is("number")),
-    "IS_STRING": (1, _is("string")),
-    "IS_ARRAY": (1, _is("array")),
-    "IS_OBJECT": (1, _is("object")),
-    "IS_PRIMITIVE": (1, _is("null", "boolean", "number", "string")),
-    "STARTS_WITH": (2, _on_texts(str.startswith)),
-    "STARTSWITH": (2, _on_texts(str.startswith)),
-    "ENDS_WITH": (2, _on_texts(str.endswith)),
-    "ENDSWITH": (2, _on_texts(str.endswith)),
-    "CONTAINS": (2, _on_texts(lambda text, part: part in text)),
-    "LENGTH": (1, _on_text(len)),
-    "LOWER": (1, _on_text(str.lower)),
-    "UPPER": (1, _on_text(str.upper)),
-}
