@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench compiled crash soak check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled crash soak compatibility check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ crash: peers ## kill the gateway and cut its power under load: CYCLES=200 of eac
 
 soak: peers ## a thousand devices, an upstream that comes and goes: MINUTES=10, DEVICES=1000
 	@PYTHONPATH=tests $(PYTHON) -m soak --minutes $(or $(MINUTES),10) --devices $(or $(DEVICES),1000)
+
+compatibility: peers ## run the clients of others and write docs/compatibility.md from what is seen
+	@COMPATIBILITY_PAGE=write $(PYTHON) -m pytest -q tests/peers
 
 check: setup ## format, lint, types, docs
 	@.venv/bin/ruff format --check $(SOURCES)

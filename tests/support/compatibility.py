@@ -1,0 +1,104 @@
+"""What was seen to work with which client in a run of tests/peers, and the page that says so: docs/compatibility.md.
+
+A test names a cell either by a mark, which counts when the test passes, or by the fixture `seen` as it sees it happen:
+
+    @pytest.mark.works(Table.SERVICE, "azure-iot-hub (Python)", "registry")
+    def test_…(seen): seen(Table.GATEWAY, "paho-mqtt, MQTT 5", "C2D")
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+PAGE: Final = Path(__file__).parents[2] / "docs/compatibility.md"
+WRITE_VARIABLE: Final = "COMPATIBILITY_PAGE"
+"""`write` in it has the page written from the run; anything else has it compared."""
+_YES: Final = "yes"
+_NO: Final = "\N{EN DASH}"
+_HEAD: Final = """# Compatibility
+
+Which unmodified clients were seen to work, and with what. Written from a run of `tests/peers` (`make compatibility`);
+no cell is written by hand, and `make test` fails where a run sees anything else. Versions are those of
+`requirements-dev.lock` and `tests/peers/node/package-lock.json`.
+"""
+
+
+class Table(Enum):
+    """The tables of the page, in its order; the value is the heading."""
+
+    GATEWAY = "Devices through the gateway, to the hub and back"
+    DEVICES = "Devices and modules at the stand-in"
+    SERVICE = "Service side, reading and provisioning at the stand-in"
+
+
+_ABOUT: Final = {
+    Table.GATEWAY: """The gateway sends on behalf of devices (`GATEWAY_UPSTREAM_AMQP`), the stand-in plays the hub.
+A device that proves itself by a certificate goes upstream as the gateway's module: messages, and nothing back
+([upstream.md](upstream.md)).""",
+    Table.DEVICES: "Without the gateway: what the stand-in does for who connects to it.",
+    Table.SERVICE: "What else talks to a hub.",
+}
+
+COLUMNS: Final = (
+    *("telemetry", "C2D", "C2D reject", "C2D abandon", "twin get", "twin patch", "twin notify", "method", "input"),
+    *("registry", "bulk", "modules", "twins", "query", "configurations", "statistics", "C2D send", "feedback"),
+    *("read events", "offsets", "management", "individual key", "group key", "X.509", "refusals"),
+)
+"""In the order of the page; a table has those that some row of it was seen with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One thing that one client can do."""
+
+    table: Table
+    row: str
+    column: str
+
+    def __post_init__(self) -> None:
+        if self.column not in COLUMNS:
+            raise ValueError(f"'{self.column}' is no column: {', '.join(COLUMNS)}")
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run has seen, and what it was to see."""
+
+    seen: set[Cell] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    """Tests that name cells and did not pass: the page cannot be judged without them."""
+
+
+def page_of(cells: Iterable[Cell]) -> str:
+    """The page that says this."""
+    seen = set(cells)
+    tables = (f"\n## {table.value}\n\n{_ABOUT[table]}\n\n{_table_of(seen, table)}" for table in Table)
+    return _HEAD + "".join(tables)
+
+
+def cells_of(page: str) -> set[Cell]:
+    """The cells of a page that say yes."""
+    cells: set[Cell] = set()
+    table: Table | None = None
+    columns: list[str] = []
+    for line in page.splitlines():
+        if line.startswith("## "):
+            table, columns = Table(line.removeprefix("## ")), []
+        elif table is not None and line.startswith("| "):
+            row, *values = [part.strip() for part in line.strip("|").split("|")]
+            columns = columns or values
+            cells |= {Cell(table, row, name) for name, value in zip(columns, values, strict=True) if value == _YES}
+    return cells
+
+
+def _table_of(seen: set[Cell], table: Table) -> str:
+    mine = {cell for cell in seen if cell.table is table}
+    columns = [name for name in COLUMNS if any(cell.column == name for cell in mine)]
+    rows = sorted({cell.row for cell in mine}, key=str.casefold)
+    lines = [f"| client | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for row in rows:
+        values = [_YES if Cell(table, row, name) in mine else _NO for name in columns]
+        lines.append(f"| {row} | {' | '.join(values)} |")
+    return "\n".join(lines) + "\n"
