@@ -10,7 +10,19 @@ import pytest
 from edgeca.folder import Folder
 from edgewire.codec.amqp.message import MESSAGE_FORMAT_BATCH
 from edgewire.iothub import sas
-from support.amqp_peers import AMQPS, BODIES, MESSAGES, PYAMQP, RHEA_HUB, Peer, Server, accepted, peer, succeed
+from support.amqp_peers import (
+    AMQPS,
+    BODIES,
+    MESSAGES,
+    NODE_DEVICE,
+    PYAMQP,
+    RHEA_HUB,
+    Peer,
+    Server,
+    accepted,
+    peer,
+    succeed,
+)
 from support.gateway_site import KEY, GatewaySite
 from support.paho_device import JSON, let_in
 
@@ -106,3 +118,47 @@ async def test_it_goes_over_websocket_too(site: GatewaySite, certificates: Path,
     asked = next(line for line in hub.said if line["event"] == "websocket")
     assert (asked["path"], asked["subprotocol"]) == ("/$iothub/websocket", "AMQPWSB10")
     assert (long["body"], short["body"]) == ("x" * 100_000, "and a short one")
+
+
+async def test_what_it_has_for_a_device_reaches_it_and_its_word_comes_back(
+    site: GatewaySite, certificates: Path, loopback: Iterator[str]
+) -> None:
+    address = next(loopback)
+    has = {
+        "messages": {"d1": ["on", "off"]},
+        "calls": {"d1": [["reboot", '{"in":3}']]},
+        "desired": {"d1": ['{"interval":5,"$version":2}']},
+    }
+    plan = Server.of(site).node("d1", transport="mqtt", twin=True, report={"r": 1}, method="reboot", known_version=1)
+    plan |= {"settle": ["complete", "complete"], "await": ["message", "method", "desired"]}
+    async with hub_of(site, certificates, address, **has) as hub:
+        await site.gateway.start(GATEWAY_UPSTREAM_AMQP=address)
+        async with peer(NODE_DEVICE, plan) as device:
+            await device.succeed()
+        answer = await hub.until("answer")
+        while len([line for line in hub.said if line["event"] == "settled"]) < 2:
+            await hub.until("settled")
+    bodies = [line["body"] for line in device.said if line["event"] == "message"]
+    assert bodies == ["on", "off"]
+    assert [line["outcome"] for line in hub.said if line["event"] == "settled"] == ["accepted", "accepted"]
+    assert (answer["address"], answer["status"], answer["body"]) == (
+        "/devices/d1/methods/devicebound",
+        207,
+        '{"got":{"in":3}}',
+    )
+    patches = [line["patch"] for line in device.said if line["event"] == "desired"]
+    assert patches[-1] == {"interval": 5, "$version": 2}
+    asked = {(line["operation"], line.get("resource"), line["body"]) for line in hub.said if line["event"] == "twin"}
+    assert asked >= {
+        ("GET", None, " "),
+        ("PATCH", "/properties/reported", '{"r":1}'),
+        ("PUT", "/notifications/twin/properties/desired", " "),
+    }
+    assert len([line for line in hub.said if line["event"] == "token"]) == 1
+    links = [line for line in hub.said if line["event"] == "link"]
+    for kind, name in (("methods/devicebound", "methods"), ("twin", "twin")):
+        pair = [line for line in links if line["address"] == f"/devices/d1/{kind}"]
+        assert {line["role"] for line in pair[:2]} == {"sender", "receiver"}
+        assert len({line["channel"] for line in pair[:2]}) == 1
+        assert pair[0]["channel"].startswith(f"{name}:")
+        assert all(line["version"] for line in pair)

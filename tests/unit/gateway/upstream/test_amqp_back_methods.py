@@ -116,6 +116,41 @@ async def test_who_takes_no_calls_any_more_has_no_links() -> None:
         await here.until(lambda: not here.hub.back.is_attached(D1, Purpose.METHODS))
 
 
+async def test_a_device_that_answers_and_is_gone_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.upstream.amqp_back_methods.LINGER_S", 0.1)
+    async with back_world() as here:
+        device = await calling(here)
+        for _ in range(2):
+            here.hub.back.call(D1, "blink")
+        await here.until(lambda: len(device.calls) == 2)
+        here.methods.answered(D1, device.calls[0][0], 200, b"1")
+        here.methods.unsubscribe(D1, device)
+        await here.until(lambda: here.hub.back.answers)
+        here.hub.back.call(D1, "blink")
+        await here.until(lambda: len(here.hub.back.answers) == 2)
+        assert [answer.status for _, answer in here.hub.back.answers] == [200, 404]
+        here.methods.subscribe(D1, device)
+        await asyncio.sleep(0.12)
+        assert here.hub.back.is_attached(D1, Purpose.METHODS)
+        here.methods.unsubscribe(D1, device)
+        here.methods.answered(D1, device.calls[1][0], 200, b"2")
+        await here.until(lambda: len(here.hub.back.answers) == 3)
+        await here.until(lambda: here.proxy.devices == 0)
+
+
+async def test_links_are_not_kept_for_answers_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.upstream.amqp_back_methods.LINGER_S", 0.05)
+    async with back_world() as here:
+        device = await calling(here)
+        here.hub.back.call(D1, "blink")
+        await here.until(lambda: device.calls)
+        here.methods.unsubscribe(D1, device)
+        await here.until(lambda: here.proxy.devices == 0)
+        here.methods.answered(D1, device.calls[0][0], 200, b"")
+        await asyncio.sleep(0.02)
+        assert here.hub.back.answers == []
+
+
 async def test_a_call_that_cannot_be_read_is_told_and_the_next_is_taken() -> None:
     async with back_world() as here:
         device = await calling(here)

@@ -32,6 +32,8 @@ MAX_WAITING_ANSWERS: Final = 64
 """Answers of a device that wait for the other end's credit; beyond, the earliest is dropped: nobody waits so long."""
 MAX_QUEUED_CALLS: Final = 2_000
 """Calls that are looked at, over all devices: twice of what may wait for answers. Beyond, they are answered 429."""
+LINGER_S: Final = 30.0
+"""Who takes no more calls may answer those that it has for so long, IoT Hub's usual wait; new ones get 404."""
 ENVELOPE_BYTES: Final = 256
 """What an answer takes around its payload."""
 
@@ -53,6 +55,10 @@ class MethodStrand(Strand):
         self._called = called
         self._emit = emit
         self._answers: deque[bytes] = deque()
+        self.calls = 0
+        """Calls that wait for their answer."""
+        self.leaving: asyncio.TimerHandle | None = None
+        """The device takes no more calls; ends the wait for its answers."""
 
     def on_message(self, event: MessageReceived) -> None:
         """A call."""
@@ -132,11 +138,22 @@ class CloudCalls:
             self._tasks = None
 
     def _watch(self, who: Identity, takes: bool) -> None:  # noqa: FBT001 - see above
-        if takes:
-            self._back.want(MethodStrand(who, self._back, called=self._on_call, emit=self._emit))
-            return
         strand = self._back.find(who, BackKind.METHODS)
-        if strand is not None:
+        assert strand is None or isinstance(strand, MethodStrand)
+        if not takes:
+            if strand is not None:
+                self._leave(strand)
+        elif strand is None:
+            self._back.want(MethodStrand(who, self._back, called=self._on_call, emit=self._emit))
+        elif strand.leaving is not None:
+            strand.leaving.cancel()
+            strand.leaving = None
+
+    def _leave(self, strand: MethodStrand) -> None:
+        """Devices answer and are gone: the links stay for what is on its way."""
+        if strand.calls:
+            strand.leaving = asyncio.get_running_loop().call_later(LINGER_S, self._back.drop, strand)
+        else:
             self._back.drop(strand)
 
     def _on_call(self, strand: MethodStrand, link: Link, call: MethodCall) -> None:
@@ -144,6 +161,7 @@ class CloudCalls:
             strand.answer(link, _failed(call, MethodError(MethodFault.BUSY, "too many calls wait for their answer")))
             return
         self._count += 1
+        strand.calls += 1
         self._tasks.create_task(self._bring(strand, link, call), name=f"method of {strand.who}")
 
     async def _bring(self, strand: MethodStrand, link: Link, call: MethodCall) -> None:
@@ -157,6 +175,10 @@ class CloudCalls:
             strand.answer(link, MethodAnswer(rid=str(call.rid), status=result.status, payload=result.payload))
         finally:
             self._count -= 1
+            strand.calls -= 1
+            if strand.leaving is not None and not strand.calls:
+                strand.leaving.cancel()
+                self._back.drop(strand)
 
 
 def _failed(call: MethodCall, error: MethodError) -> MethodAnswer:
