@@ -14,7 +14,7 @@ from edgewire.message import Identity, identity
 from standin.app import StandIn
 from standin.hub import MethodResult
 from standin.routes import parse_routes
-from support.amqp_peers import BODIES, MESSAGES, NODE_DEVICE, Peer, Server, peer
+from support.amqp_peers import BODIES, MESSAGES, NODE_DEVICE, Peer, Plan, Server, peer
 from support.gateway_site import KEY
 
 KEYS: Final = (sas.encode_key(KEY), sas.encode_key(KEY[::-1]))
@@ -37,6 +37,11 @@ async def standin(tmp_path: Path, certificates: Path, loopback: Iterator[str]) -
 
 def server_of(standin: StandIn) -> Server:
     return Server(hub=standin.hub_name, address=standin.address, root=standin.directory / "trust-bundle.pem")
+
+
+def awaiting(plan: Plan, *kinds: str) -> Plan:
+    """The plan, with what the client waits for."""
+    return {**plan, "await": kinds}
 
 
 async def call_and_change(standin: StandIn, who: Identity, running: Peer) -> MethodResult:
@@ -65,11 +70,10 @@ async def test_a_device_has_all_that_a_device_can_have(standin: StandIn, transpo
         method="reboot",
         known_version=1,
         settle=["complete", "complete"],
-        **{"await": ["message", "method", "desired"]},
     )
     for number in range(2):
         standin.send_c2d(LEAF, b"c2d %d" % number, {"a b": "c/d&e"}, messageId=f"m{number}")
-    async with peer(NODE_DEVICE, plan) as running:
+    async with peer(NODE_DEVICE, awaiting(plan, "message", "method", "desired")) as running:
         result = await call_and_change(standin, LEAF, running)
         await running.succeed()
     assert [event.body for event in standin.events.read()] == BODIES
@@ -91,7 +95,7 @@ async def test_a_device_has_all_that_a_device_can_have(standin: StandIn, transpo
 async def test_over_amqp_a_message_is_completed_rejected_or_given_back(standin: StandIn, transport: str) -> None:
     standin.add_device("leaf", keys=KEYS)
     settle = ["reject", "abandon", "complete"]
-    plan = server_of(standin).node("leaf", transport=transport, settle=settle, **{"await": ["message"]})
+    plan = awaiting(server_of(standin).node("leaf", transport=transport, settle=settle), "message")
     for number in range(2):
         standin.send_c2d(LEAF, b"", {"iothub-ack": "full"}, messageId=f"m{number}")
     async with peer(NODE_DEVICE, plan) as running:
@@ -135,7 +139,7 @@ async def test_a_device_with_a_certificate_gets_messages(standin: StandIn, tmp_p
     credential = self_signed_device("thumb")
     standin.add_certificate_device("thumb", [thumbprint_sha256(credential.certificate)])
     standin.send_c2d(identity("thumb"), b"for you")
-    plan = server_of(standin).certificate("thumb", credential, tmp_path, transport=transport, **{"await": ["message"]})
+    plan = awaiting(server_of(standin).certificate("thumb", credential, tmp_path, transport=transport), "message")
     async with peer(NODE_DEVICE, plan) as running:
         await running.succeed()
     assert [line["body"] for line in said(running, "message")] == ["for you"]
@@ -152,8 +156,7 @@ async def test_a_module_calls_a_method_of_another(standin: StandIn, transport: s
     caller = standin.hub.registry.get(MODULE)
     assert caller is not None
     server = server_of(standin)
-    base = {"transport": transport, "method": "reboot", "await": ["method"]}
-    callee = {**server.node("edge-1", key=KEY, **base), "module": "m2"}
+    callee = awaiting(server.node("edge-1", transport=transport, method="reboot", module="m2"), "method")
     invoke = {"device": "edge-1", "module": "m2", "method": "reboot", "payload": {"in": 3}}
     plan = {
         **server.node("edge-1", key=sas.decode_key(caller.primary_key), transport=transport, invoke=invoke),

@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 
+from edgewire.iothub.bag import Bag
 from edgewire.message import Envelope, Identity, Message, identity
 from standin import inputs
+from standin.devicebound import C2dMessage, Locked
 from standin.documents import JsonObject
+from standin.errors import HubError
 from standin.hub import Closing, Hub, MethodError, MethodResult
+from standin.locked import Settlement
 from standin.registry import RegistryError, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM, parse_routes
 from standin.twins import TwinError
@@ -17,6 +21,7 @@ EDGE = identity("edge-1")
 M1 = identity("edge-1", "m1")
 M2 = identity("edge-1", "m2")
 LEAF = identity("leaf")
+C2D = C2dMessage(Bag({}, {}), b"on")
 TO_M2 = parse_routes(
     {
         "in": 'FROM /messages/modules/m1/outputs/local INTO BrokeredEndpoint("/modules/m2/inputs/in1")',
@@ -39,6 +44,7 @@ class FakeClient:
         self.desired: list[JsonObject] = []
         self.methods: list[tuple[str, str, bytes]] = []
         self.inputs: list[inputs.Delivery] = []
+        self.messages: list[Locked] = []
 
     def close(self, reason: Closing) -> None:
         self.closed.append(reason)
@@ -58,6 +64,10 @@ class FakeClient:
     def send_inputs(self) -> None:
         while delivery := self.hub.inputs.take(self.identity):
             self.inputs.append(delivery)
+
+    def send_devicebound(self) -> None:
+        while locked := self.hub.lock_c2d(self.identity, self):
+            self.messages.append(locked)
 
 
 @pytest.fixture
@@ -276,6 +286,48 @@ async def test_a_method_beyond_the_limits_is_not_sent(hub: Hub, name: str, paylo
         await hub.invoke_method(LEAF, name, payload)
     assert caught.value.code // 1000 == 400
     assert leaf.methods == []
+
+
+async def test_a_message_goes_to_who_is_there_and_waits_for_who_is_not(hub: Hub) -> None:
+    first = connected(hub, LEAF)
+    assert hub.send_c2d(LEAF, C2D) == 1
+    (locked,) = first.messages
+    hub.settle_c2d(LEAF, locked.lock_token, Settlement.COMPLETED)
+    hub.disconnect(first)
+    hub.send_c2d(LEAF, C2D)
+    assert (hub.c2d_waiting(LEAF), len(first.messages)) == (1, 1)
+    assert (hub.purge_c2d(LEAF), hub.c2d_waiting(LEAF)) == (1, 0)
+
+
+async def test_a_message_for_nobody_is_404001(hub: Hub) -> None:
+    with pytest.raises(HubError) as raised:
+        hub.send_c2d(identity("nobody"), C2D)
+    assert raised.value.code == 404001
+
+
+async def test_who_takes_over_gets_what_the_older_had_not_settled(hub: Hub) -> None:
+    older = connected(hub, LEAF)
+    hub.send_c2d(LEAF, C2D)
+    newer = connected(hub, LEAF)
+    newer.send_devicebound()
+    assert [each.sequence_number for each in (*older.messages, *newer.messages)] == [1, 1]
+    hub.disconnect(older)
+    hub.settle_c2d(LEAF, newer.messages[0].lock_token, Settlement.COMPLETED)
+
+
+async def test_what_is_given_back_is_sent_again(hub: Hub) -> None:
+    client = connected(hub, LEAF)
+    hub.send_c2d(LEAF, C2D)
+    hub.settle_c2d(LEAF, client.messages[0].lock_token, Settlement.ABANDONED)
+    await asyncio.sleep(0)
+    assert [each.delivery_count for each in client.messages] == [0, 1]
+
+
+async def test_a_removed_device_has_no_messages_when_it_comes_back(hub: Hub) -> None:
+    hub.send_c2d(LEAF, C2D)
+    hub.remove(LEAF)
+    hub.add(symmetric_entry(LEAF))
+    assert (hub.c2d_waiting(LEAF), hub.send_c2d(LEAF, C2D)) == (0, 1)
 
 
 async def test_a_stalled_hub_sends_nothing(hub: Hub) -> None:
