@@ -309,6 +309,37 @@ async def test_a_request_that_never_ends_is_cut(site: HttpSite) -> None:
     ]
 
 
+async def test_so_many_requests_of_one_sender_wait_at_once_and_no_more(
+    site: HttpSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_REQUESTS_PER_SENDER", 2)
+    head = f"POST {OWN} HTTP/1.1\r\nHost: {HUB}\r\nAuthorization: {site.sas('d1')}\r\nContent-Length: 1\r\n\r\n"
+    first, second, third = (site.dial_http() for _ in range(3))
+    for client in (first, second, third):
+        client.say(head.encode())
+    answer = await third.answer()
+    assert (answer.status, answer.headers["retry-after"], third.is_closed()) == (503, "5", True)
+    assert site.reasons(RequestRefused) == [RefusedRequest.TOO_MANY]
+    other = site.dial_http()
+    other.ask("POST", EVENTS.format("d2"), device="d2")
+    assert (await other.answer()).status == 204
+    first.say(b"1")
+    assert (await first.answer()).status == 204
+    second.lose()
+    for client in (first, site.dial_http()):
+        client.ask("POST", OWN)
+        assert (await client.answer()).status == 204
+    assert site.http._total == 0
+    assert not site.http._busy
+
+
+async def test_so_many_of_all_wait_at_once_and_no_more(site: HttpSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_REQUESTS", 0)
+    client = site.dial_http()
+    client.ask("GET", DEVICEBOUND.format("d1", ""))
+    assert (await client.answer()).status == 503
+
+
 # --- messages from the cloud --------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,13 @@ VERIFIED_S: Final = 1.0
 """A verified credential is not verified again on its connection for so long: as soon as that, others who are connected
 hear of a change of the registry."""
 
+MAX_REQUESTS: Final = 1_024
+"""Requests that were let in and have no answer yet; each may hold a body of 384 KiB. Beyond, they are told to come
+again."""
+
+MAX_REQUESTS_PER_SENDER: Final = 32
+"""The same of one device or module: more than the calls of methods that may wait for one device."""
+
 ACTIONS: Final[Mapping[Action, HttpAction]] = MappingProxyType(
     {
         Action.SEND: HttpAction.SEND,
@@ -98,6 +105,23 @@ class HttpHead:
         self.edge_device = edge_device
         self.limits = limits
         self.answered: Counter[tuple[HttpAction, int]] = Counter()
+        self._busy: Counter[Identity] = Counter()
+        self._total = 0
+
+    def enter(self, who: Identity) -> bool:
+        """Whether a request of `who` may come whole; `leave` follows when it may."""
+        if self._total >= MAX_REQUESTS or self._busy[who] >= MAX_REQUESTS_PER_SENDER:
+            return False
+        self._total += 1
+        self._busy[who] += 1
+        return True
+
+    def leave(self, who: Identity) -> None:
+        """A request of `who` has its answer, or never gets one."""
+        self._total -= 1
+        self._busy[who] -= 1
+        if not self._busy[who]:
+            del self._busy[who]
 
     def accept(self, peer: Peer) -> "tuple[HttpSession, HttpConnection]":
         """A session and its owner, for a connection that has come."""
@@ -127,7 +151,19 @@ class _Verified(NamedTuple):
 class HttpConnection:
     """One connection, from its first request to its end. Implements `transport.pump.Owner`."""
 
-    __slots__ = ("_asked", "_gone", "_head", "_peer", "_poll", "_pump", "_session", "_task", "_timer", "_verified")
+    __slots__ = (
+        "_asked",
+        "_busy",
+        "_gone",
+        "_head",
+        "_peer",
+        "_poll",
+        "_pump",
+        "_session",
+        "_task",
+        "_timer",
+        "_verified",
+    )
 
     def __init__(self, head: HttpHead, session: HttpSession, peer: Peer) -> None:
         self._head = head
@@ -136,6 +172,8 @@ class HttpConnection:
         self._pump: Pump[HttpEvent]
         self._asked: DeviceRequest | None = None
         """What the request at hand asks for, once it was let in."""
+        self._busy: Identity | None = None
+        """Whose request is being read or answered."""
         self._verified: _Verified | None = None
         self._poll: Poll | None = None
         self._task: asyncio.Task[None] | None = None
@@ -172,6 +210,7 @@ class HttpConnection:
     def on_closed(self) -> None:
         """The connection is gone: nobody waits for an answer any more."""
         self._gone = True
+        self._leave()
         if self._timer is not None:
             self._timer.cancel()
         if self._poll is not None:
@@ -204,7 +243,7 @@ class HttpConnection:
         now = self._head.clock()
         verified = self._verified
         if verified is not None and (verified.identity, verified.token) == (who, token) and _is_fresh(verified, now):
-            self._let_in(asked)
+            self._let_in(asked, who)
             return
         claim = Claim(
             identity=who,
@@ -230,7 +269,7 @@ class HttpConnection:
         verdict = self._head.authenticator.authenticate(claim)
         if isinstance(verdict, Admitted):
             self._verified = _Verified(claim.identity, claim.token, verdict, claim.now)
-            self._let_in(asked)
+            self._let_in(asked, claim.identity)
             return
         self._verified = None
         self._head.emit(LoginRefused(str(claim.identity), self._peer.address, verdict.reason, ""))
@@ -244,7 +283,14 @@ class HttpConnection:
         else:
             self._answer(ACTIONS[asked.action], answer)
 
-    def _let_in(self, asked: DeviceRequest) -> None:
+    def _let_in(self, asked: DeviceRequest, who: Identity) -> None:
+        if not self._head.enter(who):
+            what = f"too many requests of '{who}', or of all, have no answer yet"
+            answer = method_refusal if asked.action is Action.INVOKE else refusal
+            self._head.emit(RequestRefused(self._peer.address, RefusedRequest.TOO_MANY, what))
+            self._answer(ACTIONS[asked.action], answer(503, what))
+            return
+        self._busy = who
         self._asked = asked
         self._session.take_body()
         self._pump.receive(b"")
@@ -329,6 +375,7 @@ class HttpConnection:
     def _answer(self, action: HttpAction, response: Response) -> None:
         """Answer, now or later: what came behind the request is read after that."""
         self._head.answered[action, response.status] += 1
+        self._leave()
         if self._gone:
             return
         loop = asyncio.get_running_loop()
@@ -343,6 +390,11 @@ class HttpConnection:
     def _read_on(self) -> None:
         if not self._gone:
             self._pump.receive(b"")
+
+    def _leave(self) -> None:
+        who, self._busy = self._busy, None
+        if who is not None:
+            self._head.leave(who)
 
     def _refuse(self, reason: RefusedRequest, response: Response, detail: str) -> None:
         self._head.emit(RequestRefused(self._peer.address, reason, detail[:200]))

@@ -213,6 +213,8 @@ class RefusedRequest(Enum):
     """A method call by who is no module of this edge device."""
     ALREADY_LISTENING = "already_listening"
     """A poll for a device that gets its messages by another connection."""
+    TOO_MANY = "too_many"
+    """More at once than one sender, or all together, may have."""
 
 
 @dataclass(frozen=True, slots=True)
