@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from standin.app import DEFAULT_ADDRESS, DEFAULT_EDGE_DEVICE, DEFAULT_HUB, Ports, StandIn
 from standin.commands.terminal import DONE, add_command, complain, say
+from standin.devicebound import C2dSettings
 from standin.dps import DEFAULT_SCOPE, DpsOptions
+from standin.feedback import BATCH_S
 from standin.routes import EVERYTHING_UPSTREAM, read_manifest
 
 if TYPE_CHECKING:
@@ -39,6 +41,17 @@ def add(commands: "Commands") -> None:
         default=1.0,
         metavar="S",
         help="how long a registration takes (default: %(default)s)",
+    )
+    run.add_argument("--partitions", type=int, metavar="N", help="of the events (default: 4, or as before)")
+    run.add_argument(
+        "--consumer-group", action="append", default=[], metavar="NAME", help="besides $Default; may be repeated"
+    )
+    run.add_argument(
+        "--feedback-delay",
+        type=float,
+        default=BATCH_S,
+        metavar="S",
+        help="how long the first record of a batch of feedback waits for more (default: %(default)s)",
     )
     run.add_argument("--show", action="store_true", help="print what arrives and what is refused")
 
@@ -75,5 +88,8 @@ def _stand_in(arguments: argparse.Namespace) -> StandIn:
         certificates=arguments.certs,
         certificate_days=arguments.certificate_days,
         dps=DpsOptions(scope=arguments.id_scope, delay_s=arguments.assign_delay, host=arguments.assigned_host),
+        c2d=C2dSettings(feedback_s=arguments.feedback_delay),
+        partitions=arguments.partitions,
+        consumer_groups=arguments.consumer_group,
         show=say if arguments.show else None,
     )
