@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +12,18 @@ from edgewire.transport.reports import ConnectionCut, CutReason
 from edgewire.transport.tls import Security
 from gateway.app.devices_upstream import DevicesUpstream, Dialer, Place, make_devices_upstream, place_of
 from gateway.app.settings import ConfigError, read_environment
+from gateway.dispatch.delivery import Delivery
+from gateway.dispatch.methods import Methods
+from gateway.dispatch.twins import TwinReply, Twins
 from gateway.identity.registry import Registry
 from gateway.identity.tokens import Token
 from gateway.observe.events import Event
 from gateway.observe.head import ConnectionCrashed
+from gateway.observe.upstream import BackKind
+from gateway.upstream.amqp_back import Back
 from gateway.upstream.amqp_proxy import AmqpProxy
 from gateway.upstream.split import SplitProxy
+from support.amqp_back_world import Device
 from support.certificates import self_signed
 from support.echo import EchoSession, RecordingOwner, echo_server
 
@@ -166,3 +173,25 @@ async def test_it_goes_beside_a_module_or_alone(tmp_path: Path, asks: str) -> No
     running.cancel()
     await asyncio.wait([running])
     assert (tmp_path / "tokens.json").exists()
+
+
+async def test_what_comes_back_is_brought_to_who_listens_already_and_later(tmp_path: Path) -> None:
+    house = House(tmp_path, GATEWAY_UPSTREAM_AMQP="127.0.0.1:1")
+    ours = house.make()
+    assert ours is not None
+    delivery, methods = Delivery(house.events.append, time.time), Methods(house.events.append)
+    twins = Twins(house.events.append)
+    methods.subscribe(identity("early"), Device())
+    ours.bring_back(delivery=delivery, methods=methods, twins=twins)
+    delivery.subscribe(identity("late"), Device(), 1)
+    twins.subscribe(identity("late"), Device())
+    [back, _cloud] = ours.proxy._beside
+    assert isinstance(back, Back)
+    assert [[str(strand.who) for strand in back.strands(kind)] for kind in BackKind] == [["late"], ["early"], ["late"]]
+    replies: list[TwinReply] = []
+    twins.get(identity("late"), replies.append)
+    assert replies[0].status == 503
+    running = asyncio.create_task(ours.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
