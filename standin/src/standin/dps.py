@@ -228,13 +228,15 @@ class Provisioning:
         """Have the device in this hub and in no other of ours. Returns what became of its data; raises DpsError."""
         again = bool(record.device)
         keep = enrolment.reprovisioning is Reprovisioning.KEEP
-        left = self._hubs.get(record.hub) if (record.hub, record.device) != (enrolment.hub, assignment.device) else None
+        moved = again and (record.hub, record.device) != (enrolment.hub, assignment.device)
+        left = self._hubs.get(record.hub) if moved else None
         try:
-            if again and left is not None:
-                tags, desired = await left.release(record.device)
-                if keep:
-                    assignment = replace(assignment, tags=tags, desired=desired)
+            if left is not None and keep:
+                taken = await left.sections(record.device) or (assignment.tags, assignment.desired)
+                assignment = replace(assignment, tags=taken[0], desired=taken[1])
             was_there = await hub.assign(replace(assignment, reset=again and not keep))
+            if left is not None:
+                await left.release(record.device)  # not before the other has it: a failure must lose nothing
         except AssignError as error:
             raise DpsError(HUB_FAILED, str(error)) from error
         if not again or (not was_there and left is None):

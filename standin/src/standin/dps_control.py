@@ -21,7 +21,7 @@ from standin.dps_enrolments import (
     normal_thumbprints,
     with_keys,
 )
-from standin.dps_hubs import assign, assignment_from_json, release
+from standin.dps_hubs import assign, assignment_from_json, release, sections
 from standin.dps_linked import ASSIGNED_PATH, LinkedHub, LinkedHubs
 
 _SECRETS: Final = ("primaryKey", "secondaryKey")
@@ -46,6 +46,7 @@ class DpsControl:
             web.post("/linked-hubs", self._link),
             web.delete("/linked-hubs", self._unlink),
             web.post(ASSIGNED_PATH, self._assign),
+            web.get(ASSIGNED_PATH, self._sections),
             web.delete(ASSIGNED_PATH, self._release),
         ]
 
@@ -135,9 +136,16 @@ class DpsControl:
             assignment = assignment_from_json(await _body(request))
         return _json({"wasThere": assign(self._dps.hub, assignment)})
 
+    async def _sections(self, request: web.Request) -> web.Response:
+        found = sections(self._dps.hub, request.query.get("device", ""))
+        if found is None:
+            return _json({"isThere": False})
+        return _json({"isThere": True, "tags": found[0], "desired": found[1]})
+
     async def _release(self, request: web.Request) -> web.Response:
-        tags, desired = release(self._dps.hub, request.query.get("device", ""))
-        return _json({"tags": tags, "desired": desired})
+        device = request.query.get("device", "")
+        release(self._dps.hub, device)
+        return _json({"deviceId": device})
 
 
 def without_secrets(enrolment: JsonObject) -> JsonObject:

@@ -12,6 +12,9 @@ from standin.hub import Hub
 from standin.registry import Authentication, Entry, RegistryError, as_edge_device, certificate_entry, symmetric_entry
 from standin.twins import TwinError
 
+Sections = tuple[JsonObject, JsonObject]
+"""Tags and desired properties."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
@@ -53,8 +56,11 @@ class AssignableHub(Protocol):
     async def assign(self, assignment: Assignment) -> bool:
         """Have the device. Returns whether it was there already; raises AssignError."""
 
-    async def release(self, device: str) -> tuple[JsonObject, JsonObject]:
-        """Forget a device that moves to another hub. Returns its tags and desired properties; raises AssignError."""
+    async def sections(self, device: str) -> Sections | None:
+        """What a device that moves to another hub takes along; None if it is not there. Raises AssignError."""
+
+    async def release(self, device: str) -> None:
+        """Forget a device that another hub has now. Raises AssignError."""
 
 
 class OwnHub:
@@ -74,10 +80,14 @@ class OwnHub:
         with _refusals():
             return assign(self._hub, assignment)
 
-    async def release(self, device: str) -> tuple[JsonObject, JsonObject]:
+    async def sections(self, device: str) -> Sections | None:
+        """What the device takes along."""
+        return sections(self._hub, device)
+
+    async def release(self, device: str) -> None:
         """Forget the device."""
         with _refusals():
-            return release(self._hub, device)
+            release(self._hub, device)
 
 
 def assign(hub: Hub, assignment: Assignment) -> bool:
@@ -103,14 +113,18 @@ def assign(hub: Hub, assignment: Assignment) -> bool:
     return old is not None
 
 
-def release(hub: Hub, device: str) -> tuple[JsonObject, JsonObject]:
-    """Forget the device, if it is there. Returns its tags and desired properties."""
-    who = identity(device)
-    if hub.registry.get(who) is None:
-        return {}, {}
-    twin = hub.twin(who)
-    hub.remove(who)
+def sections(hub: Hub, device: str) -> Sections | None:
+    """The device's tags and desired properties; None if it is not there."""
+    if hub.registry.get(identity(device)) is None:
+        return None
+    twin = hub.twin(identity(device))
     return twin.tags, twin.desired
+
+
+def release(hub: Hub, device: str) -> None:
+    """Forget the device, if it is there."""
+    if hub.registry.get(identity(device)) is not None:
+        hub.remove(identity(device))
 
 
 def assignment_from_json(body: dict[str, Any]) -> Assignment:

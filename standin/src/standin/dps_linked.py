@@ -9,7 +9,7 @@ from typing import Any, Final
 from standin.client import Control, ControlError
 from standin.documents import Documents, JsonObject
 from standin.dps_enrolments import EnrolmentError
-from standin.dps_hubs import AssignableHub, AssignError, Assignment
+from standin.dps_hubs import AssignableHub, AssignError, Assignment, Sections
 
 ASSIGNED_PATH: Final = "/assigned"
 """Of the control API of whoever is linked."""
@@ -30,10 +30,14 @@ class LinkedHub:
         answer = await self._ask("POST", assignment.to_json())
         return bool(answer["wasThere"])
 
-    async def release(self, device: str) -> tuple[JsonObject, JsonObject]:
+    async def sections(self, device: str) -> Sections | None:
+        """What the device takes along from there."""
+        answer = await self._ask("GET", None, device=device)
+        return (answer["tags"], answer["desired"]) if answer["isThere"] else None
+
+    async def release(self, device: str) -> None:
         """Forget the device there."""
-        answer = await self._ask("DELETE", None, device=device)
-        return answer["tags"], answer["desired"]
+        await self._ask("DELETE", None, device=device)
 
     async def _ask(self, method: str, body: object, **query: str) -> Any:
         try:

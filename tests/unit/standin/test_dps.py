@@ -53,9 +53,11 @@ class Elsewhere:
         self.devices[assignment.device] = assignment
         return was_there
 
-    async def release(self, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        gone = self.devices.pop(device)
-        return gone.tags, gone.desired
+    async def sections(self, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.devices[device].tags, self.devices[device].desired
+
+    async def release(self, device: str) -> None:
+        del self.devices[device]
 
 
 class Site:
@@ -250,6 +252,31 @@ async def test_a_device_moves_to_another_hub(
     assert last.body["registrationState"]["substatus"] == substatus.value
     assert site.elsewhere.devices["Reg-01"].desired == desired
     assert site.hub.registry.get(DEVICE) is None
+
+
+async def test_a_device_that_cannot_move_stays_where_it_is_and_moves_later(site: Site) -> None:
+    site.enrol(desired={"interval": 5})
+    await site.registered()
+    site.change(hub="other")
+    site.elsewhere.fails = True
+    assert (await site.registered()).body["status"] == "failed"
+    assert site.hub.twin(DEVICE).desired == {"interval": 5}
+    site.elsewhere.fails = False
+    assert (await site.registered()).body["registrationState"]["substatus"] == "deviceDataMigrated"
+    site.change(hub="")
+    assert (await site.registered()).body["registrationState"]["assignedHub"] == "127.0.0.7"
+    assert site.hub.twin(DEVICE).desired == {"interval": 5}
+    assert site.elsewhere.devices == {}
+
+
+async def test_a_device_that_moves_and_is_gone_begins_anew(site: Site) -> None:
+    site.enrol(desired={"interval": 5})
+    await site.registered()
+    site.hub.patch_desired(DEVICE, {"interval": 9})
+    site.hub.remove(DEVICE)
+    site.change(hub="other")
+    await site.registered()
+    assert site.elsewhere.devices["Reg-01"].desired == {"interval": 5}
 
 
 async def test_a_second_request_goes_on_with_the_operation_that_runs(site: Site) -> None:

@@ -112,4 +112,11 @@ async def test_another_stand_in_has_a_device_here(standin: StandIn) -> None:
     body = {"deviceId": "d", "keys": [K1, K1], "thumbprints": [], "iotEdge": False, "tags": {}, "reset": False}
     assert await ask(standin, "POST", "/assigned", {**body, "desired": {"i": 5}}) == {"wasThere": False}
     assert standin.hub.twin(identity("d")).desired == {"i": 5}
-    assert await ask(standin, "DELETE", "/assigned", device="d") == {"tags": {}, "desired": {"i": 5}}
+    assert await ask(standin, "GET", "/assigned", device="d") == {
+        "isThere": True,
+        "tags": {},
+        "desired": {"i": 5},
+    }
+    assert await ask(standin, "DELETE", "/assigned", device="d") == {"deviceId": "d"}
+    assert standin.hub.registry.get(identity("d")) is None
+    assert await ask(standin, "GET", "/assigned", device="d") == {"isThere": False}

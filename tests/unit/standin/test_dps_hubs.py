@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgewire.message import identity
-from standin.dps_hubs import AssignError, Assignment, OwnHub, assign, assignment_from_json, release
+from standin.dps_hubs import AssignError, Assignment, OwnHub, assign, assignment_from_json, release, sections
 from standin.hub import Hub
 from standin.registry import Authentication, Entry, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM
@@ -70,11 +70,13 @@ async def test_a_reset_begins_anew(hub: Hub) -> None:
     assert entry(hub).generation_id != generation
 
 
-async def test_a_device_that_is_released_leaves_its_twin(hub: Hub) -> None:
+async def test_a_device_that_is_released_is_gone_with_its_twin(hub: Hub) -> None:
     assign(hub, BY_KEY)
-    assert release(hub, "d") == ({"t": 1}, {"i": 5})
+    assert sections(hub, "d") == ({"t": 1}, {"i": 5})
+    release(hub, "d")
     assert hub.registry.get(WHO) is None
-    assert release(hub, "d") == ({}, {})
+    release(hub, "d")
+    assert sections(hub, "d") is None
 
 
 def test_an_assignment_travels_whole() -> None:
@@ -96,4 +98,6 @@ async def test_what_the_hub_refuses_is_an_assign_error(hub: Hub, impossible: Ass
 async def test_the_own_hub_assigns_and_releases(hub: Hub) -> None:
     own = OwnHub(hub, "127.0.0.7")
     assert await own.assign(BY_KEY) is False
-    assert await own.release("d") == ({"t": 1}, {"i": 5})
+    assert await own.sections("d") == ({"t": 1}, {"i": 5})
+    await own.release("d")
+    assert hub.registry.get(WHO) is None

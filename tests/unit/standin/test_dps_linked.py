@@ -54,6 +54,9 @@ async def test_a_device_goes_to_another_stand_in_and_comes_back(tmp_path: Path) 
         assert await hub.assign(DEVICE) is False
         assert await hub.assign(DEVICE) is True
         assert other.hub.twin(identity("d")).tags == {"t": 1}
-        assert await hub.release("d") == ({"t": 1}, {"i": 5})
+        assert await hub.sections("d") == ({"t": 1}, {"i": 5})
+        await hub.release("d")
+        assert other.hub.registry.get(identity("d")) is None
+        assert await hub.sections("d") is None
         with pytest.raises(AssignError, match="other: the id"):
             await hub.assign(Assignment(device="a b", keys=(K1, K1)))
