@@ -10,7 +10,7 @@ import orjson
 from edgewire.codec.mqtt.packets import SubscribeFilter, Will
 from edgewire.errors import ProtocolError
 from edgewire.iothub.bag import read_bag, write_bag
-from edgewire.iothub.limits import MAX_METHOD_PAYLOAD_BYTES
+from edgewire.iothub.limits import MAX_METHOD_PAYLOAD_BYTES, MAX_TOPIC_BYTES
 from edgewire.iothub.messages import RETAINED, check_size, envelope_for
 from edgewire.iothub.topics import (
     DesiredPatch,
@@ -311,6 +311,9 @@ class MqttClient:
         qos = self._granted[Subscription.INPUTS]
         bag = write_bag(delivery.properties, delivery.system)
         topic = format_input_topic(self._who.device, self._who.module or "", delivery.input, bag)
+        if not self._fits(topic):
+            self._hub.settle(delivery)
+            return True
         packet_id = self._session.publish(topic, delivery.body, qos=qos)
         if packet_id is None:
             self._hub.inputs.put_back(delivery)
@@ -325,6 +328,9 @@ class MqttClient:
         """Send one message from the cloud; False, and it waits again, if the window is used up."""
         qos = self._granted[Subscription.DEVICEBOUND]
         topic = format_devicebound_topic(self._who.device, write_bag(message.properties, message.system))
+        if not self._fits(topic):
+            self._hub.settle_c2d(self._who, message.lock_token, Settlement.REJECTED)
+            return True
         packet_id = self._session.publish(topic, message.body, qos=qos)
         if packet_id is None:
             self._hub.put_back_c2d(self._who, message.lock_token)
@@ -334,6 +340,13 @@ class MqttClient:
         else:
             self._sent[packet_id] = message
         return True
+
+    def _fits(self, topic: str) -> bool:
+        """Properties grow when they are escaped: a topic that cannot hold them would never be sent."""
+        fits = len(topic) <= MAX_TOPIC_BYTES
+        if not fits:
+            self._hub.counters["messages larger than the peer takes"] += 1
+        return fits
 
     def _complete(self, message: Locked) -> None:
         try:

@@ -8,7 +8,8 @@ import pytest
 
 from edgewire.codec.mqtt.packets import Disconnect, Puback, Publish, Unsuback, Unsubscribe
 from edgewire.iothub.bag import Bag
-from edgewire.message import identity
+from edgewire.iothub.messages import envelope_for
+from edgewire.message import Message, identity
 from standin.devicebound import C2dMessage
 from standin.hub import MethodResult
 from standin.mqtt_client import MAX_UNANSWERED
@@ -454,3 +455,23 @@ async def test_a_stalled_hub_keeps_messages_until_it_behaves(hall: House, leaf: 
     hall.hub.faults.stalled = False
     hall.hub.send_c2d(LEAF, message(b"second"))
     assert [(await published(leaf))[1] for _ in range(2)] == [b"on", b"second"]
+
+
+async def test_what_no_topic_can_hold_is_rejected(hall: House, leaf: Line) -> None:
+    await leaf.subscribe(C2D)
+    hall.hub.send_c2d(LEAF, C2dMessage(Bag({"p": "/" * 30_000}, {}), b""))
+    hall.hub.send_c2d(LEAF, message())
+    assert (await published(leaf))[1] == b"on"
+    assert (hall.hub.counters["c2d rejected"], hall.hub.c2d_waiting(LEAF)) == (1, 1)
+
+
+async def test_an_input_that_no_topic_can_hold_is_dropped(hall: House, m2: Line) -> None:
+    await m2.subscribe(M2_INPUTS)
+    sent: list[bool] = []
+    envelope = envelope_for(M1, Bag({"p": "/" * 30_000}, {"outputName": "local"}))
+    hall.hub.receive(Message(envelope, b""), sent.append)
+    m1 = hall.line()
+    await m1.login(M1)
+    m1.publish(M1_EVENTS + "%24.on=local", b"1", packet_id=1)
+    assert (await published(m2))[1] == b"1"
+    assert (sent, hall.hub.inputs.waiting(M2)) == ([True], 1)
