@@ -13,7 +13,7 @@ from edgewire.iothub import sas
 from edgewire.iothub.bag import Bag
 from edgewire.message import identity
 from standin.devicebound import C2dMessage
-from support.amqp_peers import NODE_DEVICE, Peer, Server, peer
+from support.amqp_peers import NODE_DEVICE, UAMQP, UAMQP_RUNS_HERE, Peer, Server, peer, succeed
 from support.azure_device import Inbox, blocking, connected, listen
 from support.gateway_site import KEY, GatewaySite, until
 from support.paho_device import Dial, PahoDevice, let_in
@@ -100,6 +100,42 @@ async def test_what_a_device_did_not_acknowledge_comes_again(
     assert site.hub.counters["c2d completed"] == 1
 
 
+async def test_what_is_on_its_way_survives_a_kill_in_the_hub(
+    site: GatewaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(site)
+    async with let_in(site, "d1") as device:
+        monkeypatch.setattr(device.client, "_send_puback", lambda _: paho.MQTT_ERR_SUCCESS)
+        messages = await subscribed(device, 1, C2D)
+        send(site, b"important")
+        await messages.next()
+        await site.gateway.kill()
+        await device.disconnects.next()
+    said = len(site.gateway.lines)
+    await site.gateway.start()
+    await site.gateway.said("connected upstream on behalf of devices", after=said)
+    async with let_in(site, "d1") as device:
+        messages = await subscribed(device, 1, C2D)
+        assert (await messages.next()).payload == b"important"
+        await settled(site, "completed", 1)
+
+
+async def test_a_connection_that_takes_over_gets_what_the_older_one_did_not_acknowledge(
+    site: GatewaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(site)
+    async with let_in(site, "d1") as older:
+        monkeypatch.setattr(older.client, "_send_puback", lambda _: paho.MQTT_ERR_SUCCESS)
+        messages = await subscribed(older, 1, C2D)
+        send(site, b"important")
+        await messages.next()
+        async with let_in(site, "d1") as newer:
+            messages = await subscribed(newer, 1, C2D)
+            assert (await messages.next()).payload == b"important"
+            await settled(site, "completed", 1)
+            await older.disconnects.next()
+
+
 async def test_qos_0_and_many_messages_in_their_order(site: GatewaySite) -> None:
     await start(site)
     for number in range(30):
@@ -170,3 +206,14 @@ async def test_nodes_device_settles_each_way_over_amqp(site: GatewaySite) -> Non
     assert site.hub.counters["c2d completed"] == 2
     assert site.hub.counters["c2d rejected"] == 1
     assert site.hub.counters["c2d abandoned"] == 1
+
+
+if UAMQP_RUNS_HERE:
+
+    async def test_uamqp_receives(site: GatewaySite) -> None:
+        await start(site)
+        for body in (b"1", b"2"):
+            send(site, body, messageId=f"m {body.decode()}")
+        said = await succeed(UAMQP, Server.of(site).token("d1", receive_ms=20_000))
+        assert [(line["body"], line["id"]) for line in said if line["event"] == "message"] == [("1", "m 1")]
+        await settled(site, "completed", 2)  # it accepts whatever its credit has brought, read or not
