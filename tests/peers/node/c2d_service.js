@@ -1,13 +1,12 @@
 // The service side by azure-iothub over AMQP: sends messages to devices, and waits for as many records of what became of them.
 'use strict';
 
-const { Client } = require('azure-iothub');
-const { Message } = require('azure-iot-common');
+const { Amqp, AmqpWs, Client } = require('azure-iothub');
+const { Message } = require('azure-iot-device'); // the service SDK exports none, and takes this one
 const { plan, say, fail } = require('./plan');
 
 function makeClient() {
-  if (!plan.websocket) return Client.fromConnectionString(plan.connection);
-  return Client.fromConnectionString(plan.connection, require('azure-iothub').AmqpWs || require('azure-iothub/dist/amqp_ws').AmqpWs);
+  return Client.fromConnectionString(plan.connection, plan.websocket ? AmqpWs : Amqp);
 }
 
 function toMessage(entry) {
