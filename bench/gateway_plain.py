@@ -27,7 +27,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
-from gateway.dispatch.twins import Twins
+from gateway.dispatch.twin_desk import NoTwins
 from gateway.head.amqp import AmqpHead
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionStore
@@ -97,7 +97,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     authenticator = Authenticator(Registry(data / FILE_NAME, observer.emit), [arguments.hub], None)
     presence = Presence()
     delivery, methods = Delivery(observer.emit, time.time), Methods(observer.emit)
-    twins = Twins(observer.emit)
+    twins = NoTwins()
     listeners = []
     if arguments.port is not None:
         mqtt = MqttHead(

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from edgewire.iothub.twins import Document, merged
 from edgewire.message import identity
-from gateway.dispatch.twins import TwinReply, Twins
+from gateway.dispatch.twin_desk import TwinReply
+from gateway.dispatch.twins import Twins
 from gateway.twin.opening import open_store
 from gateway.twin.store import TwinStore
 from support.twin_cloud import FakeTwinCloud

@@ -207,7 +207,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "head.amqp_telemetry": {"ALWAYS_FITS_BYTES"},  # below it nothing is counted
         "iothub.topics": {"NOT_A_STATUS"},
         "message": {"DEFAULT_PRIORITY"},
-        "dispatch.twins": {"OK", "NO_CONTENT", "TOO_LARGE", "TOO_MANY", "NOT_SERVED", "AWAY"},  # statuses
+        "dispatch.twin_desk": {"OK", "NO_CONTENT", "TOO_LARGE", "TOO_MANY", "NOT_SERVED", "AWAY"},  # statuses
         "twin.mirror": {"FIRST_VERSION"},  # the hub's
         "twin.opening": {"VECTOR_BYTES"},  # of the format on disk, as those below
         "twin.record": {"VERSION"},

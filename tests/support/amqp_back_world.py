@@ -10,7 +10,8 @@ from edgewire.message import UPSTREAM, Envelope, Identity, Message, identity
 from edgewire.transport.backoff import Backoff
 from gateway.dispatch.delivery import Delivery, Parcel, Settlement
 from gateway.dispatch.methods import Methods
-from gateway.dispatch.twins import TwinReply, Twins
+from gateway.dispatch.twin_desk import TwinReply
+from gateway.dispatch.twins import Twins
 from gateway.observe.events import Event
 from gateway.twin.opening import open_store
 from gateway.upstream.amqp_back import Back

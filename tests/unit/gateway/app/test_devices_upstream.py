@@ -14,7 +14,8 @@ from gateway.app.devices_upstream import DevicesUpstream, Dialer, Place, make_de
 from gateway.app.settings import ConfigError, read_environment
 from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.methods import Methods
-from gateway.dispatch.twins import TwinReply, Twins
+from gateway.dispatch.twin_desk import TwinReply
+from gateway.dispatch.twins import Twins
 from gateway.identity.registry import Registry
 from gateway.identity.tokens import Token
 from gateway.observe.events import Event

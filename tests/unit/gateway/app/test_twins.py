@@ -7,7 +7,8 @@ import pytest
 from edgewire.message import Identity, identity
 from edgewire.transport.backoff import Backoff
 from gateway.app.twins import TwinRoom, WorkloadVault, is_gone, vault_of
-from gateway.dispatch.twins import TwinReply, Twins
+from gateway.dispatch.twin_desk import TwinReply
+from gateway.dispatch.twins import Twins
 from gateway.identity.registry import Registry
 from gateway.identity.roster import Registration, SymmetricKeys
 from gateway.identity.workload import Workload

@@ -30,7 +30,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Ending, Presence
-from gateway.dispatch.twins import Twins
+from gateway.dispatch.twin_desk import NoTwins, TwinDesk
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
@@ -47,6 +47,7 @@ from gateway.store.values import StoreLimits
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream
     from gateway.app.twins import TwinRoom
+    from gateway.dispatch.twins import Twins
     from gateway.head.amqp import AmqpHead
     from gateway.head.http import HttpHead
 
@@ -121,7 +122,7 @@ class Gateway:
         self._presence = Presence()
         self._delivery = Delivery(self._emit, time.time)
         self._methods = Methods(self._emit)
-        self._twins = Twins(self._emit)
+        self._twins: TwinDesk = NoTwins()
         self._ingress = Ingress(Table(()), self._store, self.tap, self._emit)
         self._connections = Connections(
             ingress=self._ingress, presence=self._presence, emit=self._emit, clock=time.time
@@ -183,21 +184,25 @@ class Gateway:
             end=lambda who: self._presence.end([who], Ending.CREDENTIALS_CHANGED),
         )
         if devices is not None:
-            devices.bring_back(delivery=self._delivery, methods=self._methods, twins=self._twins)
-            self._twin_room = self._make_twin_room(strangers_come=devices.vouchers is not None)
+            twins = self._open_twins(strangers_come=devices.vouchers is not None)
+            devices.bring_back(delivery=self._delivery, methods=self._methods, twins=twins)
         return devices
 
-    def _make_twin_room(self, *, strangers_come: bool) -> "TwinRoom":
-        from gateway.app.twins import TwinRoom, is_gone, vault_of  # noqa: PLC0415 — without devices' way there are none
+    def _open_twins(self, *, strangers_come: bool) -> "Twins":
+        """Twins of devices, which need the way on their behalf; without it nothing of them is loaded."""
+        from gateway.app.twins import TwinRoom, is_gone, vault_of  # noqa: PLC0415 — 0.6 MB
+        from gateway.dispatch.twins import Twins  # noqa: PLC0415 — as above
 
-        return TwinRoom(
-            self._twins,
+        self._twins = twins = Twins(self._emit)
+        self._twin_room = TwinRoom(
+            twins,
             self._data,
             vault_of(self._environ),
             emit=self._emit,
             is_gone=lambda who: is_gone(who, self._registry),
             strangers_come=strangers_come,
         )
+        return twins
 
     def _trust_pem(self) -> bytes:
         return b"" if self._identity.trust is None else self._identity.trust.pem

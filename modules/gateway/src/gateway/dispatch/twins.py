@@ -9,7 +9,6 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -17,6 +16,18 @@ import orjson
 
 from edgewire.iothub.twins import Document, TwinError, read_patch
 from edgewire.message import Identity
+from gateway.dispatch.twin_desk import (
+    AWAY,
+    NO_CONTENT,
+    OK,
+    TOO_LARGE,
+    TOO_MANY,
+    TWINS_NOT_SERVED,
+    Answer,
+    TwinReply,
+    TwinWatcher,
+    failed,
+)
 from gateway.observe.events import Event
 from gateway.observe.twin import TwinChangeUnreadable, TwinNotKept, TwinReportRefused, TwinReportsSent
 from gateway.twin import mirror as mirrors
@@ -38,33 +49,6 @@ CLOUD_CALL_S: Final = 30.0
 RETRY_S: Final = 30.0
 """After a call that failed though the link is there; plus or minus half of it, so that devices do not try together."""
 
-TOO_LARGE: Final = 413
-TOO_MANY: Final = 429
-NOT_SERVED: Final = 501
-AWAY: Final = 503
-OK: Final = 200
-NO_CONTENT: Final = 204
-
-
-@dataclass(frozen=True, slots=True)
-class TwinReply:
-    """The answer to a request: `document` is the twin of a reading, nothing, or what went wrong."""
-
-    status: int
-    document: bytes = b""
-    version: int | None = None
-    """Of the reported properties, after a report."""
-
-
-def failed(status: int, what: str) -> TwinReply:
-    """An answer that says no. Node's SDK looks only at the body (iothub_wire.md §1.6), Python's at the status."""
-    return TwinReply(status, orjson.dumps({"errorCode": status * 1000, "message": what}))
-
-
-TWINS_NOT_SERVED: Final = failed(
-    NOT_SERVED, "this gateway does not serve twins of leaf devices: it has no way upstream on their behalf"
-)
-
 
 class TwinCloudAwayError(Exception):
     """There is no link for this identity now, or it broke: the request may or may not have been heard."""
@@ -82,14 +66,6 @@ class TwinRefusedError(Exception):
     def is_for_now(self) -> bool:
         """Whether the same request may be taken later: throttled, or a fault of the cloud's own."""
         return self.status in (408, TOO_MANY) or self.status >= 500
-
-
-class TwinWatcher(Protocol):
-    """A connected device that wants changes of its desired properties."""
-
-    def desired(self, patch: bytes, version: int) -> None:
-        """A change; `$version` stands in the patch, too."""
-        ...
 
 
 class TwinCloud(Protocol):
@@ -119,13 +95,12 @@ class TwinCloud(Protocol):
         ...
 
 
-Answer = Callable[[TwinReply], None]
 Job = Callable[[], Coroutine[Any, Any, None]]
 T = TypeVar("T")
 
 
 class Twins:
-    """Where the heads ask for twins, and the way upstream tells of them. Use it on the loop."""
+    """A desk where the heads ask for twins, and where the way upstream tells of them. Use it on the loop."""
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
@@ -314,7 +289,7 @@ class Twins:
             return await self._put_aside(who, mirror, patch)
         after = mirrors.with_sent(mirror, patch, version)
         await self._keep(who, mirror, after)
-        return TwinReply(NO_CONTENT, version=mirrors.expected_version(after) if version is None else version)
+        return TwinReply(status=NO_CONTENT, version=mirrors.expected_version(after) if version is None else version)
 
     async def _put_aside(self, who: Identity, mirror: Mirror, patch: Document) -> TwinReply:
         """Keep a report until the cloud is there; the answer to it, once the disk has it."""
@@ -326,7 +301,7 @@ class Twins:
             raise
         if self._is_up(who):
             self._retry_later(who)
-        return TwinReply(NO_CONTENT, version=mirrors.expected_version(after))
+        return TwinReply(status=NO_CONTENT, version=mirrors.expected_version(after))
 
     # What the cloud starts.
 
@@ -463,4 +438,4 @@ def _from_mirror(mirror: Mirror) -> TwinReply:
     shown = mirrors.write_shown(mirror)
     if shown is None:
         return failed(AWAY, "the cloud is away, and this gateway has not seen the twin yet; try again")
-    return TwinReply(OK, shown)
+    return TwinReply(status=OK, document=shown)

@@ -44,7 +44,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
-from gateway.dispatch.twins import Twins
+from gateway.dispatch.twin_desk import TwinDesk
 from gateway.head.amqp_cbs import CbsNode
 from gateway.head.amqp_guest import Guest
 from gateway.head.amqp_line import House, Line, LinkEnd
@@ -94,7 +94,7 @@ class AmqpHead:
         presence: Presence,
         delivery: Delivery,
         methods: Methods,
-        twins: Twins,
+        twins: TwinDesk,
         emit: Callable[[Event], None],
         clock: Callable[[], float],
         hub_names: Sequence[str],

@@ -13,7 +13,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
-from gateway.dispatch.twins import Twins
+from gateway.dispatch.twin_desk import TwinDesk
 from gateway.head.amqp_credentials import Credentials
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Refused
@@ -30,7 +30,7 @@ class House:
     presence: Presence
     delivery: Delivery
     methods: Methods
-    twins: Twins
+    twins: TwinDesk
     emit: Callable[[Event], None]
     clock: Callable[[], float]
     hub: str

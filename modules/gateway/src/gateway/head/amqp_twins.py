@@ -23,7 +23,7 @@ from edgewire.iothub.amqp.values import MessageId
 from edgewire.message import Identity
 from edgewire.session.amqp.events import MessageReceived
 from edgewire.session.amqp.link import Link
-from gateway.dispatch.twins import OK, TWINS_NOT_SERVED, TwinReply, Twins
+from gateway.dispatch.twin_desk import OK, TWINS_NOT_SERVED, TwinDesk, TwinReply
 from gateway.head.amqp_answers import AnswerLink, Answers, RequestLink
 from gateway.head.amqp_line import Line
 from gateway.observe.head import MessageRefused, RefusedMessage
@@ -38,7 +38,7 @@ class TwinChannel(Answers):
 
     __slots__ = ("_owner", "_twins")
 
-    def __init__(self, line: Line, twins: Twins, owner: Identity) -> None:
+    def __init__(self, line: Line, twins: TwinDesk, owner: Identity) -> None:
         super().__init__(line, always_settled=True)
         self._twins = twins
         self._owner = owner
@@ -81,7 +81,7 @@ class TwinChannel(Answers):
         self._line.flush()
 
     def _done(self) -> TwinReply:
-        return TwinReply(OK) if self._twins.is_served else TWINS_NOT_SERVED
+        return TwinReply(status=OK) if self._twins.is_served else TWINS_NOT_SERVED
 
     def _answer(self, correlation_id: MessageId, reply: TwinReply) -> None:
         if self._line.closed:

@@ -31,7 +31,7 @@ from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Ending, Presence
-from gateway.dispatch.twins import Twins
+from gateway.dispatch.twin_desk import TwinDesk
 from gateway.head.mqtt_down import Downlink
 from gateway.head.mqtt_twins import MqttTwins
 from gateway.head.publications import Publications, RefusedPublishError
@@ -110,7 +110,7 @@ class MqttHead:
         presence: Presence,
         delivery: Delivery,
         methods: Methods,
-        twins: Twins,
+        twins: TwinDesk,
         sessions: SessionStore,
         emit: Callable[[Event], None],
         clock: Callable[[], float],

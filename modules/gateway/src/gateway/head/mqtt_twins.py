@@ -8,7 +8,7 @@ from functools import partial
 
 from edgewire.iothub.topics import DesiredPatch, TwinGet, TwinReport, TwinResult, format_push_topic
 from edgewire.message import Identity
-from gateway.dispatch.twins import TOO_LARGE, TwinReply, Twins, failed
+from gateway.dispatch.twin_desk import TOO_LARGE, TwinDesk, TwinReply, failed
 
 Send = Callable[[str, bytes], bool]
 """Sends a payload on a topic now, if the connection is there; False if the peer takes no packet of this size."""
@@ -19,7 +19,7 @@ class MqttTwins:
 
     __slots__ = ("_owner", "_send", "_twins", "_watching")
 
-    def __init__(self, twins: Twins, owner: Identity, send: Send) -> None:
+    def __init__(self, twins: TwinDesk, owner: Identity, send: Send) -> None:
         self._twins = twins
         self._owner = owner
         self._send = send
