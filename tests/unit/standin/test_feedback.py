@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from standin import feedback
-from standin.feedback import Feedback, FeedbackRecord
+from standin.feedback import BATCH_S, Feedback, FeedbackRecord
 from standin.locked import End, LockedStore, Settlement
 from support.hub_line import Clock
 
@@ -19,9 +19,9 @@ class Desk:
         self.told = 0
         self.open()
 
-    def open(self) -> None:
+    def open(self, batch_s: float = BATCH_S) -> None:
         self.store = LockedStore(self._path, self.clock)
-        self.feedback = Feedback(self.store)
+        self.feedback = Feedback(self.store, batch_s=batch_s)
         self.feedback.watch(self.tell)
 
     def tell(self) -> None:
@@ -77,8 +77,9 @@ async def test_a_batch_leaves_when_it_is_full(desk: Desk) -> None:
     assert desk.names() == ["m64"]
 
 
-async def test_a_batch_leaves_when_its_first_record_has_waited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feedback, "BATCH_S", 0.0)
+async def test_a_batch_leaves_when_its_first_record_has_waited(desk: Desk) -> None:
+    desk.close()
+    desk.open(batch_s=0.0)
     came = asyncio.Event()
     desk.feedback.watch(came.set)
     desk.add("m1")
