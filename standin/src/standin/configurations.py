@@ -17,7 +17,8 @@ from edgewire.message import Identity, identity
 from standin.documents import JsonObject
 from standin.errors import HubError
 from standin.hub import Hub
-from standin.query import Evaluate, QueryError, Source, parse_condition, parse_query
+from standin.query import QueryError, Source, parse_condition, parse_query
+from standin.query_values import Evaluate
 from standin.registry import Entry
 from standin.service_content import EDGE_AGENT, Content, Piece, read_content
 from standin.service_edge import EdgeRuntime

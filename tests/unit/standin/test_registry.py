@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgewire.message import identity
-from standin.documents import Documents
+from standin.documents import Documents, JsonObject
 from standin.registry import (
     Authentication,
     Registry,
@@ -115,7 +115,7 @@ def test_who_has_nothing_to_prove_itself_with_has_no_keys() -> None:
 
 
 def test_documents_of_older_stand_ins_are_read(documents: Documents) -> None:
-    old = {
+    old: JsonObject = {
         "deviceId": "d1",
         "moduleId": None,
         "authentication": "sas",
