@@ -9,6 +9,7 @@ import pytest
 from edgewire.message import identity
 from standin.app import Ports, StandIn, StandInError
 from standin.faults import Faults
+from standin.policies import PolicyError
 from standin.registry import RegistryError
 
 FREE = Ports(mqtt=0, websocket=0, amqp=0)
@@ -119,6 +120,27 @@ async def test_amqp_may_be_left_out(tmp_path: Path) -> None:
     async with stand_in(tmp_path, "127.0.70.9", ports=Ports(mqtt=0, websocket=None, amqp=None)) as standin:
         assert standin.amqp_port is None
         assert " amqp=off " in standin.summary()
+
+
+async def test_a_hub_keeps_its_partitions_and_another_number_of_them_is_refused(tmp_path: Path) -> None:
+    async with StandIn(tmp_path, address="127.0.70.20", ports=FREE, partitions=2) as standin:
+        assert standin.events.partitions == 2
+    with pytest.raises(StandInError, match="have 2 partitions, not 4"):
+        await StandIn(tmp_path, address="127.0.70.20", ports=FREE, partitions=4).__aenter__()
+    async with StandIn(tmp_path, address="127.0.70.20", ports=FREE) as standin:
+        assert standin.events.partitions == 2
+
+
+async def test_readers_and_services_are_told_what_to_be_configured_with(tmp_path: Path) -> None:
+    async with stand_in(tmp_path, "127.0.70.21") as standin:
+        policy = standin.hub.policies.get("service")
+        assert policy is not None
+        key = f"SharedAccessKeyName=service;SharedAccessKey={policy.primary_key}"
+        assert standin.service_connection_string("service") == f"HostName=127.0.70.21;{key}"
+        events = standin.event_hub_connection_string("service")
+        assert events == f"Endpoint=sb://127.0.70.21/;{key};EntityPath=standin-hub"
+        with pytest.raises(PolicyError, match="no policy 'nobody'"):
+            standin.service_connection_string("nobody")
 
 
 async def test_faults_on_demand_end_together(tmp_path: Path) -> None:
