@@ -90,6 +90,20 @@ async def test_a_call_can_wait_for_its_device() -> None:
     assert (await calling).status == 200
 
 
+async def test_a_device_that_goes_at_once_is_waited_for_again() -> None:
+    site, late = Site(), RecordedCallee()
+    calling = site.begin(OTHER, connect_timeout_s=300)
+    await asyncio.sleep(0)
+    site.methods.subscribe(OTHER, site.callee)
+    site.methods.unsubscribe(OTHER, site.callee)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    site.methods.subscribe(OTHER, late)
+    site.methods.answered(OTHER, await late.rid(), 200, b"")
+    assert (await calling).status == 200
+    assert site.callee.calls == []
+
+
 async def test_a_device_that_does_not_answer_in_time_costs_the_caller_its_time_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewire.iothub.topics import Subscription
 from edgewire.message import identity
 from edgewire.session.mqtt.events import ConnectReceived, SubscribeFilter
 from gateway.head.sessions import SessionStore
@@ -99,3 +100,17 @@ async def test_a_clean_start_drops_what_was_there(sessions: SessionStore) -> Non
     await subscribed(Subscriptions(DEVICE, sessions, connect(), 0, emit=no_event), C2D)
     assert not Subscriptions(DEVICE, sessions, connect(clean_start=True), 0, emit=no_event).present
     assert sessions.find(DEVICE, 0) is None
+
+
+async def test_what_is_subscribed_is_known_by_its_kind_over_connections(sessions: SessionStore) -> None:
+    first = Subscriptions(DEVICE, sessions, connect(), 0, emit=lambda _: None)
+    assert first.kinds == {}
+    await subscribed(first, C2D, "$iothub/methods/POST/#", "#", "devices/d2/messages/devicebound/#")
+    kinds = {Subscription.DEVICEBOUND: 1, Subscription.METHODS: 1}
+    assert first.kinds == kinds
+    second = Subscriptions(DEVICE, sessions, connect(), 0, no_event)
+    assert second.kinds == kinds
+    gone: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+    second.unsubscribe([C2D], 0, gone.set_result)
+    assert second.kinds == {Subscription.METHODS: 1}
+    await asyncio.wait_for(gone, PATIENCE_S)

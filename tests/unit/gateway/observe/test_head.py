@@ -1,6 +1,6 @@
 """The rules for all event classes stand in test_events.py; here, what the sentences of this room must not leave out."""
 
-from gateway.observe.head import DeviceDisconnected, Leaving, SessionsNotStored
+from gateway.observe.head import CloudMessageRefused, DeviceDisconnected, Leaving, SessionsNotStored
 
 
 def test_a_disconnection_says_who_and_why() -> None:
@@ -10,3 +10,8 @@ def test_a_disconnection_says_who_and_why() -> None:
 
 def test_unwritten_subscriptions_say_what_to_check() -> None:
     assert "Check the space" in SessionsNotStored(2, "disk full").sentence()
+
+
+def test_a_message_that_cannot_be_brought_is_named_with_the_reason() -> None:
+    said = CloudMessageRefused("d1", "m1", "it is larger than the device said it takes").sentence()
+    assert said == "message 'm1' to 'd1' was rejected: it is larger than the device said it takes"

@@ -183,12 +183,13 @@ class Methods:
 
     async def _callee(self, who: Identity, timeout_s: float) -> Callee:
         """Who takes calls for `who`, now or within the time."""
-        callee = self._callees.get(who)
-        if callee is None and timeout_s:
-            await self._await_callee(who, timeout_s)
-            callee = self._callees.get(who)
-        if callee is None:
-            raise MethodError(MethodFault.NOT_FOUND, f"'{who}' is not connected here, or takes no calls")
+        clock = asyncio.get_running_loop().time
+        until = clock() + timeout_s
+        while (callee := self._callees.get(who)) is None:
+            left_s = until - clock()
+            if left_s <= 0:
+                raise MethodError(MethodFault.NOT_FOUND, f"'{who}' is not connected here, or takes no calls")
+            await self._await_callee(who, left_s)
         return callee
 
     async def _await_callee(self, who: Identity, timeout_s: float) -> None:
