@@ -172,7 +172,7 @@ def _to_json(twin: Twin) -> JsonObject:
 
 def _from_json(body: JsonObject) -> Twin:
     """The twin; what is read by `get` has no place in documents of older stand-ins."""
-    service_version: int = body.get("serviceVersion", body["desiredVersion"])
+    changes = "serviceVersion" if "serviceVersion" in body else "desiredVersion"
     return Twin(
         tags=body.get("tags", {}),
         desired=body["desired"],
@@ -182,5 +182,5 @@ def _from_json(body: JsonObject) -> Twin:
         reported_version=body["reportedVersion"],
         reported_metadata=body.get("reportedMetadata", {}),
         version=body.get("version", body["desiredVersion"] + body["reportedVersion"] - 1),
-        service_version=service_version,
+        service_version=body[changes],
     )
