@@ -205,6 +205,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "codec.mqtt.reasons": {"FAILURE"},
         "codec.mqtt.v3": {"LAST_RETURN_CODE"},
         "head.amqp_telemetry": {"ALWAYS_FITS_BYTES"},  # below it nothing is counted
+        "head.http_telemetry": {"TOO_LARGE"},  # a status
         "iothub.topics": {"NOT_A_STATUS"},
         "message": {"DEFAULT_PRIORITY"},
         "dispatch.twin_desk": {"OK", "NO_CONTENT", "TOO_LARGE", "TOO_MANY", "NOT_SERVED", "AWAY"},  # statuses
