@@ -8,6 +8,8 @@ from azure.iot.device.exceptions import ClientError
 
 from edgewire.iothub import sas
 from edgewire.message import identity
+from gateway.identity.registry import FILE_NAME, Registry
+from gateway.identity.roster import Registration, SymmetricKeys
 from support.amqp_peers import NODE_DEVICE, Server, fail, peer
 from support.azure_device import Inbox, blocking, connected, listen
 from support.gateway_site import KEY, GatewaySite, until
@@ -134,3 +136,21 @@ async def test_node_works_on_while_the_hub_is_away(site: GatewaySite, transport:
     ]
     assert [line["patch"] for line in said if line["event"] == "desired"] == [{"e": 5, "$version": 2}]
     assert site.hub.reported(D1) == {"r": {"s": 2}}
+
+
+@pytest.mark.parametrize("transport", ["mqtt", "amqp"])
+async def test_a_module_of_a_device_has_a_twin_of_its_own(site: GatewaySite, transport: str) -> None:
+    await start(site)
+    module = identity("d1", "probe")
+    site.hub.add_module("probe", device="d1", keys=(sas.encode_key(KEY),))
+    entry = Registration(module, SymmetricKeys(KEY, KEY[::-1]))
+    Registry(site.data / FILE_NAME).edit(lambda roster: roster.with_registration(entry))
+    site.hub.set_desired(module, {"rate": 2})
+    plan = Server.of(site).node("d1", module="probe", transport=transport, twin=True, report={"r": 1})
+    async with peer(NODE_DEVICE, plan) as running:
+        said = await running.succeed()
+    assert [line for line in said if line["event"] == "twin"] == [
+        {"event": "twin", "desired": {"rate": 2, "$version": 2}, "reported": {"$version": 1}}
+    ]
+    assert site.hub.reported(module) == {"r": 1}
+    assert site.hub.reported(D1) == {}
