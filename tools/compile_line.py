@@ -20,7 +20,12 @@ OUT: Final = ROOT / "build" / "compiled"
 
 LINE: Final = (
     "edgewire.codec.mqtt.frames",
+    "edgewire.codec.mqtt.topics",
     "edgewire.codec.mqtt.v3",
+    "edgewire.iothub.bag",
+    "edgewire.iothub.escapes",
+    "edgewire.iothub.messages",
+    "edgewire.iothub.topics",
     "edgewire.session.mqtt.inflight",
     "edgewire.session.mqtt.server",
     "edgewire.transport.pump",
