@@ -19,6 +19,7 @@ from standin.amqp_nodes import AmqpLine, Attached, Need
 from standin.devicebound import C2dMessage
 from standin.errors import HubError
 from standin.eventhub_addresses import path_of
+from standin.faults import Refusal
 from standin.feedback import CONTENT_TYPE, FeedbackBatch
 from standin.hub import Hub
 from standin.locked import Settlement
@@ -41,9 +42,17 @@ _CONDITIONS: Final = {
     404001: conditions.NOT_FOUND,
     403004: conditions.RESOURCE_LIMIT_EXCEEDED,
     413001: conditions.MESSAGE_SIZE_EXCEEDED,
+    Refusal.THROTTLED.value: conditions.DEVICE_CONTAINER_THROTTLED,
+    # Not amqp:resource-limit-exceeded, which azure-iothub takes for a full queue whatever else is said.
+    Refusal.OVER_QUOTA.value: conditions.QUOTA_EXCEEDED,
 }
 """Of the codes that a service hears of; all others are arguments that make no sense."""
-_WORDS: Final = {404001: "DeviceNotFound", 403004: "DeviceMaximumQueueDepthExceeded"}
+_WORDS: Final = {
+    404001: "DeviceNotFound",
+    403004: "DeviceMaximumQueueDepthExceeded",
+    Refusal.THROTTLED.value: "ThrottlingException",
+    Refusal.OVER_QUOTA.value: "IotHubQuotaExceeded",
+}
 """IoT Hub's names for them."""
 
 
@@ -94,6 +103,10 @@ class C2dSender(Attached):
         self._line.session.grant(event.link, CREDIT)
 
     def _send(self, payload: bytes) -> Accepted | Rejected:
+        refusal = self._hub.faults.refusal
+        if refusal is not None:
+            self._hub.counters["messages throttled"] += 1
+            return _rejected(HubError(refusal.value, "no message is taken, on purpose"))
         try:
             message = read_message(payload)
             who = _addressee(message)

@@ -139,6 +139,25 @@ async def test_a_full_queue_is_told_in_the_words_of_the_hub(hall: House, line: A
     assert error.info["com.microsoft:error-code"] == 403004
 
 
+@pytest.mark.parametrize(
+    ("fault", "condition", "code"),
+    [
+        ("throttling", "com.microsoft:device-container-throttled", "429001"),
+        ("over_quota", "com.microsoft:quota-exceeded", "403002"),
+    ],
+)
+async def test_a_hub_that_takes_no_message_takes_none_to_devices(
+    hall: House, line: AmqpLine, fault: str, condition: str, code: str
+) -> None:
+    link = await sender(hall, line)
+    hall.hub.faults.change({fault: True})
+    error = error_of(await line.settled(link, c2d()))
+    assert error.condition == condition
+    assert code in (error.description or "")
+    hall.hub.faults.clear()
+    assert await line.settled(link, c2d()) == ACCEPTED
+
+
 async def test_what_became_of_a_message_comes_as_a_batch_of_records(hall: House, line: AmqpLine) -> None:
     link = await feedback(hall, line)
     service = AmqpLine(hall, nodes=(ServiceMessaging(hall.hub),))
