@@ -55,7 +55,7 @@ SETTINGS: Final = (
     _setting("GATEWAY_ADDRESS", Kind.TEXT, "0.0.0.0", "address the listeners for devices bind to"),  # noqa: S104 — a gateway listens for the site's devices
     _setting("GATEWAY_MQTT_PORT", Kind.PORT, "8883", "MQTT over TLS; 0 switches it off"),
     _setting("GATEWAY_AMQP_PORT", Kind.PORT, "5671", "AMQP 1.0 over TLS; 0 switches it off"),
-    _setting("GATEWAY_WEBSOCKET_PORT", Kind.PORT, "443", "MQTT and AMQP over WebSocket over TLS; 0 switches it off"),
+    _setting("GATEWAY_WEBSOCKET_PORT", Kind.PORT, "443", "HTTPS, and MQTT and AMQP over WebSocket; 0 switches it off"),
     _setting(
         "GATEWAY_HOST_NAME",
         Kind.TEXT,
@@ -126,8 +126,8 @@ SETTINGS: Final = (
         "GATEWAY_UPSTREAM_AMQP",
         Kind.TEXT,
         "",
-        "send on behalf of devices over AMQP to: edgehub, hub, or a host name with or without a port; unset: as the "
-        "module alone",
+        "send on behalf of devices over AMQP to: edgehub, hub, or a host name with or without a port; their messages, "
+        "methods and twins come back that way. Unset: as the module alone, and nothing comes back for them",
     ),
     _setting(
         "GATEWAY_UPSTREAM_AMQP_TRANSPORT",
