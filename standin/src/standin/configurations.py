@@ -286,6 +286,8 @@ def _check_target(configuration: Configuration) -> None:
     for_modules = _FOR_MODULES.fullmatch(text.strip()) is not None
     if text.strip() not in {"", "*"} and for_modules != (configuration.content.module is not None):
         raise HubError(ARGUMENT, "FROM devices.modules WHERE … goes with moduleContent, and only with it")
+    if any(map(_wrong_metric, _system_queries(configuration).values())):
+        raise HubError(ARGUMENT, "the targetCondition is too long or nested too deep for the metrics that count by it")
 
 
 def _wrong_target(target: str) -> str | None:

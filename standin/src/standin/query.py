@@ -69,7 +69,7 @@ _NAMES: Final = (
 )
 _BY_LOWER: Final[Mapping[str, str]] = {name.lower(): name for name in _NAMES}
 _TOKEN: Final = re.compile(
-    r"""(?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
+    r"""(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,3})?)(?![0-9.])
       | (?P<text>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
       | (?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
       | \[\[(?P<bracketed>[^\[\]]+)\]\]

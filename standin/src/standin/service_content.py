@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgewire.iothub.ids import is_id
+from edgewire.iothub.limits import MAX_TWIN_DEPTH
 from edgewire.iothub.twins import TwinError, check_size, checked_patch, merged
 from standin.documents import JsonObject
 from standin.errors import HubError
@@ -117,8 +118,10 @@ def _piece(where: str, document: object) -> Piece:
 
 def _path(where: str, key: str) -> tuple[str, ...]:
     path = tuple(key.removeprefix(_WHOLE + ".").split("."))
-    if not key.startswith(_WHOLE + ".") or not all(path):
-        raise HubError(ARGUMENT, f"{where}: {key[:200]!r} is neither {_WHOLE} nor a path below it")
+    if not key.startswith(_WHOLE + ".") or not all(path) or len(path) > MAX_TWIN_DEPTH:
+        raise HubError(
+            ARGUMENT, f"{where}: {key[:200]!r} is neither {_WHOLE} nor a path of 1 to {MAX_TWIN_DEPTH} names below it"
+        )
     return path
 
 

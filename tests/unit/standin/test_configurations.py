@@ -175,6 +175,8 @@ async def test_only_etag_and_the_same_content_change_a_configuration(site: Servi
         ("c", {"content": None}),
         ("c", {"targetCondition": "tags.a ="}),
         ("c", {"targetCondition": 5}),
+        ("c", {"targetCondition": "(" * 32 + "deviceId = 'a'" + ")" * 32}),
+        ("c", {"targetCondition": "deviceId = '" + "a" * 8150 + "'"}),
         ("c", {"targetCondition": "FROM devices.modules WHERE moduleId = 'm'"}),
         ("c", {"content": {"moduleContent": {"properties.desired.a": 1}}, "targetCondition": "tags.a = 1"}),
         ("c", {"priority": -1}),

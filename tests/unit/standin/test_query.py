@@ -1,6 +1,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from standin.query import MAX_QUERY_CHARS, MAX_QUERY_DEPTH, QueryError, Source, parse_condition, parse_query
 
@@ -187,6 +189,9 @@ def test_modules_have_an_id_of_their_own() -> None:
         ("SELECT * FROM devices WHERE tags[x] = 2", "a quoted name or an index"),
         ("SELECT * FROM devices WHERE deviceId IN ['a'", "']'"),
         ("SELECT * FROM devices WHERE (deviceId = 'a'", "'\\)'"),
+        ("SELECT * FROM devices WHERE version = " + "9" * 5000, "'9' is not understood"),
+        ("SELECT TOP " + "9" * 5000 + " * FROM devices", "'9' is not understood"),
+        ("SELECT * FROM devices WHERE version = 1.2.3", "'1' is not understood"),
         ("SELECT * FROM devices WHERE deviceId = 'a", '"\'" is not understood'),
         ("SELECT * FROM devices WHERE deviceId = -'a'", "a number after '-'"),
         ("SELECT TOP 1.5 * FROM devices", "a whole number after TOP"),
@@ -211,3 +216,19 @@ def test_a_condition_stands_alone() -> None:
         parse_condition("tags.site.floor = 2 GROUP BY x", Source.DEVICES)
     with pytest.raises(QueryError, match="8192"):
         parse_condition("a" * (MAX_QUERY_CHARS + 1), Source.DEVICES)
+
+
+WORDS = (
+    "SELECT * TOP 3 , COUNT ( ) AS FROM devices . modules WHERE tags deviceId = != <> < <= IN [ ] [[x]] 'a' \"b\" 1.5 - "
+    "AND OR NOT is_defined lower null true GROUP BY status ORDER é ; \\ %"
+).split(" ")
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=20))
+def test_any_words_are_a_query_or_are_refused(words: list[str]) -> None:
+    for text in (" ".join(words), "SELECT * FROM devices WHERE " + " ".join(words)):
+        try:
+            rows = parse_query(text).run(TWINS)
+        except QueryError:
+            continue
+        assert isinstance(rows, list)
