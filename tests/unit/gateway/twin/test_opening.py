@@ -152,6 +152,19 @@ async def test_a_file_that_cannot_be_understood_is_set_aside(nonsense: Path, eve
     await store.close()
 
 
+async def test_a_file_that_lost_its_key_stays_as_it_is(path: Path, events: list[Event]) -> None:
+    await fill(path, FakeVault())
+    database = sqlite3.connect(path)
+    database.execute("DELETE FROM sealing")
+    database.commit()
+    database.close()
+    with pytest.raises(TwinsClosedError, match="its key is not there"):
+        await open_store(path, FakeVault(), events.append)
+    store = await open_store(path, None, lambda _: None)
+    assert list(store.waiting()) == [D1]
+    await store.close()
+
+
 async def test_a_folder_that_cannot_be_written_is_said_with_what_to_do(tmp_path: Path, events: list[Event]) -> None:
     with pytest.raises(TwinsClosedError, match="may write it"):
         await open_store(tmp_path / "missing" / "twins.db", None, events.append)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from gateway.identity.workload import Workload, WorkloadError
 from gateway.observe.events import Event
 from gateway.observe.twin import TwinsNotOpened
 from gateway.twin.opening import FILE_NAME, TwinsClosedError, Vault, VaultError, open_store
-from gateway.twin.store import TwinStore
+from gateway.twin.store import TwinStore, TwinStoreError
 
 FIRST_TRY_S: Final = 1.0
 LAST_TRY_S: Final = 300.0
@@ -95,7 +96,8 @@ class TwinRoom:
                 self.forget(store.identities())
             await self._twins.run()
         finally:
-            await store.close()
+            with suppress(TwinStoreError):  # all that was acknowledged is on disk by then
+                await store.close()
 
     def forget(self, changed: Collection[Identity]) -> None:
         """These were changed by the operator: nothing stays of those that were removed."""

@@ -20,7 +20,7 @@ from gateway.observe.events import Event
 from gateway.observe.twin import TwinsNotEncrypted, TwinsSetAside
 from gateway.twin import file as files
 from gateway.twin.file import TwinFile, WrappedKey
-from gateway.twin.sealing import KEY_BYTES, KeySeal, PlainSeal, Seal
+from gateway.twin.sealing import KEY_BYTES, KeySeal, PlainSeal, Seal, SealError
 from gateway.twin.store import TwinStore
 
 FILE_NAME: Final = "twins.db"
@@ -83,7 +83,13 @@ async def _seal_for(path: Path, opened: TwinFile, vault: Vault | None, thread: T
         wrapped = await vault.encrypt(key, vector)
     except VaultError as error:
         raise TwinsClosedError(f"the workload API did not wrap the key of {path}: {error}") from error
-    await _in(thread, lambda: _encrypt(opened, WrappedKey(wrapped, vector, seal.proof()), seal))
+    try:
+        await _in(thread, lambda: _encrypt(opened, WrappedKey(wrapped, vector, seal.proof()), seal))
+    except SealError as error:
+        raise TwinsClosedError(
+            f"{path} holds a twin that cannot be read ({error}), and its key is not there. Put a copy of the file back, "
+            f"or move {path.name} away: twins are read from the cloud again, and reports that still wait in it are lost"
+        ) from error
     return seal
 
 
