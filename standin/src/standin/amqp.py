@@ -60,6 +60,7 @@ class AmqpConnection:
         self._session = session
         self._nodes = nodes
         self._guests = guests
+        self._clock = clock
         self._claims: Claims[Identity] = Claims(clock=clock, on_expired=self._expired)
         self._holders: Claims[Holder] = Claims(clock=clock, on_expired=self._holder_expired)
         self._cbs = CbsNode(session, self._put_token)
@@ -306,6 +307,9 @@ class AmqpConnection:
         return None
 
     def _expired(self, who: Identity) -> None:
+        self._claim_by_policy(who)
+        if who in self._claims:
+            return  # the policy that stood for it was proven again meanwhile
         self._hub.counters[f"closed: {Closing.TOKEN_EXPIRED.value}"] += 1
         self.cut(who, Closing.TOKEN_EXPIRED)
 
@@ -365,6 +369,8 @@ class AmqpConnection:
     def _claim_by_policy(self, who: Identity) -> None:
         """Who may connect devices may be each of them that the registry lets in."""
         for holder in self._holders:
+            if holder.expires_at <= self._clock():
+                continue  # its own timer is about to say so
             admitted = self._admission.admit_by_holder(who, holder)
             if isinstance(admitted, Admitted):
                 self._take_decision(admitted)

@@ -121,11 +121,16 @@ class Devicebound:
 
     def settle(self, who: Identity, lock_token: uuid.UUID, settlement: Settlement) -> None:
         """Say what became of a message. Raises HubError if its lock is lost."""
-        self._queue(who).settle(lock_token, settlement)
+        queue = self._queues.get(who)
+        if queue is None:
+            raise HubError(412002, f"no message of {who} is locked")
+        queue.settle(lock_token, settlement)
 
     def put_back(self, who: Identity, lock_token: uuid.UUID) -> None:
         """It could not be sent now, and was not delivered in vain."""
-        self._queue(who).put_back(lock_token)
+        queue = self._queues.get(who)
+        if queue is not None:
+            queue.put_back(lock_token)
 
     def release(self, who: Identity, holder: object) -> None:
         """Who had taken messages is gone: their locks are lost."""
@@ -151,8 +156,9 @@ class Devicebound:
         return 0 if queue is None else len(queue)
 
     def close(self) -> None:
-        """No more timers; close the file."""
-        for queue in self._queues.values():
+        """No more timers; close the file. Whoever leaves after this has no locks to lose."""
+        queues, self._queues = self._queues, {}
+        for queue in queues.values():
             queue.close()
         self.feedback.close()
         self._store.close()

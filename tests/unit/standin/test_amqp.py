@@ -13,6 +13,7 @@ from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.message import MESSAGE_FORMAT_BATCH, AmqpMessage, Value, write_batch, write_message
 from edgewire.codec.amqp.performatives import ACCEPTED, DeliveryState, Rejected
 from edgewire.codec.mqtt.packets import Connack, Puback
+from edgewire.iothub import sas
 from edgewire.iothub.amqp.addresses import Purpose, format_address
 from edgewire.iothub.amqp.messages import write_telemetry
 from edgewire.iothub.amqp.sasl import PlainLogin, write_plain
@@ -25,7 +26,7 @@ from standin import amqp, amqp_devices, inputs
 from standin.registry import certificate_entry, symmetric_entry
 from standin.routes import parse_routes
 from support.amqp_line import AmqpLine, text_message
-from support.hub_line import House, house
+from support.hub_line import HUB_NAME, House, house
 
 LEAF = identity("leaf")
 OTHER = identity("other")
@@ -639,3 +640,41 @@ async def test_the_person_at_the_terminal_is_told(tmp_path: Path) -> None:
         "detaching leaf: no longer allowed",
     ]:
         assert said in text
+
+
+# Policies that stand for devices
+
+
+def device_token(hall: House, *, life_s: float = 3600) -> str:
+    """A token of the policy `device`, for the hub."""
+    policy = hall.hub.policies.get("device")
+    assert policy is not None
+    return sas.make(HUB_NAME, policy.signing_keys()[0], int(hall.wall_clock.now + life_s), "device")
+
+
+async def test_a_policy_stands_for_each_device_that_the_registry_lets_in(hall: House) -> None:
+    line = AmqpLine(hall)
+    session = await line.open()
+    assert (await line.put(await line.cbs(session), device_token(hall))).status == 200
+    for who in (LEAF, OTHER):
+        assert (await line.telemetry(session, who)).credit > 0
+    hall.hub.set_enabled(LEAF, enabled=False)
+    again = await line.attach(session, format_address(LEAF, Purpose.EVENTS))
+    assert await line.until_detached(again) == conditions.UNAUTHORIZED_ACCESS
+    assert hall.hub.connected() == (OTHER,)
+
+
+async def test_devices_of_a_policy_stay_as_long_as_it_is_proven_anew(hall: House) -> None:
+    line = AmqpLine(hall)
+    session = await line.open()
+    cbs = await line.cbs(session)
+    hall.wall_clock.now += 0.98
+    assert (await line.put(cbs, device_token(hall, life_s=1))).status == 200
+    link = await line.telemetry(session, LEAF)
+    assert (await line.put(cbs, device_token(hall, life_s=3_000))).status == 200
+    hall.wall_clock.now += 0.5
+    await asyncio.sleep(0.05)  # longer than the first would have lasted
+    assert await line.settled(link, text_message()) == ACCEPTED
+    hall.wall_clock.now += 3_600
+    other = await line.attach(session, format_address(OTHER, Purpose.EVENTS))
+    assert await line.until_detached(other) == conditions.UNAUTHORIZED_ACCESS

@@ -168,6 +168,19 @@ async def test_who_leaves_loses_its_locks(desk: Desk) -> None:
     assert again.delivery_count == 1
 
 
+async def test_who_leaves_after_the_end_has_nothing_to_lose(desk: Desk) -> None:
+    desk.send()
+    holder = object()
+    locked = desk.queues.lock(LEAF, holder)
+    assert locked is not None
+    desk.queues.close()
+    desk.queues.release(LEAF, holder)
+    desk.queues.put_back(LEAF, locked.lock_token)
+    with pytest.raises(HubError) as raised:
+        desk.queues.settle(LEAF, locked.lock_token, Settlement.COMPLETED)
+    assert (raised.value.code, desk.queues.lock(LEAF)) == (412002, None)
+
+
 @pytest.mark.parametrize(
     "settings", [C2dSettings(max_deliveries=0), C2dSettings(max_deliveries=101), C2dSettings(life_s=172_801)]
 )
