@@ -87,8 +87,8 @@ async def _seal_for(path: Path, opened: TwinFile, vault: Vault | None, thread: T
         await _in(thread, lambda: _encrypt(opened, WrappedKey(wrapped, vector, seal.proof()), seal))
     except SealError as error:
         raise TwinsClosedError(
-            f"{path} holds a twin that cannot be read ({error}), and its key is not there. Put a copy of the file back, "
-            f"or move {path.name} away: twins are read from the cloud again, and reports that still wait in it are lost"
+            f"{path} holds a twin that cannot be read ({error}), and its key is not there. Put a copy of the file "
+            f"back, or move {path.name} away: twins are read from the cloud again, and reports that still wait in it are lost"
         ) from error
     return seal
 
