@@ -3,8 +3,12 @@ import pytest
 from gateway.observe import upstream
 from gateway.observe.events import Event, Level
 from gateway.observe.upstream import (
+    BackKind,
+    BackRefused,
+    BackRestored,
     DeviceAdmittedUpstream,
     DeviceRefusedUpstream,
+    DevicesWithoutPlace,
     DeviceWaitsUpstream,
     DeviceWay,
     EndpointKind,
@@ -20,6 +24,7 @@ from gateway.observe.upstream import (
     MessagesForwarded,
     MethodCalled,
     MethodResult,
+    UnreadableFromCloud,
 )
 
 UP = EndpointKind.UPSTREAM
@@ -47,6 +52,23 @@ EVENTS = [
     (DeviceRefusedUpstream("d1", "no key", DeviceWay.WAITING), Level.WARNING, "Its messages wait here until it is"),
     (DeviceWaitsUpstream("d1", "throttled"), Level.WARNING, "messages of 'd1' wait: throttled"),
     (DeviceAdmittedUpstream("d1"), Level.INFO, "'d1' is let in upstream again"),
+    (
+        BackRefused(BackKind.METHODS, "d1", "amqp:not-found"),
+        Level.WARNING,
+        "calls of its direct methods cannot come down for 'd1': amqp:not-found. It is tried again",
+    ),
+    (BackRestored(BackKind.TWINS, "d1"), Level.INFO, "its twin can come down for 'd1' again"),
+    (
+        DevicesWithoutPlace(2, ("d1", "d2"), 900),
+        Level.WARNING,
+        "'d1', 'd2' listen and have no place on the connection upstream, which has 900 for those who do",
+    ),
+    (DevicesWithoutPlace(4, ("d1",), 900), Level.WARNING, "'d1' and 3 more listen"),
+    (
+        UnreadableFromCloud(BackKind.MESSAGES, "d1", "no message"),
+        Level.WARNING,
+        "something from the cloud for 'd1' (messages) cannot be read: no message",
+    ),
     (MethodCalled(MethodResult.DONE, "ping", 200), Level.INFO, "'ping' called: done, status 200"),
 ]
 
