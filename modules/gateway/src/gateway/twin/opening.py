@@ -88,7 +88,8 @@ async def _seal_for(path: Path, opened: TwinFile, vault: Vault | None, thread: T
     except SealError as error:
         raise TwinsClosedError(
             f"{path} holds a twin that cannot be read ({error}), and its key is not there. Put a copy of the file "
-            f"back, or move {path.name} away: twins are read from the cloud again, and reports that still wait in it are lost"
+            f"back, or move {path.name} away: twins are read from the cloud again, and reports that still wait in it "
+            "are lost"
         ) from error
     return seal
 
