@@ -170,7 +170,11 @@ class LockedQueue:
                 self._remove(message, End.EXPIRED)
 
     def close(self) -> None:
-        """No more timers."""
+        """No more timers; what is on disk stays there, and whoever leaves after this has no locks to lose."""
+        self._stop_timer()
+        self._messages.clear()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -193,7 +197,7 @@ class LockedQueue:
 
     def _watch(self) -> None:
         """Look again when the first lock or life is over."""
-        self.close()
+        self._stop_timer()
         if not self._messages:
             return
         due = min(each.expires_at if each.lock_token is None else each.locked_until for each in self._messages.values())

@@ -123,3 +123,14 @@ async def test_the_oldest_batch_goes_when_nobody_reads(desk: Desk, monkeypatch: 
         desk.add(name)
         desk.feedback.flush()
     assert [desk.names(), desk.names(), desk.names()] == [["m2"], ["m3"], []]
+
+
+async def test_a_reader_that_leaves_after_the_end_has_nothing_to_lose(desk: Desk) -> None:
+    desk.add("m1")
+    desk.feedback.flush()
+    reader = object()
+    assert desk.names(reader) == ["m1"]
+    desk.close()
+    desk.feedback.release(reader)
+    desk.open()
+    assert desk.names() == ["m1"]
