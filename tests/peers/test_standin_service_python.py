@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, MethodResponse
-from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
+from azure.iot.hub import IoTHubConfigurationManager, IoTHubHttpRuntimeManager, IoTHubRegistryManager
 from azure.iot.hub.models import (
     AuthenticationMechanism,
     CloudToDeviceMethod,
@@ -23,8 +23,10 @@ from azure.iot.hub.models import (
 )
 from msrest.exceptions import HttpOperationError
 
+from edgewire.iothub.bag import Bag
 from edgewire.message import identity
 from standin.app import StandIn
+from standin.devicebound import C2dMessage
 from standin.policies import OWNER
 from standin.registry import new_key
 from support.azure_device import Inbox, blocking, connected, listen
@@ -200,6 +202,24 @@ async def test_a_method_of_who_is_away_is_refused_with_its_code(standin: StandIn
     assert '"errorCode":404001' in await refused(404, registry.invoke_device_method, "nobody", method)
     bad = CloudToDeviceMethod(method_name="blink", response_timeout_in_seconds=1)
     assert "responseTimeoutInSeconds" in await refused(400, registry.invoke_device_method, "d1", bad)
+
+
+async def test_what_waits_is_purged_and_feedback_is_read_by_http(standin: StandIn) -> None:
+    standin.add_device("d1")
+    message = C2dMessage(Bag({"iothub-ack": "full"}, {"messageId": "m1"}), b"x")
+    standin.hub.send_c2d(identity("d1"), message)
+    manager = IoTHubHttpRuntimeManager.from_connection_string(connection_string(standin))
+    messages = manager.protocol.cloud_to_device_messages
+    purged = await blocking(messages.purge_cloud_to_device_message_queue, "d1")
+    assert (purged.total_messages_purged, purged.device_id) == (1, "d1")
+    standin.hub.feedback.flush()
+    # The SDK itself gives neither the records nor the lock; what it got has both.
+    read = await blocking(lambda: messages.receive_feedback_notification(raw=True))
+    (record,) = read.response.json()
+    assert (record["originalMessageId"], record["statusCode"]) == ("m1", "Purged")
+    await blocking(manager.complete_feedback_notification, read.response.headers["ETag"].strip('"'))
+    assert await blocking(manager.receive_feedback_notification) is None
+    assert "LockLost" in await refused(412, manager.abandon_feedback_notification, "no-lock")
 
 
 async def test_queries_come_in_pages(standin: StandIn, registry: Any) -> None:

@@ -218,8 +218,8 @@ def test_a_condition_stands_alone() -> None:
         parse_condition("a" * (MAX_QUERY_CHARS + 1), Source.DEVICES)
 
 
-TEXT = """SELECT * TOP 3 , COUNT ( ) AS FROM devices . modules WHERE tags deviceId = != <> < <= IN [ ] [[x]] 'a' "b" 1.5 -
-AND OR NOT is_defined lower null true GROUP BY status ORDER é ; \\ %"""
+TEXT = """SELECT * TOP 3 , COUNT ( ) AS FROM devices . modules WHERE tags deviceId = != <> < <= IN [ ] [[x]] 'a' "b" 1.5
+- AND OR NOT is_defined lower null true GROUP BY status ORDER é ; \\ %"""
 WORDS = TEXT.split()
 
 
