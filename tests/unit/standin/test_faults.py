@@ -21,10 +21,8 @@ def test_each_fault_says_what_it_does() -> None:
 
 
 def test_messages_are_refused_as_throttled_first() -> None:
-    faults = Faults(over_quota=True)
-    assert faults.refusal is Refusal.OVER_QUOTA
-    faults.change({"throttling": True})
-    assert faults.refusal is Refusal.THROTTLED
+    assert Faults(over_quota=True).refusal is Refusal.OVER_QUOTA
+    assert Faults(over_quota=True, throttling=True).refusal is Refusal.THROTTLED
 
 
 @pytest.mark.parametrize(("batches", "cut"), [([1, 1, 1], 2), ([2, 2], 1), ([5], 0)])
