@@ -288,6 +288,12 @@ async def test_what_is_not_served_is_refused(
     assert site.reasons(RequestRefused) == [reason]
 
 
+async def test_a_method_that_is_not_served_is_answered_with_those_that_are(client: HttpClient) -> None:
+    client.ask("PUT", DEVICEBOUND.format("d1", "/6d2e"))
+    answer = await client.answer()
+    assert (answer.status, answer.headers["allow"]) == (405, "DELETE")
+
+
 async def test_a_broken_protocol_is_said_and_ends_the_connection(site: HttpSite, client: HttpClient) -> None:
     client.ask("POST", OWN, headers={"Transfer-Encoding": "chunked"})
     assert (await client.answer()).status == 400

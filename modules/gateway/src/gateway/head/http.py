@@ -7,6 +7,7 @@ connection's place. Spec: iothub_wire.md §3, edgehub.md §6.1.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final, NamedTuple, assert_never
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple, assert_never
 from edgewire.errors import ProtocolError
 from edgewire.iothub.bag import Bag
 from edgewire.iothub.http.methods import CALLER, read_caller, read_invocation, write_result
-from edgewire.iothub.http.paths import Action, DeviceRequest, read_request
+from edgewire.iothub.http.paths import Action, DeviceRequest, allowed_methods, read_request
 from edgewire.iothub.http.properties import Notes, write_headers, write_notes
 from edgewire.message import Identity
 from edgewire.session.http.events import HeadReceived, HttpEvent, RequestReceived, TimedOut
@@ -231,7 +232,7 @@ class HttpConnection:
             who = asked.identity if asked.action is not Action.INVOKE else _caller(head)
             token, host = head.headers.get("Authorization"), head.headers.get("Host") or ""
         except ProtocolError as error:
-            self._refuse(RefusedRequest.MALFORMED, refusal(status_of(error), error.what), error.what)
+            self._refuse(RefusedRequest.MALFORMED, _malformed(error, head), error.what)
             return
         if asked.action is Action.INVOKE and who.device != self._head.edge_device:
             what = f"{who} is no module of this edge device"
@@ -408,6 +409,13 @@ class HttpConnection:
 
     def _name(self) -> str:
         return "" if self._verified is None else str(self._verified.identity)
+
+
+def _malformed(error: ProtocolError, head: HeadReceived) -> Response:
+    answer = refusal(status_of(error), error.what)
+    if answer.status != 405:
+        return answer
+    return replace(answer, headers=(("Allow", ", ".join(allowed_methods(head.path, head.query))),))
 
 
 def _caller(head: HeadReceived) -> Identity:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.http.paths import Action, DeviceRequest, is_device_path, read_request, write_request
+from edgewire.iothub.http.paths import (
+    Action,
+    DeviceRequest,
+    allowed_methods,
+    is_device_path,
+    read_request,
+    write_request,
+)
 from edgewire.message import identity
 from project_sources import ROOT
 
@@ -35,6 +42,13 @@ def test_what_is_no_such_request_is_refused(what: str, method: str, path: str, q
 def test_other_paths_are_none_of_ours(what: str, path: str) -> None:
     assert read_request("POST", path, "api-version=2021-04-12") is None, what
     assert not is_device_path(path)
+
+
+def test_a_target_names_its_methods() -> None:
+    version = "api-version=2021-04-12"
+    assert allowed_methods("/devices/d1/messages/events", version) == ("POST",)
+    assert allowed_methods("/devices/d1/messages/devicebound", version) == ("GET",)
+    assert allowed_methods("/devices/d1", version) == ()
 
 
 IDS = st.text("azAZ09-.%_*?!(),:=@$'", min_size=1, max_size=128).filter(lambda text: text not in {".", ".."})

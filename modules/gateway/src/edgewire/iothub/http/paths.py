@@ -91,6 +91,11 @@ def read_request(method: str, path: str, query: str) -> DeviceRequest | None:
     return _request(method, Action.REJECT if _is_reject(asked) else Action.COMPLETE, who, _read_lock(lock))
 
 
+def allowed_methods(path: str, query: str) -> tuple[str, ...]:
+    """The HTTP methods that this target has: what an answer of 405 must name (RFC 9110 §15.5.6)."""
+    return tuple(method for method in sorted(set(METHODS.values())) if _is_served(method, path, query))
+
+
 def write_request(request: DeviceRequest) -> tuple[str, str]:
     """The method and the target, path and query, of a request."""
     who, action = request.identity, request.action
@@ -105,6 +110,13 @@ def write_request(request: DeviceRequest) -> tuple[str, str]:
     end = "/abandon" if action is Action.ABANDON else ""
     reject = "&reject" if action is Action.REJECT else ""
     return METHODS[action], f"{base}/devicebound{lock}{end}{version}{reject}"
+
+
+def _is_served(method: str, path: str, query: str) -> bool:
+    try:
+        return read_request(method, path, query) is not None
+    except ProtocolError:
+        return False
 
 
 def _request(method: str, action: Action, who: Identity, lock: str = "") -> DeviceRequest:
