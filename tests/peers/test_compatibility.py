@@ -5,7 +5,7 @@ The hub's own view decides: what arrived, what was settled, what the twin holds,
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from standin.app import StandIn
 from standin.hub import MethodResult
 from support.amqp_peers import NODE_DEVICE, NODE_HTTP, Peer, Server, peer
 from support.azure_device import Inbox, blocking, connected, listen
-from support.compatibility import Table
+from support.clients import X509 as BY_CERTIFICATE
+from support.clients import Client
+from support.compatibility import Seen, Table
 from support.gateway_site import KEY, GatewaySite, until
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
@@ -35,21 +37,11 @@ LEAF: Final = identity("leaf")
 THUMB: Final = identity("thumb")
 WEBSOCKETS: Final = os.geteuid() == 0
 """The SDKs know no port for WebSocket and HTTPS but 443: a privilege."""
-NODE: Final = {
-    "mqtt": "azure-iot-device (Node), MQTT",
-    "mqtt-ws": "azure-iot-device (Node), MQTT over WebSocket",
-    "amqp": "azure-iot-device (Node), AMQP",
-    "amqp-ws": "azure-iot-device (Node), AMQP over WebSocket",
-}
-NODE_OVER_HTTPS: Final = "azure-iot-device (Node), HTTPS"
-PYTHON: Final = {
-    False: "azure-iot-device (Python), MQTT",
-    True: "azure-iot-device (Python), MQTT over WebSocket",
-}
-BY_CERTIFICATE: Final = ", X.509"
+NODE: Final = Client.NODE_DEVICE.over_each("mqtt", "mqtt-ws", "amqp", "amqp-ws")
+NODE_OVER_HTTPS: Final = Client.NODE_DEVICE.over("http")
+PYTHON: Final = {False: Client.PYTHON_DEVICE.over("mqtt"), True: Client.PYTHON_DEVICE.over("mqtt-ws")}
 CREDENTIAL: Final = self_signed_device("thumb")
 TWIN: Final = ("twin get", "twin patch", "twin notify")
-Seen = Callable[[Table, str, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +55,7 @@ class Place:
 
     def saw(self, row: str, *columns: str) -> None:
         """This client did these."""
-        for column in columns:
-            self.seen(self.table, row, column)
+        self.seen(self.table, row, *columns)
 
     async def arrived(self, *bodies: bytes) -> None:
         """The hub has exactly these events."""
@@ -221,7 +212,7 @@ async def test_pythons_device_sdk_with_a_certificate(place: Place, tmp_path: Pat
         server_verification_cert=place.server.root.read_text(),
         connection_retry=False,
     )
-    row = PYTHON[False] + BY_CERTIFICATE
+    row = Client.PYTHON_DEVICE.over("mqtt", BY_CERTIFICATE)
     if place.table is Table.DEVICES:
         await try_python(place, row, client, THUMB)
         return
@@ -234,7 +225,7 @@ async def test_pythons_device_sdk_with_a_certificate(place: Place, tmp_path: Pat
 @pytest.mark.parametrize("transport", ["mqtt", "amqp"])
 async def test_nodes_device_sdk_with_a_certificate(place: Place, transport: str, tmp_path: Path) -> None:
     plan = place.server.certificate("thumb", CREDENTIAL, tmp_path, transport=transport)
-    row = NODE[transport] + BY_CERTIFICATE
+    row = Client.NODE_DEVICE.over(transport, BY_CERTIFICATE)
     if place.table is Table.DEVICES:
         await try_node(place, row, plan, THUMB)
         return

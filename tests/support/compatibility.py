@@ -1,16 +1,18 @@
 """What was seen to work with which client in a run of tests/peers, and the page that says so: docs/compatibility.md.
 
-A test names a cell either by a mark, which counts when the test passes, or by the fixture `seen` as it sees it happen:
+A test names cells either by a mark, which counts when the test passes, or by the fixture `seen` as it sees it happen:
 
-    @pytest.mark.works(Table.SERVICE, "azure-iot-hub (Python)", "registry")
-    def test_…(seen): seen(Table.GATEWAY, "paho-mqtt, MQTT 5", "C2D")
+    @works(Table.SERVICE, Client.PYTHON_SERVICE.over("http"), "registry")
+    def test_…(seen): seen(Table.GATEWAY, Client.PAHO.over("mqtt5"), "C2D", "method")
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
 
 PAGE: Final = Path(__file__).parents[2] / "docs/compatibility.md"
 WRITE_VARIABLE: Final = "COMPATIBILITY_PAGE"
@@ -42,9 +44,11 @@ A device that proves itself by a certificate goes upstream as the gateway's modu
 }
 
 COLUMNS: Final = (
-    *("telemetry", "C2D", "C2D reject", "C2D abandon", "twin get", "twin patch", "twin notify", "method", "input"),
+    *("telemetry", "C2D", "C2D reject", "C2D abandon", "twin get", "twin patch", "twin notify", "twin offline"),
+    *("method", "method call", "input"),
     *("registry", "bulk", "modules", "twins", "query", "configurations", "statistics", "C2D send", "feedback"),
-    *("read events", "offsets", "management", "individual key", "group key", "X.509", "refusals"),
+    *("read events", "offsets", "owner levels", "management"),
+    *("individual key", "group key", "X.509", "X.509 CA", "refusals"),
 )
 """In the order of the page; a table has those that some row of it was seen with."""
 
@@ -62,25 +66,60 @@ class Cell:
             raise ValueError(f"'{self.column}' is no column: {', '.join(COLUMNS)}")
 
 
+Seen = Callable[..., None]
+"""What the fixture `seen` is: a table, a row of it, and columns."""
+
+
+def cells(table: Table, row: str, *columns: str) -> set[Cell]:
+    """What a mark says, or a call of `seen`."""
+    if not columns:
+        raise ValueError(f"{row} was seen, but with what?")
+    return {Cell(table, row, column) for column in columns}
+
+
+def works(table: Table, row: str, *columns: str) -> pytest.MarkDecorator:
+    """The mark of a test by which these are seen."""
+    return pytest.mark.works.with_args(table, row, *columns)
+
+
+def each_of(table: Table, rows: Mapping[Any, str], *columns: str) -> list[Any]:
+    """The parameters of a test that shows the same of several rows: the keys of `rows`."""
+    return [pytest.param(value, marks=works(table, row, *columns), id=row) for value, row in rows.items()]
+
+
 @dataclass(slots=True)
 class Run:
-    """What a run has seen, and what it was to see."""
+    """What a run has seen, and whether that is all there is to see."""
 
     seen: set[Cell] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     """Tests that name cells and did not pass: the page cannot be judged without them."""
+    left_out: bool = False
+    """Whether some test was not run."""
+
+    def see(self, table: Table, row: str, *columns: str) -> None:
+        """This was seen to work."""
+        self.seen |= cells(table, row, *columns)
+
+    def wrong(self, page: str, *, whole: bool) -> list[str]:
+        """What the page says otherwise than this run, which is the whole of it or a part."""
+        said = cells_of(page)
+        found = dict.fromkeys(self.seen - said, "was seen, and the page does not say it")
+        if whole:
+            found |= dict.fromkeys(said - self.seen, "is on the page, and was not seen")
+        return sorted(f"{cell.table.value}: {cell.row}: {cell.column} {what}" for cell, what in found.items())
 
 
-def page_of(cells: Iterable[Cell]) -> str:
+def page_of(shown: Iterable[Cell]) -> str:
     """The page that says this."""
-    seen = set(cells)
+    seen = set(shown)
     tables = (f"\n## {table.value}\n\n{_ABOUT[table]}\n\n{_table_of(seen, table)}" for table in Table)
     return _HEAD + "".join(tables)
 
 
 def cells_of(page: str) -> set[Cell]:
     """The cells of a page that say yes."""
-    cells: set[Cell] = set()
+    found: set[Cell] = set()
     table: Table | None = None
     columns: list[str] = []
     for line in page.splitlines():
@@ -89,8 +128,8 @@ def cells_of(page: str) -> set[Cell]:
         elif table is not None and line.startswith("| "):
             row, *values = [part.strip() for part in line.strip("|").split("|")]
             columns = columns or values
-            cells |= {Cell(table, row, name) for name, value in zip(columns, values, strict=True) if value == _YES}
-    return cells
+            found |= {Cell(table, row, name) for name, value in zip(columns, values, strict=True) if value == _YES}
+    return found
 
 
 def _table_of(seen: set[Cell], table: Table) -> str:

@@ -12,10 +12,17 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from support.azure_device import Inbox, blocking
+from support.clients import Client
 from support.gateway_site import GatewaySite
 
 JSON: Final = "%24.ct=application%2Fjson&%24.ce=utf-8"
 LOOK_EVERY_S: Final = 0.2
+ROWS: Final = {paho.MQTTv311: Client.PAHO.over("mqtt3"), paho.MQTTv5: Client.PAHO.over("mqtt5")}
+"""Of docs/compatibility.md, by version."""
+ROWS_OVER_WEBSOCKET: Final = {
+    paho.MQTTv311: Client.PAHO.over("mqtt3-ws"),
+    paho.MQTTv5: Client.PAHO.over("mqtt5-ws"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,16 @@ class PahoDevice:
         self.client.publish(self.events_topic + bag, body, qos=qos, properties=properties)
         if qos:
             await self.acknowledged.next()
+
+    async def subscribed(self, qos: int, *filters: str) -> Inbox:
+        """Hear these from now on: the messages that come."""
+        granted, messages = Inbox(), Inbox()
+        self.client.on_subscribe = lambda *_: granted(None)
+        self.client.on_message = lambda _client, _data, message: messages(message)
+        for each in filters:
+            self.client.subscribe(each, qos)
+            await granted.next()
+        return messages
 
 
 @asynccontextmanager
