@@ -10,6 +10,8 @@ from edgeca.credential import Credential, thumbprint_sha256
 from edgeca.folder import Folder
 from edgewire.iothub import sas
 from support.amqp_peers import BODIES, MESSAGES, NODE_DEVICE, Plan, Server, accepted, fail, succeed
+from support.clients import X509, Client
+from support.compatibility import Seen, Table, works
 from support.gateway_site import GatewaySite
 
 GROUP_KEY: Final = b"group key " * 6
@@ -32,7 +34,9 @@ async def self_signed(site: GatewaySite, device: str) -> Credential:
     return credential
 
 
-async def test_devices_with_each_kind_of_credential_send(site: GatewaySite, certificates: Path, tmp_path: Path) -> None:
+async def test_devices_with_each_kind_of_credential_send(
+    site: GatewaySite, certificates: Path, tmp_path: Path, seen: Seen
+) -> None:
     added = await site.command(
         "devices", "add-group", "site-a", "--key", sas.encode_key(GROUP_KEY), "--id-prefix", "a-"
     )
@@ -47,14 +51,14 @@ async def test_devices_with_each_kind_of_credential_send(site: GatewaySite, cert
         "thumb-1": server.certificate("thumb-1", known, tmp_path, messages=MESSAGES),
         "ca-1": server.certificate("ca-1", of_ca, tmp_path, messages=MESSAGES),
     }
-    seen = 0
+    read = 0
     for websocket in await start(site):
         said = await asyncio.gather(
             *(succeed(NODE_DEVICE, {**plan, "websocket": websocket}) for plan in plans.values())
         )
         assert [accepted(lines) for lines in said] == [2] * len(plans)
-        events = await site.arrived(2 * len(plans), after=seen)
-        seen = events[-1].sequence
+        events = await site.arrived(2 * len(plans), after=read)
+        read = events[-1].sequence
         for device in plans:
             first, second = (event for event in events if event.properties["leafDeviceId"] == device)
             assert [first.body, second.body] == BODIES
@@ -62,8 +66,13 @@ async def test_devices_with_each_kind_of_credential_send(site: GatewaySite, cert
             assert first.system["messageId"] == "m 1"
             assert first.system["contentType"] == "application/json"
             assert first.system["contentEncoding"] == "utf-8"
+        transport = "amqp-ws" if websocket else "amqp"
+        for login in (None, X509):
+            seen(Table.GATEWAY, Client.NODE_DEVICE.over(transport, login), "telemetry")
 
 
+@works(Table.GATEWAY, Client.NODE_DEVICE.over("amqp"), "refusals")
+@works(Table.GATEWAY, Client.NODE_DEVICE.over("amqp", X509), "refusals")
 async def test_what_it_is_refused_it_is_told(site: GatewaySite, tmp_path: Path) -> None:
     await self_signed(site, "thumb-2")
     await site.gateway.start()

@@ -7,6 +7,8 @@ from typing import Final
 from edgeca.authority import self_signed_device
 from edgeca.credential import thumbprint_sha256
 from support.amqp_peers import BODIES, MESSAGES, PROTON, PYAMQP, RHEA, RHEA_MANY, Server, accepted, fail, succeed
+from support.clients import CBS, PLAIN, X509, Client
+from support.compatibility import Seen, Table, works
 from support.gateway_site import GatewaySite
 
 WEBSOCKET_PORT: Final = 8443
@@ -17,9 +19,15 @@ SENDERS: Final = {
     "pyamqp-cbs": (PYAMQP, "cbs"),
 }
 """Each runs as the device of its name, all at once."""
+ROWS: Final = {
+    "rhea": Client.RHEA.over("amqp", PLAIN),
+    "proton": Client.PROTON.over("amqp", PLAIN),
+    "pyamqp": Client.PYTHON_EVENTS_AMQP.over("amqp", PLAIN),
+    "pyamqp-cbs": Client.PYTHON_EVENTS_AMQP.over("amqp", CBS),
+}
 
 
-async def test_devices_with_tokens_send(site: GatewaySite) -> None:
+async def test_devices_with_tokens_send(site: GatewaySite, seen: Seen) -> None:
     site.register(*SENDERS)
     await site.gateway.start()
     server = Server.of(site)
@@ -38,8 +46,11 @@ async def test_devices_with_tokens_send(site: GatewaySite) -> None:
         assert first.system["messageId"] == "m 1"
         assert first.system["contentType"] == "application/json"
         assert first.system["contentEncoding"] == "utf-8"
+        seen(Table.GATEWAY, ROWS[device], "telemetry")
 
 
+@works(Table.GATEWAY, Client.RHEA.over("amqp", X509), "telemetry")
+@works(Table.GATEWAY, Client.PROTON.over("amqp", X509), "telemetry")
 async def test_devices_with_certificates_send_by_sasl_external(site: GatewaySite, tmp_path: Path) -> None:
     plans = []
     for device in ("rhea", "proton"):
@@ -61,6 +72,7 @@ async def test_a_batch_of_azure_eventhubs_client_is_as_many_messages(site: Gatew
     assert [event.properties["n"] for event in await site.arrived(100)] == [f"{number}" for number in range(100)]
 
 
+@works(Table.GATEWAY, Client.RHEA.over("amqp-ws", PLAIN), "telemetry")
 async def test_rhea_sends_over_websocket_by_either_subprotocol(site: GatewaySite) -> None:
     await site.gateway.start(GATEWAY_WEBSOCKET_PORT=str(WEBSOCKET_PORT))
     how = {"port": WEBSOCKET_PORT, "websocket": True, "path": "/any/path"}
@@ -70,7 +82,7 @@ async def test_rhea_sends_over_websocket_by_either_subprotocol(site: GatewaySite
     assert len(await site.arrived(4)) == 4
 
 
-async def test_a_wrong_key_is_told_to_each(site: GatewaySite) -> None:
+async def test_a_wrong_key_is_told_to_each(site: GatewaySite, seen: Seen) -> None:
     site.register(*SENDERS)
     await site.gateway.start()
     server = Server.of(site)
@@ -82,6 +94,8 @@ async def test_a_wrong_key_is_told_to_each(site: GatewaySite) -> None:
     )
     assert await site.counted('gateway_refused_logins_total{reason="wrong_key"}', len(SENDERS)) == len(SENDERS)
     assert site.hub.events.count() == 0
+    for row in ROWS.values():
+        seen(Table.GATEWAY, row, "refusals")
 
 
 async def test_a_link_of_another_device_is_not_allowed(site: GatewaySite) -> None:

@@ -6,13 +6,17 @@ from typing import Final
 
 from edgeca.authority import Authority
 from support.amqp_peers import BODIES, MESSAGES, UAMQP, UAMQP_RUNS_HERE, Server, accepted, fail, peer, succeed
+from support.clients import CBS, PLAIN, Client
+from support.compatibility import Table, works
 from support.gateway_site import GatewaySite
 
+shows = partial(works, Table.GATEWAY)
 BATCH: Final = 300
 WEBSOCKET_PORT: Final = 8443
 
 if UAMQP_RUNS_HERE:
 
+    @shows(Client.UAMQP.over("amqp", PLAIN), "telemetry")
     async def test_plain_messages_and_a_batch_arrive(site: GatewaySite) -> None:
         await site.gateway.start()
         batch = [{"body": f"{number}", "properties": {"n": f"{number}"}} for number in range(BATCH)]
@@ -29,6 +33,9 @@ if UAMQP_RUNS_HERE:
         assert [event.body for event in others] == [f"{number}".encode() for number in range(BATCH)]
         assert [event.properties["n"] for event in others] == [f"{number}" for number in range(BATCH)]
 
+    @shows(Client.UAMQP.over("amqp", CBS), "telemetry")
+    @shows(Client.UAMQP.over("amqp-ws", PLAIN), "telemetry")
+    @shows(Client.UAMQP.over("amqp-ws", CBS), "telemetry")
     async def test_a_token_by_cbs_and_both_logins_over_websocket_open_the_link(site: GatewaySite) -> None:
         await site.gateway.start(GATEWAY_WEBSOCKET_PORT=str(WEBSOCKET_PORT))
         server = Server.of(site)
@@ -37,6 +44,8 @@ if UAMQP_RUNS_HERE:
             assert accepted(await succeed(UAMQP, server.token("d1", login=login, messages=MESSAGES) | more)) == 2
         assert [event.body for event in await site.arrived(6)] == 3 * BODIES
 
+    @shows(Client.UAMQP.over("amqp", PLAIN), "refusals")
+    @shows(Client.UAMQP.over("amqp", CBS), "refusals")
     async def test_what_it_is_refused_it_is_told(site: GatewaySite) -> None:
         await site.gateway.start()
         server = Server.of(site)

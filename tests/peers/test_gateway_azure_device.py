@@ -13,6 +13,9 @@ from edgeca.credential import Credential, thumbprint_sha256
 from edgeca.folder import Folder
 from edgewire.iothub import sas
 from support.azure_device import blocking, connected
+from support.clients import X509 as BY_CERTIFICATE
+from support.clients import Client
+from support.compatibility import Table, works
 from support.gateway_site import KEY, GatewaySite
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
@@ -93,6 +96,7 @@ async def test_a_device_of_the_trust_bundles_ca_sends(site: GatewaySite, certifi
     assert event.properties["leafDeviceId"] == "ca-1"
 
 
+@works(Table.GATEWAY, Client.PYTHON_DEVICE.over("mqtt", BY_CERTIFICATE), "refusals")
 @pytest.mark.parametrize(("device", "reason"), [("ca-2", "certificate_mismatch"), ("thumb-2", "certificate_mismatch")])
 async def test_a_certificate_of_another_device_is_refused(
     site: GatewaySite, certificates: Path, tmp_path: Path, device: str, reason: str
@@ -109,6 +113,7 @@ async def test_a_certificate_of_another_device_is_refused(
     assert await site.counted(f'gateway_refused_logins_total{{reason="{reason}"}}') == 1
 
 
+@works(Table.GATEWAY, Client.PYTHON_DEVICE.over("mqtt"), "refusals")
 async def test_a_wrong_key_is_a_credential_error(site: GatewaySite) -> None:
     await site.gateway.start()
     client = key_client(site, "d1", key=b"another key, of 32 bytes' length")

@@ -15,8 +15,10 @@ from edgewire.message import identity
 from standin.devicebound import C2dMessage
 from support.amqp_peers import NODE_DEVICE, UAMQP, UAMQP_RUNS_HERE, Peer, Server, peer, succeed
 from support.azure_device import Inbox, blocking, connected, listen
+from support.clients import PLAIN, Client
+from support.compatibility import Table, each_of, works
 from support.gateway_site import KEY, GatewaySite, until
-from support.paho_device import Dial, PahoDevice, let_in
+from support.paho_device import ROWS, Dial, PahoDevice, let_in
 
 # azure-iot-device pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
@@ -49,23 +51,12 @@ async def call(site: GatewaySite, payload: Any, name: str = "re boot") -> tuple[
     return result.status, json.loads(result.payload)
 
 
-async def subscribed(device: PahoDevice, qos: int, *filters: str) -> Inbox:
-    """The device hears these from now on."""
-    granted, messages = Inbox(), Inbox()
-    device.client.on_subscribe = lambda *_: granted(None)
-    device.client.on_message = lambda _client, _data, message: messages(message)
-    for each in filters:
-        device.client.subscribe(each, qos)
-        await granted.next()
-    return messages
-
-
-@pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5])
+@pytest.mark.parametrize("version", each_of(Table.GATEWAY, ROWS, "C2D", "method"))
 async def test_paho_gets_messages_and_answers_methods(site: GatewaySite, version: int) -> None:
     await start(site)
     send(site, b"waited", messageId="m 1", contentType="text/plain")
     async with let_in(site, "d1", Dial(version=version)) as device:
-        messages = await subscribed(device, 1, C2D, METHODS)
+        messages = await device.subscribed(1, C2D, METHODS)
         message = await messages.next()
         bag = "%24.mid=m%201&%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound&%24.ct=text%2Fplain"
         assert message.topic.startswith(f"devices/d1/messages/devicebound/{bag}")
@@ -87,7 +78,7 @@ async def test_what_a_device_did_not_acknowledge_comes_again(
     await start(site)
     async with let_in(site, "d1", Dial(clean=False)) as device:
         monkeypatch.setattr(device.client, "_send_puback", lambda _: paho.MQTT_ERR_SUCCESS)  # 1.6 has no manual one
-        messages = await subscribed(device, 1, C2D)
+        messages = await device.subscribed(1, C2D)
         send(site, b"important")
         assert (await messages.next()).payload == b"important"
     again = PahoDevice(site, "d1", Dial(clean=False))
@@ -106,7 +97,7 @@ async def test_what_is_on_its_way_survives_a_kill_in_the_hub(
     await start(site)
     async with let_in(site, "d1") as device:
         monkeypatch.setattr(device.client, "_send_puback", lambda _: paho.MQTT_ERR_SUCCESS)
-        messages = await subscribed(device, 1, C2D)
+        messages = await device.subscribed(1, C2D)
         send(site, b"important")
         await messages.next()
         await site.gateway.kill()
@@ -115,7 +106,7 @@ async def test_what_is_on_its_way_survives_a_kill_in_the_hub(
     await site.gateway.start()
     await site.gateway.said("connected upstream on behalf of devices", after=said)
     async with let_in(site, "d1") as device:
-        messages = await subscribed(device, 1, C2D)
+        messages = await device.subscribed(1, C2D)
         assert (await messages.next()).payload == b"important"
         await settled(site, "completed", 1)
 
@@ -126,11 +117,11 @@ async def test_a_connection_that_takes_over_gets_what_the_older_one_did_not_ackn
     await start(site)
     async with let_in(site, "d1") as older:
         monkeypatch.setattr(older.client, "_send_puback", lambda _: paho.MQTT_ERR_SUCCESS)
-        messages = await subscribed(older, 1, C2D)
+        messages = await older.subscribed(1, C2D)
         send(site, b"important")
         await messages.next()
         async with let_in(site, "d1") as newer:
-            messages = await subscribed(newer, 1, C2D)
+            messages = await newer.subscribed(1, C2D)
             assert (await messages.next()).payload == b"important"
             await settled(site, "completed", 1)
             await older.disconnects.next()
@@ -141,7 +132,7 @@ async def test_qos_0_and_many_messages_in_their_order(site: GatewaySite) -> None
     for number in range(30):
         send(site, b"%d" % number)
     async with let_in(site, "d1") as device:
-        messages = await subscribed(device, 0, C2D)
+        messages = await device.subscribed(0, C2D)
         got = [await messages.next() for _ in range(30)]
         assert [message.payload for message in got] == [b"%d" % number for number in range(30)]
         assert {message.qos for message in got} == {0}
@@ -210,6 +201,7 @@ async def test_nodes_device_settles_each_way_over_amqp(site: GatewaySite) -> Non
 
 if UAMQP_RUNS_HERE:
 
+    @works(Table.GATEWAY, Client.UAMQP.over("amqp", PLAIN), "C2D")
     async def test_uamqp_receives(site: GatewaySite) -> None:
         await start(site)
         for body in (b"1", b"2"):

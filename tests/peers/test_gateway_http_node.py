@@ -11,6 +11,8 @@ from edgewire.iothub.bag import Bag
 from edgewire.message import identity
 from standin.devicebound import C2dMessage
 from support.amqp_peers import BODIES, NODE_HTTP, accepted, fail, peer, succeed
+from support.clients import X509, Client
+from support.compatibility import Table, works
 from support.gateway_site import KEY, GatewaySite
 
 DEVICE: Final = identity("d1")
@@ -46,6 +48,7 @@ async def test_telemetry_is_stored_and_goes_on(site: GatewaySite, *, batch: bool
     assert await site.counted('gateway_http_requests_total{action="send",status="204"}') == (1 if batch else 2)
 
 
+@works(Table.GATEWAY, Client.NODE_DEVICE.over("http", X509), "telemetry")
 async def test_a_certificate_is_proof_enough(site: GatewaySite, certificates: Path, tmp_path: Path) -> None:
     assert (await site.command("devices", "add", "ca-1", "--x509-ca")).code == 0
     credential = Folder(certificates).authority().issue_device("ca-1")
@@ -75,6 +78,7 @@ async def test_messages_from_the_cloud_are_polled_and_settled(site: GatewaySite)
         assert site.hub.counters[f"c2d {outcome}"] == 1
 
 
+@works(Table.GATEWAY, Client.NODE_DEVICE.over("http"), "refusals")
 async def test_what_is_refused_it_is_told(site: GatewaySite) -> None:
     await site.gateway.start(GATEWAY_WEBSOCKET_PORT="443")
     assert (await fail(NODE_HTTP, plan(site, key=b"x" * 32, messages=MESSAGES)))["name"] == "UnauthorizedError"

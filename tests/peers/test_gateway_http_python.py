@@ -9,6 +9,8 @@ from azure.iot.device import IoTHubModuleClient
 from azure.iot.device.exceptions import ClientError
 
 from support.azure_device import blocking, connected
+from support.clients import Client
+from support.compatibility import Table, works
 from support.gateway_site import GatewaySite
 from support.paho_device import Dial, PahoDevice, let_in
 
@@ -46,6 +48,7 @@ def answer_calls(device: PahoDevice) -> asyncio.Future[None]:
     return ready
 
 
+@works(Table.GATEWAY, Client.PYTHON_MODULE.over("mqtt"), "method call")
 async def test_a_module_calls_a_method_of_a_leaf_device(site: GatewaySite, module: Any) -> None:
     async with let_in(site, "d1", Dial()) as device, connected(module) as client:
         await answer_calls(device)

@@ -1,22 +1,28 @@
-"""Debian's mosquitto_pub with a SAS token as its password and our root as its CA file."""
+"""Debian's mosquitto_pub and mosquitto_sub with a SAS token as its password and our root as its CA file."""
 
 import asyncio
 
 import pytest
 
-from support.gateway_site import GatewaySite
+from edgewire.iothub import sas
+from edgewire.message import identity
+from support.clients import Client
+from support.compatibility import Table, each_of, works
+from support.gateway_site import KEY, GatewaySite, until
 from support.paho_device import JSON
 
 EVENTS = "devices/d1/messages/events/"
 CONNECTION_REFUSED = 5
+ROWS = {"mqttv311": Client.MOSQUITTO.over("mqtt3"), "mqttv5": Client.MOSQUITTO.over("mqtt5")}
+"""By the names that the programs have for the versions."""
 
 
-async def publish(site: GatewaySite, *more: str, token: str | None = None) -> tuple[int, str]:
-    """Run mosquitto_pub as device d1. Returns its exit code and what it said."""
+async def run(site: GatewaySite, program: str, *more: str, token: str | None = None) -> tuple[int, str]:
+    """Run a program of mosquitto's as device d1. Returns its exit code and what it said."""
     arguments = ["--host", site.address, "--port", "8883", "--cafile", str(site.root_file), "--id", "d1"]
     arguments += ["--username", site.username("d1"), "--pw", token or site.token("d1"), "--qos", "1", *more]
     process = await asyncio.create_subprocess_exec(
-        "mosquitto_pub", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     async with asyncio.timeout(20):
         said, _ = await process.communicate()
@@ -24,7 +30,12 @@ async def publish(site: GatewaySite, *more: str, token: str | None = None) -> tu
     return process.returncode, said.decode()
 
 
-@pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
+async def publish(site: GatewaySite, *more: str, token: str | None = None) -> tuple[int, str]:
+    """Run mosquitto_pub as device d1."""
+    return await run(site, "mosquitto_pub", *more, token=token)
+
+
+@pytest.mark.parametrize("version", each_of(Table.GATEWAY, ROWS, "telemetry"))
 async def test_it_publishes(site: GatewaySite, version: str) -> None:
     await site.gateway.start()
     code, said = await publish(site, "-V", version, "--topic", EVENTS + JSON + "&a=b", "--message", '{"t":31}')
@@ -33,6 +44,17 @@ async def test_it_publishes(site: GatewaySite, version: str) -> None:
     assert event.body == b'{"t":31}'
     assert event.properties == {"a": "b", "leafDeviceId": "d1"}
     assert event.system["contentType"] == "application/json"
+
+
+@pytest.mark.parametrize("version", each_of(Table.GATEWAY, ROWS, "C2D"))
+async def test_it_hears_what_the_cloud_sends(site: GatewaySite, version: str) -> None:
+    site.hub.add_device("d1", keys=(sas.encode_key(KEY),))
+    await site.gateway.start(GATEWAY_UPSTREAM_AMQP="edgehub")
+    await site.gateway.said("connected upstream on behalf of devices")
+    site.hub.send_c2d(identity("d1"), b"turn left")
+    one = ("-V", version, "--topic", "devices/d1/messages/devicebound/#", "-C", "1")
+    assert await run(site, "mosquitto_sub", *one) == (0, "turn left\n")
+    await until(lambda: site.hub.counters["c2d completed"] == 1)
 
 
 async def test_lines_of_a_file_arrive_in_their_order(site: GatewaySite) -> None:
@@ -48,6 +70,7 @@ async def test_lines_of_a_file_arrive_in_their_order(site: GatewaySite) -> None:
     assert [int(event.body) for event in events] == list(range(500))
 
 
+@works(Table.GATEWAY, ROWS["mqttv311"], "refusals")
 async def test_a_wrong_password_is_told_to_it(site: GatewaySite) -> None:
     await site.gateway.start()
     wrong = site.token("d1", key=b"x" * 32)

@@ -8,15 +8,16 @@ import pytest
 from paho.mqtt import client as paho
 
 from support.azure_device import blocking
+from support.compatibility import Table, each_of
 from support.gateway_site import BODY_ROUTES, MODULE, GatewaySite
-from support.paho_device import JSON, Dial, let_in, message_properties
+from support.paho_device import JSON, ROWS, ROWS_OVER_WEBSOCKET, Dial, let_in, message_properties
 
 ALERT = '{"messageType":"alert","pressure":3.2}'
 WEBSOCKET_PORT = 443 if os.geteuid() == 0 else 8443
 
 
 @pytest.mark.parametrize("tls", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=str)
-@pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5])
+@pytest.mark.parametrize("version", each_of(Table.GATEWAY, ROWS, "telemetry"))
 async def test_what_a_route_wants_arrives_with_all_it_had_and_the_rest_does_not(
     site: GatewaySite, version: int, tls: ssl.TLSVersion
 ) -> None:
@@ -54,7 +55,7 @@ async def test_user_properties_and_content_type_of_mqtt_5_count_as_those_of_the_
     assert event.system["contentType"] == "application/json"
 
 
-@pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5])
+@pytest.mark.parametrize("version", each_of(Table.GATEWAY, ROWS_OVER_WEBSOCKET, "telemetry"))
 async def test_websocket_carries_the_same(site: GatewaySite, version: int) -> None:
     await site.gateway.start(GATEWAY_WEBSOCKET_PORT=str(WEBSOCKET_PORT))
     how = Dial(version=version, websocket=True, port=WEBSOCKET_PORT)

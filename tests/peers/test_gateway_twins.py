@@ -1,5 +1,6 @@
 """Twins by unmodified clients behind the gateway: while the hub is away, when it comes back, after a restart."""
 
+import json
 from typing import Any, Final
 
 import pytest
@@ -12,13 +13,18 @@ from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import Registration, SymmetricKeys
 from support.amqp_peers import NODE_DEVICE, Server, fail, peer
 from support.azure_device import Inbox, blocking, connected, listen
+from support.clients import Client
+from support.compatibility import Table, each_of, works
 from support.gateway_site import KEY, GatewaySite, until
 from support.hub_faults import back, refuse
+from support.paho_device import ROWS, Dial, let_in
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
 
 D1: Final = identity("d1")
+NODE: Final = Client.NODE_DEVICE.over_each("mqtt", "amqp")
+NODE_MODULE: Final = Client.NODE_DEVICES_MODULE.over_each("mqtt", "amqp")
 UP: Final = "connected upstream on behalf of devices"
 LOST: Final = "link upstream on behalf of devices lost"
 
@@ -69,6 +75,26 @@ async def test_python_reads_reports_and_hears(site: GatewaySite) -> None:
         assert "400" in str(refused.value.__cause__)
 
 
+@pytest.mark.parametrize("version", each_of(Table.GATEWAY, ROWS, "twin get", "twin patch", "twin notify"))
+async def test_paho_reads_reports_and_hears_by_the_topics_alone(site: GatewaySite, version: int) -> None:
+    await start(site)
+    async with let_in(site, "d1", Dial(version=version)) as device:
+        answers = await device.subscribed(0, "$iothub/twin/res/#")
+        device.client.publish("$iothub/twin/GET/?$rid=1")
+        got = await answers.next()
+        assert got.topic == "$iothub/twin/res/200/?$rid=1"
+        assert json.loads(got.payload) == {"desired": {"$version": 1}, "reported": {"$version": 1}}
+        device.client.publish("$iothub/twin/PATCH/properties/reported/?$rid=2", b'{"r":1}')
+        assert (await answers.next()).topic == "$iothub/twin/res/204/?$rid=2&$version=2"
+        assert site.hub.reported(D1) == {"r": 1}
+        patches = await device.subscribed(0, "$iothub/twin/PATCH/properties/desired/#")
+        site.hub.set_desired(D1, {"x": 1})
+        patch = await patches.next()
+        assert patch.topic == "$iothub/twin/PATCH/properties/desired/?$version=2"
+        assert json.loads(patch.payload) == {"x": 1, "$version": 2}
+
+
+@works(Table.GATEWAY, Client.PYTHON_DEVICE.over("mqtt"), "twin offline")
 async def test_python_works_on_while_the_hub_is_away_and_the_gateway_restarts(site: GatewaySite) -> None:
     await start(site)
     site.hub.set_desired(D1, {"d": 1})
@@ -116,7 +142,7 @@ async def test_node_hears_that_its_twin_was_never_seen(site: GatewaySite, transp
     assert "Error" in str(failed)
 
 
-@pytest.mark.parametrize("transport", ["mqtt", "amqp"])
+@pytest.mark.parametrize("transport", each_of(Table.GATEWAY, NODE, "twin offline"))
 async def test_node_works_on_while_the_hub_is_away(site: GatewaySite, transport: str) -> None:
     await start(site)
     plan = Server.of(site).node("d1", transport=transport, twin=True, report={"r": 1})
@@ -138,7 +164,7 @@ async def test_node_works_on_while_the_hub_is_away(site: GatewaySite, transport:
     assert site.hub.reported(D1) == {"r": {"s": 2}}
 
 
-@pytest.mark.parametrize("transport", ["mqtt", "amqp"])
+@pytest.mark.parametrize("transport", each_of(Table.GATEWAY, NODE_MODULE, "twin get", "twin patch"))
 async def test_a_module_of_a_device_has_a_twin_of_its_own(site: GatewaySite, transport: str) -> None:
     await start(site)
     module = identity("d1", "probe")

@@ -31,11 +31,25 @@ from support.amqp_peers import (
 )
 from support.amqp_replay import Replay, Replayer, connections
 from support.amqp_traces import BY_NAME, CERTIFIED, HUB, REFUSED, SERVED, fresh_token, shows_certificate
+from support.clients import CBS, PLAIN, X509, Client
+from support.compatibility import Seen, Table, works
 from support.gateway_site import KEY
 
 WEBSOCKET_PORT: Final = 8443
 KEYS: Final = (sas.encode_key(KEY), sas.encode_key(KEY[::-1]))
 BATCH: Final = 100
+ROWS: Final = {
+    "node": Client.NODE_DEVICE.over("amqp"),
+    "rhea": Client.RHEA.over("amqp", PLAIN),
+    "rhea-ws": Client.RHEA.over("amqp-ws", PLAIN),
+    "proton": Client.PROTON.over("amqp", PLAIN),
+    "pyamqp": Client.PYTHON_EVENTS_AMQP.over("amqp", PLAIN),
+    "pyamqp-cbs": Client.PYTHON_EVENTS_AMQP.over("amqp", CBS),
+    "uamqp": Client.UAMQP.over("amqp", PLAIN),
+    "uamqp-cbs": Client.UAMQP.over("amqp", CBS),
+    "uamqp-ws": Client.UAMQP.over("amqp-ws", PLAIN),
+}
+"""By the names of the devices that `plans` has."""
 
 
 @pytest.fixture
@@ -71,7 +85,7 @@ def plans(server: Server) -> dict[str, tuple[Program, Plan]]:
     return found
 
 
-async def test_each_client_sends_all_at_once(standin: StandIn) -> None:
+async def test_each_client_sends_all_at_once(standin: StandIn, seen: Seen) -> None:
     clients = plans(server_of(standin))
     for device in clients:
         standin.add_device(device, keys=KEYS)
@@ -84,9 +98,10 @@ async def test_each_client_sends_all_at_once(standin: StandIn) -> None:
         assert events[0].system["messageId"] == "m 1", device
         assert (events[0].system["contentType"], events[0].system["contentEncoding"]) == ("application/json", "utf-8")
         assert [event.body for event in events[2:]] == [part["body"].encode() for part in plan.get("batch", [])], device
+        seen(Table.DEVICES, ROWS[device], "telemetry")
 
 
-async def test_each_client_hears_that_its_key_is_wrong(standin: StandIn) -> None:
+async def test_each_client_hears_that_its_key_is_wrong(standin: StandIn, seen: Seen) -> None:
     clients = plans(server_of(standin))
     for device in clients:
         standin.add_device(device)
@@ -94,8 +109,13 @@ async def test_each_client_hears_that_its_key_is_wrong(standin: StandIn) -> None
     assert dict(zip(clients, failures, strict=True))["node"]["name"] == "UnauthorizedError"
     assert standin.counters["refused: wrong key"] >= len(clients)
     assert standin.events.count() == 0
+    for device in clients:
+        seen(Table.DEVICES, ROWS[device], "refusals")
 
 
+@works(Table.DEVICES, Client.NODE_DEVICE.over("amqp", X509), "telemetry")
+@works(Table.DEVICES, Client.PROTON.over("amqp", X509), "telemetry")
+@works(Table.DEVICES, Client.RHEA.over("amqp", X509), "telemetry")
 async def test_clients_with_certificates_send(standin: StandIn, tmp_path: Path) -> None:
     clients: dict[str, Program] = {"node": NODE_DEVICE, "rhea": RHEA, "proton": PROTON}
     runs = []
@@ -108,6 +128,7 @@ async def test_clients_with_certificates_send(standin: StandIn, tmp_path: Path) 
     assert sorted(event.device for event in standin.events.read()) == sorted(2 * list(clients))
 
 
+@works(Table.DEVICES, Client.NODE_MODULE.over("amqp"), "telemetry")
 async def test_a_module_of_nodes_sdk_sends_from_an_output(standin: StandIn) -> None:
     standin.add_module("camera", keys=KEYS)
     plan = server_of(standin).node(standin.edge_device, module="camera", output="frames", messages=MESSAGES)

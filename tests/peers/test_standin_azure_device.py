@@ -15,6 +15,8 @@ from edgeca.folder import Folder
 from edgewire.message import identity
 from standin.app import StandIn
 from support.azure_device import Inbox, blocking, connected, listen
+from support.clients import Client
+from support.compatibility import Table, works
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
@@ -121,6 +123,7 @@ async def test_a_device_of_our_ca_sends(standin: StandIn, tmp_path: Path) -> Non
     assert [event.device for event in standin.events.read()] == ["ca-1"]
 
 
+@works(Table.DEVICES, Client.PYTHON_DEVICE.over("mqtt"), "refusals")
 async def test_a_wrong_key_is_a_credential_error(standin: StandIn) -> None:
     standin.add_device("leaf-2")
     client = symmetric_client(standin)

@@ -1,6 +1,7 @@
 """The stand-in and the unmodified azure-iot-device 2.14: a module that finds everything in its environment."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from edgewire.message import identity
 from standin.app import StandIn
 from standin.routes import parse_routes
 from support.azure_device import Inbox, blocking, connected, listen
+from support.clients import Client
+from support.compatibility import Table, works
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
 
+shows = partial(works, Table.DEVICES, Client.PYTHON_MODULE.over("mqtt"))
 ROUTES = parse_routes(
     {
         "upstream": "FROM /messages/modules/m1/outputs/alerts INTO $upstream",
@@ -41,6 +45,7 @@ async def module(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         yield client
 
 
+@shows("telemetry")
 async def test_a_message_to_an_output_arrives_under_its_name(standin: StandIn, module: Any) -> None:
     await blocking(module.send_message_to_output, Message("hi"), "alerts")
     (event,) = standin.events.read()
@@ -53,6 +58,7 @@ async def test_an_output_without_a_route_is_counted_only(standin: StandIn, modul
     assert standin.counters["messages unrouted"] == 1
 
 
+@shows("input")
 async def test_an_input_message_comes_with_its_sender_and_is_completed(standin: StandIn, module: Any) -> None:
     inbox = Inbox()
     await listen(module, "on_message_received", inbox)
@@ -67,6 +73,7 @@ async def test_an_input_message_comes_with_its_sender_and_is_completed(standin: 
     assert standin.hub.inputs.waiting(M1) == 0
 
 
+@shows("twin get", "twin patch", "twin notify", "method")
 async def test_a_twin_and_a_method_of_a_module(standin: StandIn, module: Any) -> None:
     patches = Inbox()
 
@@ -75,7 +82,9 @@ async def test_a_twin_and_a_method_of_a_module(standin: StandIn, module: Any) ->
 
     await listen(module, "on_twin_desired_properties_patch_received", patches)
     await listen(module, "on_method_request_received", answer)
-    await blocking(module.get_twin)
+    assert (await blocking(module.get_twin))["desired"] == {"$version": 1}
+    await blocking(module.patch_twin_reported_properties, {"r": 1})
+    assert standin.reported(M1) == {"r": 1}
     standin.set_desired(M1, {"a": 1})
     assert await patches.next() == {"a": 1, "$version": 2}
     result = await standin.hub.invoke_method(M1, "ping", connect_timeout_s=10)

@@ -15,6 +15,8 @@ from standin.app import StandIn
 from standin.hub import MethodResult
 from standin.routes import parse_routes
 from support.amqp_peers import BODIES, MESSAGES, NODE_DEVICE, Peer, Plan, Server, peer
+from support.clients import X509, Client
+from support.compatibility import Seen, Table, each_of
 from support.gateway_site import KEY
 
 KEYS: Final = (sas.encode_key(KEY), sas.encode_key(KEY[::-1]))
@@ -108,7 +110,14 @@ async def test_over_amqp_a_message_is_completed_rejected_or_given_back(standin: 
     assert [record["statusCode"] for record in batch.records()] == ["Rejected", "Success"]
 
 
-@each_transport
+@pytest.mark.parametrize(
+    "transport",
+    each_of(
+        Table.DEVICES,
+        Client.NODE_MODULE.over_each(*TRANSPORTS),
+        *("telemetry", "input", "twin get", "twin patch", "twin notify", "method"),
+    ),
+)
 async def test_a_module_has_inputs_methods_and_a_twin(standin: StandIn, transport: str) -> None:
     entry = standin.hub.registry.get(MODULE)
     assert entry is not None
@@ -128,13 +137,16 @@ async def test_a_module_has_inputs_methods_and_a_twin(standin: StandIn, transpor
         result = await call_and_change(standin, MODULE, running)
         await running.succeed()
     assert result == MethodResult(207, b'{"got":{"in":3}}')
+    assert said(running, "twin") == [{"desired": {"$version": 1}, "reported": {"$version": 1}}]
     assert said(running, "input") == [{"input": "in1", "body": "loop"}]
     assert said(running, "desired") == [{"patch": {"interval": 5, "$version": 2}}]
     assert standin.reported(MODULE) == {"r": 1}
     assert standin.hub.inputs.waiting(MODULE) == 0
 
 
-@each_transport
+@pytest.mark.parametrize(
+    "transport", each_of(Table.DEVICES, Client.NODE_DEVICE.over_each(*TRANSPORTS, login=X509), "C2D")
+)
 async def test_a_device_with_a_certificate_gets_messages(standin: StandIn, tmp_path: Path, transport: str) -> None:
     credential = self_signed_device("thumb")
     standin.add_certificate_device("thumb", [thumbprint_sha256(credential.certificate)])
@@ -147,7 +159,7 @@ async def test_a_device_with_a_certificate_gets_messages(standin: StandIn, tmp_p
 
 
 @pytest.mark.parametrize("transport", ["mqtt", "amqp"])
-async def test_a_module_calls_a_method_of_another(standin: StandIn, transport: str) -> None:
+async def test_a_module_calls_a_method_of_another(standin: StandIn, transport: str, seen: Seen) -> None:
     """Through edgeHub, over HTTPS: the SDK knows no port for it but 443, a privilege."""
     if standin.websocket_port is None:
         assert "443" in standin.notices[0]
@@ -168,3 +180,4 @@ async def test_a_module_calls_a_method_of_another(standin: StandIn, transport: s
             await asking.succeed()
         await answering.succeed()
     assert said(asking, "result") == [{"result": {"status": 207, "payload": {"got": {"in": 3}}}}]
+    seen(Table.DEVICES, Client.NODE_MODULE.over(transport), "method call")

@@ -13,6 +13,8 @@ from edgeca.credential import thumbprint_sha256
 from edgewire.message import identity
 from standin.app import StandIn
 from support.azure_device import Inbox, blocking, connected, listen
+from support.clients import Client
+from support.compatibility import Seen, Table
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
@@ -139,7 +141,9 @@ async def test_messages_twins_and_the_session_outlive_the_stand_in(open_standin:
         assert standin.send_c2d(LEAF, b"next") == 2  # numbers go on, too
 
 
-async def test_a_module_calls_a_method_of_another(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_module_calls_a_method_of_another(
+    standin: StandIn, monkeypatch: pytest.MonkeyPatch, seen: Seen
+) -> None:
     """Through edgeHub, over HTTPS: the SDK knows no port for it but 443, a privilege."""
     if standin.websocket_port is None:
         assert "443" in standin.notices[0]
@@ -159,3 +163,4 @@ async def test_a_module_calls_a_method_of_another(standin: StandIn, monkeypatch:
         await listen(callee, "on_method_request_received", answer)
         call = {"methodName": "re boot", "payload": {"in": 1}, "responseTimeoutInSeconds": 20}
         assert await blocking(caller.invoke_method, call, "edge-1", "m2") == {"status": 207, "payload": {"in": 1}}
+    seen(Table.DEVICES, Client.PYTHON_MODULE.over("mqtt"), "method call")

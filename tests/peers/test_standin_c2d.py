@@ -15,6 +15,8 @@ from standin.app import StandIn
 from standin.devicebound import C2dSettings
 from standin.locked import Settlement
 from support.amqp_peers import NODE_DEVICE, UAMQP_RUNS_HERE, Peer, Program, Server, peer, succeed
+from support.clients import Client
+from support.compatibility import Table, each_of
 from support.gateway_site import KEY
 
 AZURE_IOT_HUB: Final = (sys.executable, "programs/c2d_sender.py")
@@ -22,8 +24,13 @@ NODE_IOTHUB: Final = ("node", "node/c2d_service.js")
 KEYS: Final = (sas.encode_key(KEY), sas.encode_key(KEY[::-1]))
 LEAF: Final = identity("leaf")
 FULL_QUEUE: Final = 50
-SENDERS: Final = [NODE_IOTHUB, *([AZURE_IOT_HUB] if UAMQP_RUNS_HERE else [])]
-each_sender = pytest.mark.parametrize("sender", SENDERS, ids=lambda program: program[1])
+NODE_ROWS: Final = {False: Client.NODE_SERVICE.over("amqp"), True: Client.NODE_SERVICE.over("amqp-ws")}
+ROWS_HERE: Final = {websocket: row for websocket, row in NODE_ROWS.items() if not websocket or os.geteuid() == 0}
+"""The client knows no port for WebSocket but 443: a privilege."""
+SENDERS: Final = {
+    NODE_IOTHUB: NODE_ROWS[False],
+    **({AZURE_IOT_HUB: Client.PYTHON_SERVICE.over("amqp")} if UAMQP_RUNS_HERE else {}),
+}
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def lines(said: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("transport", ["amqp", "mqtt"])
-@each_sender
+@pytest.mark.parametrize("sender", each_of(Table.SERVICE, SENDERS, "C2D send"))
 async def test_a_message_reaches_its_device(standin: StandIn, sender: Program, transport: str) -> None:
     wanted = {"device": "leaf", "body": "turn left", "properties": {"a": "b"}}
     async with peer(NODE_DEVICE, device_plan(standin, transport=transport)) as device:
@@ -70,7 +77,7 @@ async def test_a_message_reaches_its_device(standin: StandIn, sender: Program, t
     assert {"key": "a", "value": "b"} in got["properties"]
 
 
-@each_sender
+@pytest.mark.parametrize("sender", each_of(Table.SERVICE, SENDERS, "refusals"))
 async def test_what_the_hub_does_not_take_is_heard_of(standin: StandIn, sender: Program) -> None:
     for _ in range(FULL_QUEUE):
         standin.send_c2d(LEAF, b"x")
@@ -87,7 +94,7 @@ async def test_what_the_hub_does_not_take_is_heard_of(standin: StandIn, sender: 
         assert "403004" in refused[1]["description"]
 
 
-@pytest.mark.parametrize("websocket", [False, *([True] if os.geteuid() == 0 else [])])
+@pytest.mark.parametrize("websocket", each_of(Table.SERVICE, ROWS_HERE, "C2D send", "feedback"))
 async def test_azure_iothub_hears_what_became_of_its_messages(standin: StandIn, *, websocket: bool) -> None:
     messages: list[dict[str, Any]] = [
         {"device": "leaf", "body": "1", "id": "taken", "ack": "full"},

@@ -9,10 +9,17 @@ import pytest
 from standin.app import StandIn
 from standin.dps import DEFAULT_SCOPE, DpsOptions
 from support.amqp_peers import NODE_PROVISIONING, succeed
+from support.clients import Client
+from support.compatibility import Table, each_of
 from support.provisioning import KEY, WRONG_KEY, Files, derived, enrol, enrol_ca_group, enrol_self_signed
 
 ADDRESS = "127.0.72.2"
-TRANSPORTS = ["mqtt", "mqtt-ws", "amqp", "amqp-ws", "http"]
+ROWS = Client.NODE_PROVISIONING.over_each("mqtt", "mqtt-ws", "amqp", "amqp-ws", "http")
+
+
+def each_seen(*columns: str) -> pytest.MarkDecorator:
+    """Each transport, by which this test sees these."""
+    return pytest.mark.parametrize("transport", each_of(Table.SERVICE, ROWS, *columns))
 
 
 @pytest.fixture
@@ -51,7 +58,7 @@ async def refused(wanted: dict[str, Any]) -> dict[str, Any]:
     return said[0]
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@each_seen("individual key")
 async def test_an_enrolled_device_registers_and_sends(standin: StandIn, transport: str) -> None:
     enrol(standin, device="pump-7")
     state = await assigned(standin, plan(standin, transport, payload={"model": "x"}))
@@ -59,14 +66,14 @@ async def test_an_enrolled_device_registers_and_sends(standin: StandIn, transpor
     assert (state["status"], state["substatus"], state["payload"]) == ("assigned", "initialAssignment", {"model": "x"})
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@each_seen("group key")
 async def test_a_device_of_a_group_registers_with_its_derived_key_and_sends(standin: StandIn, transport: str) -> None:
     enrol(standin, "meters", group=True)
     state = await assigned(standin, plan(standin, transport, "meter-1", key=derived("meter-1")))
     assert state["deviceId"] == "meter-1"
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@each_seen("X.509")
 async def test_a_device_with_a_certificate_of_its_own_registers_and_sends(
     standin: StandIn, tmp_path: Path, transport: str
 ) -> None:
@@ -74,13 +81,13 @@ async def test_a_device_with_a_certificate_of_its_own_registers_and_sends(
     await assigned(standin, plan(standin, transport, "cert-1", **with_files(files)))
 
 
-@pytest.mark.parametrize("transport", ["mqtt", "amqp", "http"])
+@each_seen("X.509 CA")
 async def test_a_device_of_a_ca_registers_and_sends(standin: StandIn, tmp_path: Path, transport: str) -> None:
     files = enrol_ca_group(standin, "fleet", "fleet-7", tmp_path)
     await assigned(standin, plan(standin, transport, "fleet-7", **with_files(files)))
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@each_seen("refusals")
 async def test_a_wrong_key_is_refused(standin: StandIn, transport: str) -> None:
     enrol(standin)
     await refused(plan(standin, transport, key=WRONG_KEY))

@@ -13,11 +13,16 @@ from standin.app import StandIn
 from standin.dps import DEFAULT_SCOPE, DpsOptions
 from standin.dps_linked import LinkedHub
 from support.azure_device import blocking, connected
+from support.clients import Client
+from support.compatibility import Table, each_of, works
 from support.provisioning import KEY, WRONG_KEY, Files, derived, enrol, enrol_ca_group, enrol_self_signed
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
 
+MQTT = Client.PYTHON_PROVISIONING.over("mqtt")
+ROWS = {False: MQTT, True: Client.PYTHON_PROVISIONING.over("mqtt-ws")}
+"""By whether the SDK is told to use WebSocket."""
 ADDRESS = "127.0.72.1"
 OTHER = "127.0.72.3"
 
@@ -82,7 +87,7 @@ def senders(standin: StandIn) -> list[str]:
     return [event.device for event in standin.events.read()]
 
 
-@pytest.mark.parametrize("websockets", [False, True])
+@pytest.mark.parametrize("websockets", each_of(Table.SERVICE, ROWS, "individual key"))
 async def test_an_enrolled_device_registers_and_sends(standin: StandIn, websockets: bool) -> None:  # noqa: FBT001 - a row
     enrol(standin, device="pump-7", desired={"interval": 5})
     client = by_key(standin, websockets=websockets)
@@ -97,15 +102,19 @@ async def test_an_enrolled_device_registers_and_sends(standin: StandIn, websocke
     assert senders(standin) == ["pump-7"]
 
 
-async def test_a_device_of_a_group_registers_with_its_derived_key_and_sends(standin: StandIn) -> None:
+@pytest.mark.parametrize("websockets", each_of(Table.SERVICE, ROWS, "group key"))
+async def test_a_device_of_a_group_registers_with_its_derived_key_and_sends(
+    standin: StandIn,
+    websockets: bool,  # noqa: FBT001 - a row
+) -> None:
     enrol(standin, "meters", group=True)
     key = derived("meter-0815")
-    result = await blocking(by_key(standin, "meter-0815", key).register)
+    result = await blocking(by_key(standin, "meter-0815", key, websockets=websockets).register)
     await send_by_key(standin, result.registration_state, key)
     assert senders(standin) == ["meter-0815"]
 
 
-@pytest.mark.parametrize("websockets", [False, True])
+@pytest.mark.parametrize("websockets", each_of(Table.SERVICE, ROWS, "X.509"))
 async def test_a_device_with_a_certificate_of_its_own_registers_and_sends(
     standin: StandIn,
     tmp_path: Path,
@@ -117,6 +126,7 @@ async def test_a_device_with_a_certificate_of_its_own_registers_and_sends(
     assert senders(standin) == ["cert-1"]
 
 
+@works(Table.SERVICE, MQTT, "X.509 CA")
 async def test_a_device_of_a_ca_registers_and_sends(standin: StandIn, tmp_path: Path) -> None:
     certificate = x509(enrol_ca_group(standin, "fleet", "fleet-7", tmp_path))
     result = await blocking(by_certificate(standin, "fleet-7", certificate).register)
@@ -153,6 +163,7 @@ async def test_registering_twice_keeps_the_device(standin: StandIn) -> None:
         ({"scope": "0ne00OTHER"}, "foreign hub"),
     ],
 )
+@works(Table.SERVICE, MQTT, "refusals")
 async def test_who_does_not_belong_here_is_told_at_the_login(
     standin: StandIn, changes: dict[str, str], counted: str
 ) -> None:

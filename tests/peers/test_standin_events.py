@@ -14,6 +14,8 @@ from edgewire.iothub import sas
 from edgewire.message import identity
 from standin.app import StandIn
 from support.amqp_peers import MESSAGES, NODE_DEVICE, PATIENCE_S, Program, Server, peer, succeed
+from support.clients import Client
+from support.compatibility import Seen, Table, each_of
 from support.event_log import message
 from support.gateway_site import KEY
 
@@ -25,7 +27,23 @@ OVER_WEBSOCKET: Final = (False, True) if os.geteuid() == 0 else (False,)
 DEVICE: Final = "d1"
 BODIES: Final = ['{"n":0}', '{"n":1}', '{"n":2}', '{"n":3}', '{"n":4}']
 each_way = pytest.mark.parametrize("websocket", OVER_WEBSOCKET)
-each_client = pytest.mark.parametrize("client", [AZURE_EVENTHUB, NODE_EVENT_HUBS], ids=["python", "node"])
+CLIENTS: Final = {AZURE_EVENTHUB: Client.PYTHON_EVENTS, NODE_EVENT_HUBS: Client.NODE_EVENTS}
+each_client = pytest.mark.parametrize("client", CLIENTS, ids=["python", "node"])
+
+
+def over(client: Client, *, websocket: bool) -> str:
+    """The row of this client in docs/compatibility.md."""
+    return client.over("amqp-ws" if websocket else "amqp")
+
+
+def rows_of(client: Client) -> dict[bool, str]:
+    return {websocket: over(client, websocket=websocket) for websocket in OVER_WEBSOCKET}
+
+
+def each_client_seen(*columns: str) -> pytest.MarkDecorator:
+    """Each client over TCP, which by this test is seen to do this."""
+    rows = {program: over(client, websocket=False) for program, client in CLIENTS.items()}
+    return pytest.mark.parametrize("client", each_of(Table.SERVICE, rows, *columns))
 
 
 class Shown:
@@ -91,7 +109,7 @@ def read_by(said: list[dict[str, Any]]) -> list[str]:
 
 @each_way
 @each_client
-async def test_a_reader_asks_what_there_is(standin: StandIn, client: Program, *, websocket: bool) -> None:
+async def test_a_reader_asks_what_there_is(standin: StandIn, client: Program, seen: Seen, *, websocket: bool) -> None:
     await arrive(standin, *BODIES)
     said = await succeed(client, plan_of(standin, ask=True, websocket=websocket))
     [hub] = [line for line in said if line["event"] == "hub"]
@@ -103,9 +121,10 @@ async def test_a_reader_asks_what_there_is(standin: StandIn, client: Program, *,
     assert [line for line in said if line["event"] == "partition"] == [
         {"event": "partition", "id": str(number)} | (full if number == mine else empty) for number in range(4)
     ]
+    seen(Table.SERVICE, over(CLIENTS[client], websocket=websocket), "management")
 
 
-@each_way
+@pytest.mark.parametrize("websocket", each_of(Table.SERVICE, rows_of(Client.PYTHON_EVENTS), "offsets"))
 async def test_azure_eventhub_begins_wherever_it_wants_to(standin: StandIn, *, websocket: bool) -> None:
     await arrive(standin, *BODIES)
     times = [int(event.enqueued_at * 1000) for event in standin.events.read()]
@@ -124,7 +143,7 @@ async def test_azure_eventhub_begins_wherever_it_wants_to(standin: StandIn, *, w
     assert read_by(await succeed(AZURE_EVENTHUB, plan)) == [body for _, wanted in reads for body in wanted]
 
 
-@each_way
+@pytest.mark.parametrize("websocket", each_of(Table.SERVICE, rows_of(Client.NODE_EVENTS), "offsets"))
 async def test_nodes_client_begins_wherever_it_wants_to(standin: StandIn, *, websocket: bool) -> None:
     await arrive(standin, *BODIES)
     times = [int(event.enqueued_at * 1000) for event in standin.events.read()]
@@ -145,7 +164,7 @@ async def test_nodes_client_begins_wherever_it_wants_to(standin: StandIn, *, web
 @each_way
 @each_client
 async def test_a_reader_at_the_end_hears_what_comes_then(
-    standin: StandIn, shown: Shown, client: Program, *, websocket: bool
+    standin: StandIn, shown: Shown, client: Program, seen: Seen, *, websocket: bool
 ) -> None:
     await arrive(standin, "1", "2")
     position: Any = "@latest" if client is AZURE_EVENTHUB else {"offset": "@latest"}
@@ -158,6 +177,7 @@ async def test_a_reader_at_the_end_hears_what_comes_then(
         said = await reader.succeed()
     assert read_by(said) == ["3", "4"]
     assert [line["end"]["number"] for line in said if line["event"] == "read"] == [2, 3]
+    seen(Table.SERVICE, over(CLIENTS[client], websocket=websocket), "read events")
 
 
 @each_client
@@ -186,7 +206,7 @@ async def test_what_a_device_sends_is_what_its_reader_gets(standin: StandIn, cli
     }
 
 
-@each_client
+@each_client_seen("owner levels")
 async def test_a_higher_owner_level_takes_the_partition_over(standin: StandIn, shown: Shown, client: Program) -> None:
     latest: Any = "@latest" if client is AZURE_EVENTHUB else {"offset": "@latest"}
     low = plan_of(standin, {"position": latest, "count": 1, "level": 1})
@@ -218,7 +238,7 @@ async def test_a_restart_keeps_events_offsets_and_numbers(
     assert found == [("2", "2", 1), ("3", "3", 2)]
 
 
-@each_client
+@each_client_seen("refusals")
 async def test_a_key_without_the_right_reads_nothing(standin: StandIn, client: Program) -> None:
     await arrive(standin, "1")
     position: Any = "-1" if client is AZURE_EVENTHUB else {"offset": "-1"}

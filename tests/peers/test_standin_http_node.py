@@ -14,6 +14,8 @@ from edgewire.message import identity
 from standin.app import Ports, StandIn
 from standin.devicebound import C2dMessage
 from support.amqp_peers import BODIES, NODE_HTTP, accepted, fail, peer, succeed
+from support.clients import X509, Client
+from support.compatibility import Table, works
 from support.gateway_site import KEY
 
 ADDRESS: Final = "127.0.81.7"
@@ -87,6 +89,7 @@ async def test_messages_from_the_cloud_are_abandoned_rejected_and_completed(stan
     assert standin.counters["c2d completed"] == 1
 
 
+@works(Table.DEVICES, Client.NODE_DEVICE.over("http", X509), "telemetry")
 async def test_a_certificate_is_proof_enough(standin: StandIn, tmp_path: Path) -> None:
     credential = self_signed_device("x1")
     standin.add_certificate_device("x1", [thumbprint_sha256(credential.certificate)])
@@ -96,6 +99,7 @@ async def test_a_certificate_is_proof_enough(standin: StandIn, tmp_path: Path) -
     assert accepted(await succeed(NODE_HTTP, plan(standin, "x1", messages=MESSAGES, **files))) == 2
 
 
+@works(Table.DEVICES, Client.NODE_DEVICE.over("http"), "refusals")
 async def test_what_is_refused_it_is_told(standin: StandIn) -> None:
     assert (await fail(NODE_HTTP, plan(standin, key=b"x" * 32, messages=MESSAGES)))["name"] == "UnauthorizedError"
     assert (await fail(NODE_HTTP, plan(standin, "d2", messages=MESSAGES)))["name"] == "UnauthorizedError"

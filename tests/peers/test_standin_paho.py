@@ -17,8 +17,12 @@ from edgewire.message import identity
 from standin.app import Ports, StandIn
 from standin.client import Control
 from support.azure_device import Inbox, blocking
+from support.clients import Client
+from support.compatibility import Table, each_of, works
 
 ADDRESS = "127.0.71.3"
+ROWS = {"tcp": Client.PAHO.over("mqtt3"), "websockets": Client.PAHO.over("mqtt3-ws")}
+"""By paho's names of the transports."""
 LEAF = identity("leaf-1")
 EVENTS = "devices/leaf-1/messages/events/"
 
@@ -72,7 +76,7 @@ async def with_device(device: Device, port: int, then: Callable[[Device], Any]) 
         await blocking(connection.__exit__, None, None, None)
 
 
-@pytest.mark.parametrize("transport", ["tcp", "websockets"])
+@pytest.mark.parametrize("transport", each_of(Table.DEVICES, ROWS, "telemetry"))
 async def test_a_plain_client_sends_over_both_transports(standin: StandIn, transport: str) -> None:
     async def story(device: Device) -> None:
         assert await device.connects.next() == 0
@@ -94,6 +98,7 @@ async def test_a_plain_client_sends_over_both_transports(standin: StandIn, trans
         ({"protocol": paho.MQTTv31}, 1),
     ],
 )
+@works(Table.DEVICES, ROWS["tcp"], "refusals")
 async def test_who_may_not_connect_gets_the_code(standin: StandIn, options: dict[str, Any], code: int) -> None:
     async def story(device: Device) -> None:
         assert await device.connects.next() == code

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +13,11 @@ from standin.app import Ports, StandIn
 from standin.hub import MethodResult
 from standin.policies import OWNER
 from support.amqp_peers import succeed
+from support.clients import Client
+from support.compatibility import Table, works
 from support.service_calls import Device
 
+shows = partial(works, Table.SERVICE, Client.NODE_SERVICE.over("http"))
 ADDRESS: Final = "127.0.76.1"
 NODE_SERVICE: Final = ("node", "node/service.js")
 D1: Final = identity("d1")
@@ -46,6 +50,7 @@ async def outcomes(standin: StandIn, *steps: Any, policy: str = OWNER) -> list[A
     ]
 
 
+@shows("registry")
 async def test_the_registry(standin: StandIn) -> None:
     made, again, got, listed, changed, gone, missing = await outcomes(
         standin,
@@ -66,6 +71,7 @@ async def test_the_registry(standin: StandIn) -> None:
     assert missing[0] == "DeviceNotFoundError"
 
 
+@shows("modules", "bulk", "statistics")
 async def test_modules_and_bulk(standin: StandIn) -> None:
     entries = [{"deviceId": name, "status": "enabled"} for name in ("a", "b")]
     added, module, modules, failed, removed, statistics = await outcomes(
@@ -85,6 +91,7 @@ async def test_modules_and_bulk(standin: StandIn) -> None:
     assert failed  # an ArgumentError, or the result with its errors: both say that it failed
 
 
+@shows("twins", "query")
 async def test_twins_and_queries(standin: StandIn) -> None:
     standin.add_device("d1")
     device = Device(D1)
@@ -108,6 +115,7 @@ async def test_twins_and_queries(standin: StandIn) -> None:
     assert wrong[0] == "ArgumentError"
 
 
+@shows("method")
 async def test_a_method_is_answered_and_who_is_away_is_refused(standin: StandIn) -> None:
     standin.add_device("d1")
     device = Device(D1)
@@ -139,6 +147,7 @@ CONTENT: Final = {
 }
 
 
+@shows("configurations")
 async def test_configurations(standin: StandIn) -> None:
     configuration = {"id": "c1", "content": CONTENT, "targetCondition": "", "priority": 1}
     _, made, got, listed, removed, missing = await outcomes(
@@ -157,6 +166,7 @@ async def test_configurations(standin: StandIn) -> None:
     assert missing == ("Error", "Not found")
 
 
+@shows("refusals")
 async def test_who_has_no_right_is_refused(standin: StandIn) -> None:
     listed, made = await outcomes(
         standin, registry("list"), registry("create", {"deviceId": "d1"}), policy="registryRead"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ from standin.devicebound import C2dMessage
 from standin.policies import OWNER
 from standin.registry import new_key
 from support.azure_device import Inbox, blocking, connected, listen
+from support.clients import Client
+from support.compatibility import Table, works
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
 
+shows = partial(works, Table.SERVICE, Client.PYTHON_SERVICE.over("http"))
 ADDRESS = "127.0.75.1"
 THUMBPRINT = "AB" * 20
 
@@ -69,6 +73,7 @@ async def refused(status: int, call: Any, *arguments: Any) -> str:
     return str(caught.value.response.json()["Message"])
 
 
+@shows("registry")
 async def test_a_device_with_keys_lives(registry: Any) -> None:
     keys = new_key(), new_key()
     made = await blocking(registry.create_device_with_sas, "d1", *keys, "enabled")
@@ -107,6 +112,7 @@ async def test_an_edge_device_has_a_scope_and_its_runtime(registry: Any) -> None
     }
 
 
+@shows("statistics")
 async def test_devices_are_listed(registry: Any) -> None:
     for name in ("a", "b", "c"):
         await blocking(registry.create_device_with_sas, name, None, None, "enabled")
@@ -117,6 +123,7 @@ async def test_devices_are_listed(registry: Any) -> None:
     assert (await blocking(registry.get_service_statistics)).connected_device_count == 0
 
 
+@shows("modules")
 async def test_a_module_lives(registry: Any) -> None:
     await blocking(registry.create_device_with_sas, "d1", None, None, "enabled")
     made = await blocking(registry.create_module_with_sas, "d1", "m1", "me", None, None)
@@ -130,6 +137,7 @@ async def test_a_module_lives(registry: Any) -> None:
     assert "ModuleNotFound" in await refused(404, registry.get_module, "d1", "m1")
 
 
+@shows("bulk")
 async def test_bulk_operations_say_what_went_wrong(registry: Any) -> None:
     def entry(name: str, mode: str, **more: Any) -> ExportImportDevice:
         keys = AuthenticationMechanism(
@@ -148,6 +156,7 @@ async def test_bulk_operations_say_what_went_wrong(registry: Any) -> None:
     assert [each.device_id for each in await blocking(registry.get_devices)] == ["a", "edge-1"]
 
 
+@shows("twins")
 async def test_twins_are_read_patched_and_replaced(standin: StandIn, registry: Any) -> None:
     standin.add_device("d1")
     twin = await blocking(registry.get_twin, "d1")
@@ -166,6 +175,7 @@ async def test_twins_are_read_patched_and_replaced(standin: StandIn, registry: A
     assert "8192" in await refused(413, registry.update_twin, "d1", large)
 
 
+@shows("method")
 async def test_a_device_hears_of_its_twin_and_answers_methods(standin: StandIn, registry: Any) -> None:
     patches: Inbox = Inbox()
     calls: Inbox = Inbox()
@@ -222,6 +232,7 @@ async def test_what_waits_is_purged_and_feedback_is_read_by_http(standin: StandI
     assert "LockLost" in await refused(412, manager.abandon_feedback_notification, "no-lock")
 
 
+@shows("query")
 async def test_queries_come_in_pages(standin: StandIn, registry: Any) -> None:
     for number in range(5):
         standin.add_device(f"d{number}")
@@ -240,6 +251,7 @@ async def test_queries_come_in_pages(standin: StandIn, registry: Any) -> None:
     assert "did you mean tags" in await refused(400, registry.query_iot_hub, wrong)
 
 
+@shows("refusals")
 async def test_a_policy_does_what_it_may(standin: StandIn) -> None:
     reader = IoTHubRegistryManager.from_connection_string(connection_string(standin, "registryRead"))
     assert await blocking(reader.get_devices)
@@ -307,6 +319,7 @@ async def test_a_manifest_sets_the_modules_of_an_edge_device(
     assert twin.properties.reported["lastDesiredStatus"]["code"] == 200
 
 
+@shows("configurations")
 async def test_deployments_follow_target_and_priority(standin: StandIn, registry: Any, configurations: Any) -> None:
     made = await blocking(configurations.create_configuration, deployment("base", "tags.site = 'a'", 10))
     assert (made.priority, made.system_metrics.results["targetedCount"]) == (10, 0)
