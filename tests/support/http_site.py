@@ -1,7 +1,7 @@
 """A gateway's HTTPS head in memory, beside the MQTT head of `mqtt_site`, and clients without sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -12,6 +12,7 @@ from edgewire.message import identity
 from edgewire.session.http.limits import HttpLimits
 from edgewire.transport.pump import Peer, Pump
 from gateway.head.http import HttpHead
+from gateway.head.http_services import HttpService
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.vouching import Vouchers
 from gateway.store.values import StoreLimits
@@ -95,6 +96,7 @@ class HttpSite(Site):
         limits: StoreLimits | None = None,
         vouchers: Vouchers | None = None,
         http: HttpLimits = HttpLimits(),  # noqa: B008 — a value
+        services: Sequence[HttpService] = (),
     ) -> AsyncIterator[Self]:
         """A site with the devices `d1` and `d2`."""
         async with super().open(folder, routes=routes, limits=limits) as site:
@@ -107,6 +109,7 @@ class HttpSite(Site):
                 clock=site.clock,
                 edge_device=EDGE_DEVICE,
                 limits=http,
+                services=services,
             )
             try:
                 yield site

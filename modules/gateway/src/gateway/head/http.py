@@ -6,7 +6,7 @@ connection's place. Spec: iothub_wire.md §3, edgehub.md §6.1.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.dispatch.methods import MethodError, Methods
 from gateway.head.http_answers import DONE, method_refusal, method_result, refusal, status_of
 from gateway.head.http_mailbox import Mailboxes, Poll, PollRefusedError
+from gateway.head.http_services import HttpService, check_length
 from gateway.head.http_telemetry import RefusedTelemetryError, read_messages
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Claim, RefusalReason
@@ -78,11 +79,17 @@ LOGIN_STATUSES: Final[Mapping[RefusalReason, int]] = MappingProxyType(
 )
 """All other reasons look the same from outside: 401."""
 
+Asked = DeviceRequest | HttpService
+"""What a request is for: the device API, or a service beside it."""
+Sender = Identity | str
+"""Who a request comes from; of one that a service judges itself, the address."""
+
 
 class HttpHead:
     """What all HTTP connections share. `clock` gives seconds since 1970.
 
     `edge_device`: the edge device this gateway runs on, whose modules may call methods; empty for none.
+    `services`: what is served beside the device API; the first that claims a path has it.
     """
 
     def __init__(
@@ -96,6 +103,7 @@ class HttpHead:
         clock: Callable[[], float],
         edge_device: str,
         limits: HttpLimits,
+        services: Sequence[HttpService] = (),
     ) -> None:
         self.authenticator = authenticator
         self.ingress = ingress
@@ -105,11 +113,16 @@ class HttpHead:
         self.clock = clock
         self.edge_device = edge_device
         self.limits = limits
+        self.services = services
         self.answered: Counter[tuple[HttpAction, int]] = Counter()
-        self._busy: Counter[Identity] = Counter()
+        self._busy: Counter[Sender] = Counter()
         self._total = 0
 
-    def enter(self, who: Identity) -> bool:
+    def service_for(self, path: str) -> HttpService | None:
+        """Who serves a path beside the device API."""
+        return next((service for service in self.services if service.claims(path)), None)
+
+    def enter(self, who: Sender) -> bool:
         """Whether a request of `who` may come whole; `leave` follows when it may."""
         if self._total >= MAX_REQUESTS or self._busy[who] >= MAX_REQUESTS_PER_SENDER:
             return False
@@ -117,7 +130,7 @@ class HttpHead:
         self._busy[who] += 1
         return True
 
-    def leave(self, who: Identity) -> None:
+    def leave(self, who: Sender) -> None:
         """A request of `who` has its answer, or never gets one."""
         self._total -= 1
         self._busy[who] -= 1
@@ -171,9 +184,9 @@ class HttpConnection:
         self._session = session
         self._peer = peer
         self._pump: Pump[HttpEvent]
-        self._asked: DeviceRequest | None = None
+        self._asked: Asked | None = None
         """What the request at hand asks for, once it was let in."""
-        self._busy: Identity | None = None
+        self._busy: Sender | None = None
         """Whose request is being read or answered."""
         self._verified: _Verified | None = None
         self._poll: Poll | None = None
@@ -224,6 +237,10 @@ class HttpConnection:
     def _judge(self, head: HeadReceived) -> None:
         """Find out what is asked, and by whom; nothing of a body is read before that."""
         self._asked = None
+        service = self._head.service_for(head.path)
+        if service is not None:
+            self._judge_for(service, head)
+            return
         try:
             asked = read_request(head.method, head.path, head.query)
             if asked is None:
@@ -240,7 +257,22 @@ class HttpConnection:
             return
         self._authenticate(asked, who, token, host)
 
-    def _authenticate(self, asked: DeviceRequest, who: Identity, token: str | None, host: str) -> None:
+    def _judge_for(self, service: HttpService, head: HeadReceived) -> None:
+        """The same for a service beside the device API."""
+        try:
+            check_length(head, service.max_body_bytes)
+            caller = service.caller(head)
+            token = head.headers.get("Authorization")
+        except ProtocolError as error:
+            status = error.reply if isinstance(error.reply, int) else 400
+            self._refuse(RefusedRequest.MALFORMED, service.refusal(status, error.what), error.what)
+            return
+        if caller is None:
+            self._let_in(service, self._peer.address)
+        else:
+            self._authenticate(service, caller.identity, token, caller.hub)
+
+    def _authenticate(self, asked: Asked, who: Identity, token: str | None, host: str) -> None:
         now = self._head.clock()
         verified = self._verified
         if verified is not None and (verified.identity, verified.token) == (who, token) and _is_fresh(verified, now):
@@ -259,14 +291,14 @@ class HttpConnection:
         else:
             self._decide(asked, claim)
 
-    def _decide_late(self, asked: DeviceRequest, claim: Claim) -> None:
+    def _decide_late(self, asked: Asked, claim: Claim) -> None:
         """The hub was asked about this device; it may have gone meanwhile."""
         if not self._gone:
             self._pump.resume_reading()
             self._decide(asked, claim)
             self._pump.flush()
 
-    def _decide(self, asked: DeviceRequest, claim: Claim) -> None:
+    def _decide(self, asked: Asked, claim: Claim) -> None:
         verdict = self._head.authenticator.authenticate(claim)
         if isinstance(verdict, Admitted):
             self._verified = _Verified(claim.identity, claim.token, verdict, claim.now)
@@ -276,20 +308,19 @@ class HttpConnection:
         self._head.emit(LoginRefused(str(claim.identity), self._peer.address, verdict.reason, ""))
         status = LOGIN_STATUSES.get(verdict.reason, 401)
         what = "try again later" if status == 503 else "Unauthorized"
-        answer = method_refusal(status, what) if asked.action is Action.INVOKE else refusal(status, what)
+        answer = _refusal_of(asked)(status, what)
         if verdict.hold_s:
             self._pump.pause_reading()
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(verdict.hold_s, self._answer, ACTIONS[asked.action], answer)
+            self._timer = loop.call_later(verdict.hold_s, self._answer, _action_of(asked), answer)
         else:
-            self._answer(ACTIONS[asked.action], answer)
+            self._answer(_action_of(asked), answer)
 
-    def _let_in(self, asked: DeviceRequest, who: Identity) -> None:
+    def _let_in(self, asked: Asked, who: Sender) -> None:
         if not self._head.enter(who):
             what = f"too many requests of '{who}', or of all, have no answer yet"
-            answer = method_refusal if asked.action is Action.INVOKE else refusal
             self._head.emit(RequestRefused(self._peer.address, RefusedRequest.TOO_MANY, what))
-            self._answer(ACTIONS[asked.action], answer(503, what))
+            self._answer(_action_of(asked), _refusal_of(asked)(503, what))
             return
         self._busy = who
         self._asked = asked
@@ -301,6 +332,10 @@ class HttpConnection:
     def _serve(self, request: RequestReceived) -> None:
         asked = self._asked
         assert asked is not None
+        if not isinstance(asked, DeviceRequest):
+            who = self._busy if isinstance(self._busy, Identity) else None
+            self._task = asyncio.get_running_loop().create_task(self._serve_by(asked, request, who))
+            return
         match asked.action:
             case Action.SEND:
                 self._send(asked.identity, request)
@@ -371,6 +406,13 @@ class HttpConnection:
             answer = method_refusal(error.fault.value, error.what)
         self._answer(HttpAction.INVOKE, answer)
 
+    async def _serve_by(self, service: HttpService, request: RequestReceived, who: Identity | None) -> None:
+        try:
+            answer = await service.answer(request, self._peer, who)
+        except ProtocolError as error:
+            answer = service.refusal(error.reply if isinstance(error.reply, int) else 400, error.what)
+        self._answer(service.action, answer)
+
     # Answers.
 
     def _answer(self, action: HttpAction, response: Response) -> None:
@@ -409,6 +451,17 @@ class HttpConnection:
 
     def _name(self) -> str:
         return "" if self._verified is None else str(self._verified.identity)
+
+
+def _action_of(asked: Asked) -> HttpAction:
+    return ACTIONS[asked.action] if isinstance(asked, DeviceRequest) else asked.action
+
+
+def _refusal_of(asked: Asked) -> Callable[[int, str], Response]:
+    """How a refusal of this request looks."""
+    if not isinstance(asked, DeviceRequest):
+        return asked.refusal
+    return method_refusal if asked.action is Action.INVOKE else refusal
 
 
 def _malformed(error: ProtocolError, head: HeadReceived) -> Response:

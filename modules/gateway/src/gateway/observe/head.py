@@ -184,6 +184,8 @@ class HttpAction(Enum):
     RECEIVE = "receive"
     SETTLE = "settle"
     INVOKE = "invoke"
+    FIRMWARE = "firmware"
+    """A board asks for the manifest of its firmware, or a piece of an image."""
     UNKNOWN = "unknown"
 
 

@@ -1,0 +1,62 @@
+"""Services beside the device API: each has paths of its own, and `HttpHead` is given those that there are."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgewire.errors import ProtocolError
+from edgewire.message import Identity
+from edgewire.session.http.events import HeadReceived, RequestReceived
+from edgewire.session.http.server import Response
+from edgewire.transport.pump import Peer
+from gateway.observe.head import HttpAction
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request says it comes from, and the host its credentials are to be for."""
+
+    identity: Identity
+    hub: str
+
+
+class HttpService(Protocol):
+    """Takes requests whole, once their caller was let in."""
+
+    @property
+    def action(self) -> HttpAction:
+        """What its requests are counted as."""
+        ...
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body; a larger one is refused by its length, before any of it is read."""
+        ...
+
+    def claims(self, path: str) -> bool:
+        """Whether a raw path is one of its own."""
+        ...
+
+    def caller(self, head: HeadReceived) -> Caller | None:
+        """Who must prove itself by the credentials that came along; None where the service itself judges the request.
+
+        Raises ProtocolError with a status: the request is refused.
+        """
+        ...
+
+    def refusal(self, status: int, what: str) -> Response:
+        """A refusal in the form of this service."""
+        ...
+
+    async def answer(self, request: RequestReceived, peer: Peer, who: Identity | None) -> Response:
+        """The answer; `who` is the caller that was let in. Raises ProtocolError with a status."""
+        ...
+
+
+def check_length(head: HeadReceived, max_body_bytes: int) -> None:
+    """Raise ProtocolError for a request whose body is too large, or does not say how large it is."""
+    length = head.headers.get("Content-Length")
+    if length is None:
+        if head.headers.get("Transfer-Encoding") is not None:
+            raise ProtocolError("the request must say how long its body is (Content-Length)", reply=411)
+    elif not length.isdecimal() or int(length) > max_body_bytes:
+        raise ProtocolError(f"the body is larger than {max_body_bytes} bytes", reply=413)
