@@ -9,10 +9,10 @@ from typing import Any, Final
 import orjson
 
 from edgewire.iothub import sas
+from edgewire.iothub.dps import Registrant
 from standin.dps import DpsOptions, Provisioning
 from standin.dps_enrolments import Attestation, Enrolment, with_keys
 from standin.dps_hubs import OwnHub
-from standin.dps_names import Registrant
 from support.hub_line import House, house
 
 SCOPE: Final = "0ne00STANDIN"

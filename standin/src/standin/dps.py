@@ -16,12 +16,12 @@ from typing import Any, Final, Self
 
 import orjson
 
+from edgewire.iothub.dps import Registrant, is_scope
 from standin.documents import JsonObject
 from standin.dps_admission import DpsAdmission, Proven
 from standin.dps_enrolments import Enrolment, Enrolments, Reprovisioning
 from standin.dps_errors import BAD_REQUEST, HUB_FAILED, NOT_FOUND, THROTTLED, UNAUTHORIZED, DpsError
 from standin.dps_hubs import AssignableHub, AssignError, Assignment
-from standin.dps_names import Registrant, is_scope
 from standin.dps_records import Record, Records, Status, Substatus, new_operation, time_text
 from standin.hub import Closing, Hub, Line
 from standin.registry import RegistryError

@@ -9,15 +9,13 @@ from cryptography.hazmat.primitives import hashes
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
+from edgewire.iothub.dps import Registrant, is_token_for
 from edgewire.iothub.limits import TOKEN_SKEW_S
 from standin.admission import Reason
 from standin.chains import common_name, distance, has_thumbprint, is_current, read_chain
 from standin.dps_enrolments import Attestation, Enrolment, Enrolments
 from standin.dps_errors import UNAUTHORIZED, DpsError
-from standin.dps_names import Registrant
 
-KEY_NAME: Final = "registration"
-"""What Node, C and C# write as `skn`; Python's tokens have none and Java's an empty one (iothub_wire.md §5.4)."""
 _NO_AUTHORITY: Final = 1_000
 
 
@@ -59,12 +57,10 @@ class DpsAdmission:
     def _by_token(self, registrant: Registrant, text: str) -> Proven:
         try:
             token = sas.parse(text)
-            audience = sas.audience(token)
+            is_ours = is_token_for(token, registrant)
         except ProtocolError as error:
             raise DpsError(UNAUTHORIZED, f"{registrant}: {error.what}", reason=Reason.MALFORMED_TOKEN.value) from error
-        wanted = ("registrations", registrant.key)
-        found = tuple(part.lower() for part in audience.path)
-        if audience.host != self._scope.lower() or found != wanted or token.key_name not in ("", KEY_NAME):
+        if not is_ours:
             raise _refused(Reason.FOREIGN_TOKEN, f"{registrant} came with a token for {token.resource}")
         enrolment, keys = self._signer(registrant, token)
         now = self._clock()

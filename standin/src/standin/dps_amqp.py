@@ -17,6 +17,7 @@ from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.cbs import request_id as message_id
 from edgewire.iothub.amqp.values import check_request_id
+from edgewire.iothub.dps import is_address, parse_address
 from edgewire.session.amqp.events import CreditReceived, MessageReceived
 from edgewire.session.amqp.link import Link, Role
 from edgewire.transport.pump import Peer
@@ -24,7 +25,6 @@ from standin.amqp_nodes import AmqpLine, Attached
 from standin.dps import MAX_BODY_BYTES, Answer, Provisioning
 from standin.dps_admission import Proven
 from standin.dps_errors import BAD_REQUEST, UNAUTHORIZED, DpsError
-from standin.dps_names import is_address, parse_address
 from standin.hub import Closing
 
 MAX_WAITING: Final = 10

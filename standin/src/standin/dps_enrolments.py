@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgewire.iothub import sas
+from edgewire.iothub.dps import is_registration_id
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.twins import TwinError, checked_patch
 from standin.documents import Documents, JsonObject
-from standin.dps_names import is_registration_id
 from standin.registry import RegistryError, new_key, normal_thumbprint
 
 _KIND: Final = "enrolment"

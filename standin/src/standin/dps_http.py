@@ -6,12 +6,12 @@ from typing import Final
 import orjson
 
 from edgewire.errors import ProtocolError
+from edgewire.iothub.dps import Register, is_path, parse_path
 from edgewire.session.http.events import RequestReceived
 from edgewire.session.http.server import JSON, Response
 from edgewire.transport.pump import Peer
 from standin.dps import Answer, Provisioning
 from standin.dps_errors import BAD_REQUEST, METHOD_NOT_ALLOWED, SERVER_BUSY, DpsError
-from standin.dps_names import Register, is_path, parse_path
 
 MAX_POLL_BODY_BYTES: Final = 2
 """Node sends `{}` along with its GET (iothub_wire.md §5.3)."""

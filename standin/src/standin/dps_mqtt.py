@@ -5,6 +5,7 @@ from typing import Final, assert_never
 import orjson
 
 from edgewire.errors import ProtocolError
+from edgewire.iothub.dps import RESULTS_FILTER, Register, Request, format_result_topic, parse_login, parse_topic
 from edgewire.message import Identity
 from edgewire.session.mqtt.events import (
     ConnectReceived,
@@ -22,7 +23,6 @@ from edgewire.transport.pump import Pump
 from standin.dps import Answer, Provisioning
 from standin.dps_admission import Proven
 from standin.dps_errors import DpsError
-from standin.dps_names import RESULTS_FILTER, Register, Request, format_result_topic, parse_login, parse_topic
 from standin.hub import Closing
 
 _REFUSED_FILTER: Final = 0x80

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from edgewire.errors import ProtocolError
+from edgewire.iothub.dps import is_login
 from edgewire.iothub.username import Username, parse_username
 from edgewire.message import Identity
 from edgewire.session.mqtt.events import (
@@ -24,7 +25,6 @@ from edgewire.transport.pump import Pump
 from standin.admission import Admission, Admitted, Refused
 from standin.dps import Provisioning
 from standin.dps_mqtt import DpsMqtt
-from standin.dps_names import is_login
 from standin.hub import Closing, Hub
 from standin.mqtt_client import MqttClient, telemetry
 

@@ -8,13 +8,13 @@ import orjson
 import pytest
 
 from edgewire.iothub import sas
+from edgewire.iothub.dps import Registrant
 from edgewire.message import identity
 from standin.dps import MAX_POLLS, MAX_REGISTRATIONS, Answer, DpsOptions, Provisioning
 from standin.dps_admission import Proven
 from standin.dps_enrolments import Attestation, Enrolment, Reprovisioning, with_keys
 from standin.dps_errors import DpsError
 from standin.dps_hubs import AssignableHub, AssignError, Assignment, OwnHub
-from standin.dps_names import Registrant
 from standin.dps_records import Status, Substatus
 from standin.hub import Hub
 from standin.registry import RegistryError

@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgewire.iothub import sas
+from edgewire.iothub.dps import Registrant
 from issuing import DAY, NOON, Issued, authority, issue
 from standin.documents import Documents
 from standin.dps_admission import DpsAdmission, Proven
 from standin.dps_enrolments import Attestation, Enrolment, Enrolments, with_keys
 from standin.dps_errors import DpsError
-from standin.dps_names import Registrant
 
 SCOPE = "0ne00ABCDEF"
 # The keys and tokens of iothub_wire.md §7.2.

@@ -7,9 +7,9 @@ import pytest
 from edgeca.authority import self_signed_device
 from edgeca.credential import thumbprint_sha256
 from edgewire.iothub import sas
+from edgewire.iothub.dps import Registrant
 from edgewire.message import identity
 from standin.app import StandIn
-from standin.dps_names import Registrant
 from support.standin_commands import run, running
 
 K1 = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

@@ -1,12 +1,16 @@
-"""The names that provisioning clients use: user names, link addresses, topics, paths (iothub_wire.md §5)."""
+"""What the provisioning service and its clients agree on: user names, link addresses, topics, paths, documents.
+
+Spec: iothub_wire.md §5.
+"""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode
+from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.limits import MAX_ID_CHARS, MAX_REQUEST_ID_CHARS, MAX_USERNAME_CHARS
+from edgewire.iothub.sas import Sas, audience
 
 RESULTS_FILTER: Final = "$dps/registrations/res/#"
 _REGISTER: Final = "$dps/registrations/PUT/iotdps-register/?"
@@ -18,6 +22,13 @@ _LOGIN: Final = re.compile(rf"({_SCOPE})/registrations/([^/]*)/(api-version=.*)"
 _ADDRESS: Final = re.compile(rf"(?:amqps?://[^/]+/)?({_SCOPE})/registrations/([^/]*)")
 _PATH: Final = re.compile(rf"/({_SCOPE})/registrations/([^/]*)/(?:(register)|operations/([^/]+))/?")
 _REGISTRATION: Final = re.compile(r"[A-Za-z0-9\-._:]*[A-Za-z0-9\-]")
+API_VERSION: Final = "2019-03-31"
+"""What we write ourselves; Python, Node, C# and Java write it too."""
+ASSIGNED: Final = "assigned"
+ASSIGNING: Final = "assigning"
+"""Of the statuses of an operation, the two that a client goes on after."""
+KEY_NAME: Final = "registration"
+"""What Node, C and C# write as `skn`; Python's tokens have none and Java's an empty one (iothub_wire.md §5.4)."""
 _ID_RULE: Final = f"1 to {MAX_ID_CHARS} ASCII letters, digits and - . _ : that end with a letter, digit or -"
 
 
@@ -107,6 +118,15 @@ def parse_path(path: str) -> tuple[Registrant, Request]:
     return _registrant(found[1], percent_decode(found[2], "the registration id")), request
 
 
+def format_target(registrant: Registrant, request: Request) -> tuple[str, str]:
+    """The method of HTTP and the target, path and query, of a request."""
+    base = f"/{registrant.scope}/registrations/{percent_encode(registrant.registration)}"
+    version = f"?api-version={API_VERSION}"
+    if isinstance(request, Register):
+        return "PUT", f"{base}/register{version}"
+    return "GET", f"{base}/operations/{percent_encode(request.operation_id)}{version}"
+
+
 def parse_topic(topic: str) -> Request:
     """What is asked by a publish to this topic. Raises ProtocolError."""
     if topic.startswith(_REGISTER):
@@ -123,6 +143,18 @@ def format_result_topic(status: int, request_id: str, retry_after_s: int | None)
     """Where an answer goes: exactly one `$` before `rid` and none behind it, or Python's client misreads it."""
     retry = "" if retry_after_s is None else f"&retry-after={retry_after_s}"
     return f"{_RESULT}/{status}/?$rid={request_id}{retry}"
+
+
+def is_token_for(token: Sas, registrant: Registrant) -> bool:
+    """Whether this is what a token for this registration is for; who signed it, and when it ends, is not looked at.
+
+    Raises ProtocolError if its resource cannot be decoded.
+    """
+    found = audience(token)
+    path = tuple(part.lower() for part in found.path)
+    # The scope stands where a hub's host would, and is compared as one: without case.
+    is_ours = found.host == registrant.scope.lower() and path == ("registrations", registrant.key)
+    return is_ours and token.key_name in ("", KEY_NAME)
 
 
 def _registrant(scope: str, registration: str) -> Registrant:

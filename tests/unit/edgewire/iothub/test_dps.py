@@ -5,16 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.errors import ProtocolError
-from standin.dps_names import (
+from edgewire.iothub import sas
+from edgewire.iothub.dps import (
     Poll,
     Register,
     Registrant,
     format_result_topic,
+    format_target,
     is_address,
     is_login,
     is_path,
     is_registration_id,
     is_scope,
+    is_token_for,
     parse_address,
     parse_login,
     parse_path,
@@ -93,6 +96,36 @@ def test_other_paths_are_none(path: str) -> None:
     assert not is_path(path)
     with pytest.raises(ProtocolError):
         parse_path(path)
+
+
+@pytest.mark.parametrize("registration", ["reg-01", "a:b", "A._-z"])
+def test_targets_are_read_as_they_are_written(registration: str) -> None:
+    who = Registrant("0ne00ABCDEF", registration)
+    method, target = format_target(who, Register())
+    assert (method, parse_path(target.partition("?")[0])) == ("PUT", (who, Register()))
+    method, target = format_target(who, Poll("4.a/b?c"))
+    assert (method, parse_path(target.partition("?")[0])) == ("GET", (who, Poll("4.a/b?c")))
+    assert target.endswith("?api-version=2019-03-31")
+
+
+@pytest.mark.parametrize(
+    ("token", "good"),
+    [
+        # iothub_wire.md §7.2: V07 and V08, with Java's empty name of a key, and small letters.
+        ("sr=0ne00ABCDEF%2Fregistrations%2Freg-01&sig=cQIctL5Muj4eQsK%3D&se=1900000000", True),
+        ("sr=0ne00ABCDEF/registrations/reg-01&sig=DK2e23r%3D&se=1900000000&skn=registration", True),
+        ("sr=0ne00ABCDEF/registrations/reg-01&sig=DK2e23r%3D&se=1900000000&skn=", True),
+        ("sr=0NE00abcdef/registrations/REG-01&sig=DK2e23r%3D&se=1900000000", True),
+        ("sr=0ne00ABCDEF/registrations/reg-01&sig=DK2e23r%3D&se=1900000000&skn=iothubowner", False),
+        ("sr=0ne00ABCDEF/registrations/reg-02&sig=DK2e23r%3D&se=1900000000", False),
+        ("sr=0ne00ABCDEF/registrations&sig=DK2e23r%3D&se=1900000000", False),
+        ("sr=0ne00ABCDEF/registrations/reg-01/x&sig=DK2e23r%3D&se=1900000000", False),
+        ("sr=0ne00OTHER/registrations/reg-01&sig=DK2e23r%3D&se=1900000000", False),
+        ("sr=0ne00ABCDEF/devices/reg-01&sig=DK2e23r%3D&se=1900000000", False),
+    ],
+)
+def test_a_token_is_for_one_registration(token: str, good: bool) -> None:  # noqa: FBT001 - a row
+    assert is_token_for(sas.parse(f"SharedAccessSignature {token}"), REG) is good
 
 
 def test_topics_are_read() -> None:
