@@ -177,6 +177,17 @@ async def test_a_report_goes_through_with_the_hubs_version(site: Site) -> None:
     assert not site.store.waiting()
 
 
+async def test_who_listens_hears_each_report_that_was_accepted_and_no_other(site: Site) -> None:
+    heard: list[tuple[Identity, Document, int | None]] = []
+    site.twins.listen(lambda *report: heard.append(report))
+    await site.report({"a": 1})
+    site.cloud.go_away()
+    await site.report({"b": 2})
+    await site.report({"bad.name": 3})
+    assert [(who, patch) for who, patch, _ in heard] == [(D1, {"a": 1}), (D1, {"b": 2})]
+    assert None not in [version for _, _, version in heard]
+
+
 async def test_a_hub_that_says_no_version_is_counted_for(site: Site) -> None:
     site.cloud.says_no_version = True
     await site.get()

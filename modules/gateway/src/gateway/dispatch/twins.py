@@ -96,6 +96,8 @@ class TwinCloud(Protocol):
 
 
 Job = Callable[[], Coroutine[Any, Any, None]]
+ReportListener = Callable[[Identity, Document, int | None], None]
+"""Hears of each report that was accepted: whose, the patch, and the version that the device was told."""
 T = TypeVar("T")
 
 
@@ -115,6 +117,7 @@ class Twins:
         self._retries: dict[Identity, asyncio.TimerHandle] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._calls = asyncio.Semaphore(MAX_CLOUD_CALLS)
+        self._listeners: list[ReportListener] = []
 
     # The life of it.
 
@@ -124,6 +127,10 @@ class Twins:
         if cloud is not None:
             for who in self._watchers:
                 cloud.watch(who)
+
+    def listen(self, listener: ReportListener) -> None:
+        """From now on `listener` hears of each report that was accepted."""
+        self._listeners.append(listener)
 
     @property
     def is_served(self) -> bool:
@@ -279,6 +286,9 @@ class Twins:
             reply = failed(error.status, error.what)
         except TwinStoreError as error:
             reply = failed(AWAY, str(error))
+        else:
+            for listener in self._listeners:
+                listener(who, patch, reply.version)
         answer(reply)
 
     async def _pass_on(self, who: Identity, mirror: Mirror, patch: Document) -> TwinReply:

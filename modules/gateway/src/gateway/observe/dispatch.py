@@ -136,3 +136,15 @@ class MethodAnswerIgnored(Event):
     def sentence(self) -> str:
         """What a person reads in the log."""
         return f"an answer of '{self.identity}' to a method was ignored: {self.reason.value.replace('_', ' ')}"
+
+
+@dataclass(frozen=True, slots=True)
+class TwinChangeNotKept(Event):
+    """A device reported, and the store could not keep the message that tells it: full, or its disk failed."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_lost_twin_changes_total"
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return "a message that tells what a device reported was not kept: the store is full, or its disk failed"
