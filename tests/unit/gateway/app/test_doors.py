@@ -139,4 +139,4 @@ async def test_each_connection_gets_a_session_of_its_own(tmp_path: Path) -> None
         assert first[0] is not second[0]
         third, fourth = site.amqp.accept(peer), site.amqp.accept(peer)
         assert third[0] is not fourth[0]
-        assert site.head.limits == ServerLimits()
+        assert site.head.limits == site.head.constrained_limits == ServerLimits()

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Protocol, assert_never, cast
 
+from edgewire.transport.cutting import Cutter, CutWire
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.pump import Accept, Peer, Pump
 from edgewire.transport.reports import ConnectionCut, CutReason, HandshakeFailed, HandshakeFailure, Report
 from edgewire.transport.timer import LazyTimer
-from edgewire.transport.tls import Security
+from edgewire.transport.tls import Profile, Security
 from edgewire.transport.tls_engine import HANDSHAKE_RECORD, HandshakeError, TlsEngine, TlsError
 from edgewire.transport.websocket import (
     PlainHttp,
@@ -51,6 +52,8 @@ class Host(Protocol):
     limits: TransportLimits
     security: Security | None
     serve: Accept | WebSocketService
+    cut: Cutter | None
+    """How the session's output is taken apart before TLS; None to leave it as it is."""
     piece_bytes: int
     """The most input of one connection to handle in one turn of the loop."""
 
@@ -350,9 +353,12 @@ class Connection(asyncio.Protocol):
             certificates=() if self._tls is None else self._tls.certificates,
             tls="" if self._tls is None else self._tls.version,
             websocket=self._stream is not None,
+            constrained=_is_constrained(self._host.security),
         )
         session, owner = accept(peer)
-        self._pump = Pump(self, session, owner, peer=peer, clock=self._host.loop.time)
+        cut = self._host.cut
+        wire = self if cut is None else CutWire(self, cut)
+        self._pump = Pump(wire, session, owner, peer=peer, clock=self._host.loop.time)
         self._phase = Phase.OPEN
         self._upgrade = None
         self._timer.set(None)
@@ -488,3 +494,7 @@ class Connection(asyncio.Protocol):
             step()
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost this connection only
             self.crash(error)
+
+
+def _is_constrained(security: Security | None) -> bool:
+    return security is not None and security.profile is Profile.CONSTRAINED

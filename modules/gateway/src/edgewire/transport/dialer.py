@@ -16,6 +16,7 @@ from wsproto.handshake import H11Handshake
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from edgewire.transport.connection import Connection, Phase
+from edgewire.transport.cutting import Cutter
 from edgewire.transport.limits import PLAIN_PIECE, TLS_PIECE, WEBSOCKET_PIECE, TransportLimits
 from edgewire.transport.proxy import ConnectAnswer, Proxy, ProxyError
 from edgewire.transport.pump import Accept
@@ -151,6 +152,7 @@ class _Host:
         self.limits = limits
         self.serve: Accept | WebSocketService = make
         self.security: Security | None = None
+        self.cut: Cutter | None = None
         self.crashed = on_crash
         self.piece_bytes = PLAIN_PIECE
         if route.security is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from edgewire.transport.connection import Connection
+from edgewire.transport.cutting import Cutter
 from edgewire.transport.limits import (
     ACCEPT_BATCH,
     ACCEPT_RETRY_S,
@@ -38,6 +39,7 @@ async def listen(
     *,
     serve: Accept | WebSocketService,
     security: Security | None,
+    cut: Cutter | None = None,
     limits: TransportLimits | None = None,
     report: Callable[[Report], None],
     on_crash: Callable[[Exception, str], None],
@@ -45,14 +47,14 @@ async def listen(
     """Listen on an IPv4 or IPv6 address ("::" takes both) and serve who connects; port 0 picks a free one.
 
     `serve` makes session and owner of each connection, or says which sub-protocols a WebSocket port has. Without
-    `security` the port is plain. `report` hears what owners do not; `on_crash` hears of an exception that is no
-    ProtocolError, with the peer's address: that connection was cut.
+    `security` the port is plain. `cut` takes output apart, a write for each piece. `report` hears what owners do not;
+    `on_crash` hears of an exception that is no ProtocolError, with the peer's address: that connection was cut.
 
     Raises ListenError.
     """
     limits = limits or TransportLimits()
     listening = _listening_socket(address, port, limits.backlog)
-    return Listener(listening, serve=serve, security=security, limits=limits, report=report, on_crash=on_crash)
+    return Listener(listening, serve=serve, security=security, cut=cut, limits=limits, report=report, on_crash=on_crash)
 
 
 class Listener:
@@ -64,6 +66,7 @@ class Listener:
         *,
         serve: Accept | WebSocketService,
         security: Security | None,
+        cut: Cutter | None,
         limits: TransportLimits,
         report: Callable[[Report], None],
         on_crash: Callable[[Exception, str], None],
@@ -71,6 +74,7 @@ class Listener:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.security = security
+        self.cut = cut
         self.serve = serve
         self.piece_bytes = _piece_bytes(serve, security)
         self.report = report

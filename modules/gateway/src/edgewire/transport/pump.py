@@ -62,6 +62,8 @@ class Peer:
     tls: str = ""
     """TLSv1.3, TLSv1.2, or nothing for a plain connection."""
     websocket: bool = False
+    constrained: bool = False
+    """It came by a listener for boards with little memory (`tls.Profile`)."""
 
 
 Accept = Callable[[Peer], tuple[Session[Any], Owner[Any]]]

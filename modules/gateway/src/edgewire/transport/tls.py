@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import assert_never
 
+from edgewire.errors import UsageError
 from edgewire.transport import tls_openssl, tls_standard
 from edgewire.transport.certificates import ServerCertificate, read_server_certificate
 from edgewire.transport.tls_engine import TlsEngine
@@ -16,6 +17,15 @@ class ClientCertificates(Enum):
     NONE = "none"
     REQUESTED = "requested"
     """Clients may show any, self-signed too, or none; whoever checks identities decides what it is worth."""
+
+
+class Profile(Enum):
+    """What a listener's TLS is made for."""
+
+    MODERN = "modern"
+    """TLS 1.2 and 1.3, with forward secrecy and authenticated encryption."""
+    CONSTRAINED = "constrained"
+    """TLS 1.2 with RSA key exchange and CBC, small records, no resumption: for boards that can do nothing else."""
 
 
 class Security:
@@ -30,15 +40,24 @@ class Security:
         key_pem: bytes,
         *,
         client_certificates: ClientCertificates = ClientCertificates.NONE,
+        profile: Profile = Profile.MODERN,
         what: str = "server certificate",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Raises SecurityError."""
+        if profile is Profile.CONSTRAINED and client_certificates is not ClientCertificates.NONE:
+            raise UsageError("boards of the constrained profile end a handshake that asks for a certificate")
         self.client_certificates = client_certificates
+        self.profile = profile
         self._what = what
         self._clock = clock
         self._certificate = self._read(chain_pem, key_pem)
         self._make = self._maker(self._certificate)
+
+    @property
+    def certificate(self) -> ServerCertificate:
+        """Chain and key that new connections get."""
+        return self._certificate
 
     @property
     def expires_at(self) -> float:
@@ -62,6 +81,8 @@ class Security:
         return read_server_certificate(chain_pem, key_pem, what=self._what, now=self._clock())
 
     def _maker(self, certificate: ServerCertificate) -> Callable[[], TlsEngine]:
+        if self.profile is Profile.CONSTRAINED:
+            return tls_standard.constrained_maker(certificate, self._what)
         match self.client_certificates:
             case ClientCertificates.NONE:
                 return tls_standard.maker(certificate, self._what)

@@ -8,8 +8,15 @@ from edgewire.transport.reports import HandshakeFailure
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else."""
 
+CONSTRAINED_CIPHERS: Final = "AES128-SHA256:AES256-SHA256:AES128-SHA:AES256-SHA:@SECLEVEL=2"
+"""All that axTLS knows, the TLS of small boards: RSA key exchange, CBC. Level 2 keeps short keys and SHA-1 signatures
+out, as elsewhere; it is written down because at 3, which an openssl.cnf may ask for, none of the four is left."""
+
 RECORD_BYTES: Final = 16_384
 """The most clear text one record may hold (RFC 8446 §5.1, RFC 5246 §6.2.1)."""
+
+CONSTRAINED_RECORD_BYTES: Final = 4_096
+"""The same for boards whose buffer takes records of 5,115 bytes, padding and all."""
 
 HANDSHAKE_RECORD: Final = 0x16
 """The first byte of every TLS client (RFC 8446 §5.1)."""

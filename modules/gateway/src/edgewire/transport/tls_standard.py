@@ -4,11 +4,24 @@ import contextlib
 import os
 import ssl
 from collections.abc import Callable
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from edgewire.transport.certificates import SecurityError, ServerCertificate
-from edgewire.transport.tls_engine import CIPHERS, RECORD_BYTES, HandshakeError, TlsError, failure_of
+from edgewire.transport.tls_engine import (
+    CIPHERS,
+    CONSTRAINED_CIPHERS,
+    CONSTRAINED_RECORD_BYTES,
+    RECORD_BYTES,
+    HandshakeError,
+    TlsError,
+    failure_of,
+)
+
+MAX_KEPT_SESSIONS: Final = 1_000
+"""Handshakes of the constrained profile after which its context is made anew: OpenSSL keeps a session of each for two
+hours, for a resumption that no such board asks for, and the standard library cannot tell it not to. A kilobyte each."""
 
 
 def maker(certificate: ServerCertificate, what: str) -> Callable[[], "StandardEngine"]:
@@ -23,12 +36,58 @@ def maker(certificate: ServerCertificate, what: str) -> Callable[[], "StandardEn
     return lambda: StandardEngine(context)
 
 
+def constrained_maker(certificate: ServerCertificate, what: str) -> Callable[[], "ConstrainedEngine"]:
+    """A maker of engines for boards that know RSA key exchange alone. Raises SecurityError."""
+    try:
+        contexts = _Contexts(certificate)
+    except ssl.SSLError as error:
+        raise SecurityError(
+            f"{what}: OpenSSL does not take it for boards ({error.reason}). Make a new key and certificate, RSA 2048 "
+            "signed with SHA-256; if it is one already, this OpenSSL was built or set to do without RSA key exchange, "
+            "and boards cannot be served here."
+        ) from error
+    return lambda: ConstrainedEngine(contexts.next())
+
+
+class _Contexts:
+    """Contexts of the constrained profile, each for a bounded number of connections."""
+
+    def __init__(self, certificate: ServerCertificate) -> None:
+        self._certificate = certificate
+        self._made = 0
+        self._context = _constrained_context(certificate)
+
+    def next(self) -> ssl.SSLContext:
+        """The context of one more connection."""
+        self._made += 1
+        if self._made > MAX_KEPT_SESSIONS:
+            self._made = 1
+            self._context = _constrained_context(self._certificate)
+        return self._context
+
+
 def _context(certificate: ServerCertificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 1  # a device holds one connection; the second ticket of the default is never used
+    _load(context, certificate)
+    return context
+
+
+def _constrained_context(certificate: ServerCertificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CONSTRAINED_CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
+    # A request for a certificate, even one that need not be answered, ends the handshake of axTLS.
+    context.verify_mode = ssl.CERT_NONE
+    _load(context, certificate)
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: ServerCertificate) -> None:
     pem = certificate.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     pem += b"".join(link.public_bytes(Encoding.PEM) for link in certificate.chain)
     # The ssl module loads from a path only; this file has no name on any disk, and goes with its descriptor.
@@ -39,7 +98,6 @@ def _context(certificate: ServerCertificate) -> ssl.SSLContext:
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
-    return context
 
 
 class StandardEngine:
@@ -122,3 +180,16 @@ class StandardEngine:
     def take_output(self) -> bytes:
         """Records to send that carry no data of ours: handshake, alerts, close_notify."""
         return self._to_peer.read() if self._to_peer.pending else b""
+
+
+class ConstrainedEngine(StandardEngine):
+    """The same with records that a small board has room for."""
+
+    __slots__ = ()
+
+    def encrypt(self, data: bytes) -> bytes:
+        """The records that carry this clear text. Raises TlsError."""
+        return b"".join(
+            StandardEngine.encrypt(self, data[at : at + CONSTRAINED_RECORD_BYTES])
+            for at in range(0, len(data), CONSTRAINED_RECORD_BYTES)
+        )

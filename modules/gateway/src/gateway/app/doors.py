@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, assert_never
 
+from edgewire.codec.mqtt.frames import whole_packets
+from edgewire.transport.cutting import Cutter
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import Listener, listen
 from edgewire.transport.pump import Accept
@@ -27,14 +30,26 @@ Emit = Callable[[Event], None]
 AMQP_OVER_WEBSOCKET: Final = ("AMQPWSB10", "amqp")
 """Azure's clients ask for the first, the standard's binding (AMQP WSB 1.0 §2.1) and others for the second."""
 
+CONSTRAINED_HANDSHAKE_S: Final = 40.0
+"""For a small board's handshake: at 80 MHz it computes for seconds, perhaps over poor Wi-Fi. Twice the others'."""
+
 
 class Doors:
     """The listeners of one gateway: MQTT and AMQP over TLS, and on one port both over WebSocket, and HTTPS."""
 
     def __init__(
-        self, security: Security, emit: Emit, limits: TransportLimits, *, mqtt: Accept, amqp: Accept, http: Accept
+        self,
+        security: Security,
+        emit: Emit,
+        limits: TransportLimits,
+        *,
+        mqtt: Accept,
+        amqp: Accept,
+        http: Accept,
+        constrained: Security | None = None,
     ) -> None:
         self._security = security
+        self._constrained = constrained
         self._mqtt = mqtt
         self._amqp = amqp
         self._http = http
@@ -53,18 +68,45 @@ class Doors:
         try:
             for name, (port, serve) in services.items():
                 if port:
-                    self._listeners[name] = await listen(
-                        environment.address,
-                        port,
-                        serve=serve,
-                        security=self._security,
-                        limits=self._limits,
-                        report=self._report,
-                        on_crash=self._on_crash,
-                    )
+                    self._listeners[name] = await self._listen(environment.address, port, serve, self._security)
+            if self._constrained is not None:
+                await self._open_constrained(environment, self._constrained)
         except BaseException:
             await self.close(0)
             raise
+
+    async def _open_constrained(self, environment: Environment, security: Security) -> None:
+        services: dict[str, tuple[int, Accept, Cutter | None]] = {
+            "constrained mqtt": (environment.constrained_mqtt_port, self._mqtt, whole_packets),
+            "constrained https": (environment.constrained_https_port, self._http, None),
+        }
+        limits = replace(self._limits, handshake_timeout_s=CONSTRAINED_HANDSHAKE_S)
+        for name, (port, serve, cut) in services.items():
+            if port:
+                self._listeners[name] = await self._listen(
+                    environment.address, port, serve, security, limits=limits, cut=cut
+                )
+
+    async def _listen(
+        self,
+        address: str,
+        port: int,
+        serve: Accept | WebSocketService,
+        security: Security,
+        *,
+        limits: TransportLimits | None = None,
+        cut: Cutter | None = None,
+    ) -> Listener:
+        return await listen(
+            address,
+            port,
+            serve=serve,
+            security=security,
+            cut=cut,
+            limits=limits or self._limits,
+            report=self._report,
+            on_crash=self._on_crash,
+        )
 
     def __str__(self) -> str:
         places = [f"{name} on {each.address} port {each.port}" for name, each in self._listeners.items()]

@@ -56,6 +56,9 @@ HOUSEKEEPING_S: Final = 1.0
 GOODBYE_S: Final = 1.0
 """For devices to take their goodbye at shutdown."""
 
+CONSTRAINED_CONNECT_S: Final = 20.0
+"""From a small board's handshake to its CONNECT: it may have its token to make yet. Twice the others'."""
+
 LATEST_TIME_FILE: Final = "latest-time"
 
 BUILT_AT: Final = 1_795_000_000.0
@@ -87,6 +90,7 @@ class Gateway:
         self._amqp: AmqpHead | None = None
         self._twin_room: TwinRoom | None = None
         self._http: HttpHead | None = None
+        self._constrained: ServerIdentity | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
         """Run until `stop` is set; `on_ready` hears where it listens.
@@ -130,6 +134,7 @@ class Gateway:
         self.observer.listen(self._connections.on_event)
         await self._open_settings()
         self._identity = await server_identity(self._environment, self._environ, self._emit)
+        await self._open_constrained()
         self._make_heads(self._identity)
         await self._open_doors(rooms)
         await self._open_dashboard(rooms)
@@ -191,9 +196,11 @@ class Gateway:
     def _open_twins(self, *, strangers_come: bool) -> "Twins":
         """Twins of devices, which need the way on their behalf; without it nothing of them is loaded."""
         from gateway.app.twins import TwinRoom, is_gone, vault_of  # noqa: PLC0415 — 0.6 MB
+        from gateway.dispatch.twin_changes import TwinChanges  # noqa: PLC0415 — as above
         from gateway.dispatch.twins import Twins  # noqa: PLC0415 — as above
 
         self._twins = twins = Twins(self._emit)
+        twins.listen(TwinChanges(self._ingress, self._emit).on_reported)
         self._twin_room = TwinRoom(
             twins,
             self._data,
@@ -203,6 +210,14 @@ class Gateway:
             strangers_come=strangers_come,
         )
         return twins
+
+    async def _open_constrained(self) -> None:
+        environment = self._environment
+        if environment.constrained_mqtt_port or environment.constrained_https_port:
+            from gateway.app.constrained import constrained_identity  # noqa: PLC0415 — most sites have no small boards
+
+            ours = self._identity.security
+            self._constrained = await constrained_identity(environment, self._environ, ours, self._emit)
 
     def _trust_pem(self) -> bytes:
         return b"" if self._identity.trust is None else self._identity.trust.pem
@@ -235,8 +250,16 @@ class Gateway:
             emit=self._emit,
             clock=time.time,
             limits=ServerLimits(),
+            constrained_limits=self._constrained_limits(),
         )
         self._hub_names = names
+
+    def _constrained_limits(self) -> ServerLimits | None:
+        if not self._environment.constrained_mqtt_port:
+            return None
+        return ServerLimits(
+            connect_timeout_s=CONSTRAINED_CONNECT_S, max_sent_packet_bytes=self._environment.constrained_max_packet
+        )
 
     async def _open_doors(self, rooms: AsyncExitStack) -> None:
         limits = TransportLimits(max_connections=self._environment.max_connections)
@@ -247,6 +270,7 @@ class Gateway:
             mqtt=self._mqtt.accept,
             amqp=self._accept_amqp,
             http=self._accept_http,
+            constrained=None if self._constrained is None else self._constrained.security,
         )
         await self._doors.open(self._environment)
         rooms.push_async_callback(self._doors.close, 0)
@@ -330,6 +354,8 @@ class Gateway:
                 tasks.create_task(self._keep_house(), name="housekeeping"),
                 tasks.create_task(self._identity.keep(), name="server certificate"),
             ]
+            if self._constrained is not None:
+                keeping.append(tasks.create_task(self._constrained.keep(), name="certificate for small boards"))
             if self._identity.trust is not None:
                 believing = self._identity.trust.keep(self._authenticator.replace_trust_bundle)
                 keeping.append(tasks.create_task(believing, name="trust bundle"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from edgewire.transport.certificates import SecurityError
-from edgewire.transport.tls import ClientCertificates, Security
+from edgewire.transport.tls import ClientCertificates, Profile, Security
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.trust import Trust, TrustFile, WorkloadTrust, read_file
 from gateway.identity.certificates import CertificateError
@@ -44,7 +44,7 @@ async def server_identity(environment: Environment, environ: Mapping[str, str], 
             assert environment.key_file is not None
             return FileIdentity(environment.certificate_file, environment.key_file, trust, asked, emit)
         workload = Workload.from_environment(environ)
-        keeper = CertificateKeeper(workload=workload, common_name=_host_name(environment), emit=emit)
+        keeper = CertificateKeeper(workload=workload, common_name=host_name(environment), emit=emit)
         first = await keeper.obtain()  # it waits for a workload API that is not there yet, so it comes first
         if trust is None:
             trust = await Trust.open(WorkloadTrust(workload), emit)
@@ -56,14 +56,25 @@ async def server_identity(environment: Environment, environ: Mapping[str, str], 
 class FileIdentity:
     """Certificate and key in files, read again when they change."""
 
-    def __init__(self, chain: Path, key: Path, trust: Trust | None, asked: ClientCertificates, emit: Emit) -> None:
+    def __init__(
+        self,
+        chain: Path,
+        key: Path,
+        trust: Trust | None,
+        asked: ClientCertificates,
+        emit: Emit,
+        *,
+        profile: Profile = Profile.MODERN,
+    ) -> None:
         self._chain = chain
         self._key = key
         self._emit = emit
         self._stamps = self._look()
         self.trust = trust
         what = f"server certificate {chain} with key {key}"
-        self.security = Security(read_file(chain), read_file(key), client_certificates=asked, what=what)
+        self.security = Security(
+            read_file(chain), read_file(key), client_certificates=asked, profile=profile, what=what
+        )
 
     async def keep(self) -> None:
         """Look at the files for ever."""
@@ -95,15 +106,21 @@ class WorkloadIdentity:
         self,
         keeper: CertificateKeeper,
         first: ServerCertificate,
-        trust: Trust,
+        trust: Trust | None,
         asked: ClientCertificates,
         emit: Emit,
+        *,
+        profile: Profile = Profile.MODERN,
     ) -> None:
         self._keeper = keeper
         self._emit = emit
-        self.trust: Trust | None = trust
+        self.trust = trust
         self.security = Security(
-            first.chain, first.key, client_certificates=asked, what="the certificate that the workload API issued"
+            first.chain,
+            first.key,
+            client_certificates=asked,
+            profile=profile,
+            what="the certificate that the workload API issued",
         )
 
     async def keep(self) -> None:
@@ -117,7 +134,8 @@ class WorkloadIdentity:
             self._emit(CertificateUnusable(_refused(error)))
 
 
-def _host_name(environment: Environment) -> str:
+def host_name(environment: Environment) -> str:
+    """The name that devices dial. Raises ConfigError if there is none."""
     if not environment.host_name:
         raise ConfigError(
             "GATEWAY_HOST_NAME is not set, and neither is EdgeDeviceHostName: the server certificate needs the name "

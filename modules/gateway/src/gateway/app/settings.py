@@ -39,10 +39,15 @@ class Setting:
     help: str
     choices: tuple[str, ...] = ()
     least: int = 0
+    most: int = 1_000_000_000
 
 
-def _setting(name: str, kind: Kind, default: str, text: str, *, least: int = 0, choices: str = "") -> Setting:
-    return Setting(name=name, kind=kind, default=default, help=text, least=least, choices=tuple(choices.split()))
+def _setting(
+    name: str, kind: Kind, default: str, text: str, *, least: int = 0, most: int = 1_000_000_000, choices: str = ""
+) -> Setting:
+    most = 65_535 if kind is Kind.PORT else most
+    words = tuple(choices.split())
+    return Setting(name=name, kind=kind, default=default, help=text, least=least, most=most, choices=words)
 
 
 SETTINGS: Final = (
@@ -80,6 +85,33 @@ SETTINGS: Final = (
         Kind.SWITCH,
         "on",
         "ask devices for a certificate; off saves about 10 kB per connection where all of them use tokens",
+    ),
+    _setting(
+        "GATEWAY_CONSTRAINED_MQTT_PORT",
+        Kind.PORT,
+        "0",
+        "MQTT for small boards, over TLS 1.2 without forward secrecy (see devices.md); 0 switches it off",
+    ),
+    _setting(
+        "GATEWAY_CONSTRAINED_HTTPS_PORT",
+        Kind.PORT,
+        "0",
+        "HTTPS for small boards, over the same TLS; 0 switches it off",
+    ),
+    _setting(
+        "GATEWAY_CONSTRAINED_CERTIFICATE",
+        Kind.PATH,
+        "",
+        "certificate chain of both, PEM, leaf first, RSA alone (default: issued by the workload API)",
+    ),
+    _setting("GATEWAY_CONSTRAINED_KEY", Kind.PATH, "", "key of it, PEM; never that of GATEWAY_KEY_FILE"),
+    _setting(
+        "GATEWAY_CONSTRAINED_MAX_PACKET",
+        Kind.COUNT,
+        "1200",
+        "bytes of an MQTT packet to such a board, all included; what is larger is refused and told, not sent",
+        least=256,
+        most=4096,
     ),
     _setting(
         "GATEWAY_HUB_NAME",
@@ -191,6 +223,11 @@ class Environment:
     key_file: Path | None
     trust_bundle_file: Path | None
     client_certificates: bool
+    constrained_mqtt_port: int
+    constrained_https_port: int
+    constrained_certificate: Path | None
+    constrained_key: Path | None
+    constrained_max_packet: int
     hub_name: str
     token_skew_s: int
     max_connections: int
@@ -211,12 +248,8 @@ class Environment:
 def read_environment(environ: Mapping[str, str]) -> Environment:
     """The settings in `environ`. Raises ConfigError with all that is wrong, and what to do about each."""
     reader = _Reader(environ)
-    certificate, key = reader.file("GATEWAY_CERTIFICATE_FILE"), reader.file("GATEWAY_KEY_FILE")
-    if (certificate is None) != (key is None):
-        reader.problems.append(
-            "GATEWAY_CERTIFICATE_FILE and GATEWAY_KEY_FILE belong together: set both, or neither for a certificate "
-            "from the workload API"
-        )
+    certificate, key = reader.pair("GATEWAY_CERTIFICATE_FILE", "GATEWAY_KEY_FILE")
+    small_certificate, small_key = reader.pair("GATEWAY_CONSTRAINED_CERTIFICATE", "GATEWAY_CONSTRAINED_KEY")
     environment = Environment(
         data_dir=Path(reader.text("GATEWAY_DATA_DIR")),
         address=reader.text("GATEWAY_ADDRESS"),
@@ -228,6 +261,11 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         key_file=key,
         trust_bundle_file=reader.file("GATEWAY_TRUST_BUNDLE_FILE"),
         client_certificates=reader.switch("GATEWAY_CLIENT_CERTIFICATES"),
+        constrained_mqtt_port=reader.number("GATEWAY_CONSTRAINED_MQTT_PORT"),
+        constrained_https_port=reader.number("GATEWAY_CONSTRAINED_HTTPS_PORT"),
+        constrained_certificate=small_certificate,
+        constrained_key=small_key,
+        constrained_max_packet=reader.number("GATEWAY_CONSTRAINED_MAX_PACKET"),
         hub_name=reader.text("GATEWAY_HUB_NAME"),
         token_skew_s=reader.number("GATEWAY_TOKEN_SKEW_S"),
         max_connections=reader.number("GATEWAY_MAX_CONNECTIONS"),
@@ -278,14 +316,22 @@ class _Reader:
         value = self.text(name)
         return Path(value) if value else None
 
+    def pair(self, certificate: str, key: str) -> tuple[Path | None, Path | None]:
+        """The files of a certificate and its key, both or none."""
+        files = self.file(certificate), self.file(key)
+        if (files[0] is None) != (files[1] is None):
+            self.problems.append(
+                f"{certificate} and {key} belong together: set both, or neither for a certificate from the workload API"
+            )
+        return files
+
     def number(self, name: str) -> int:
         """A whole number in the range of its kind."""
         row, value = _BY_NAME[name], self.text(name)
-        most = 65_535 if row.kind is Kind.PORT else 1_000_000_000
-        if value.isascii() and value.isdigit() and row.least <= int(value) <= most:
+        if value.isascii() and value.isdigit() and row.least <= int(value) <= row.most:
             return int(value)
         self.problems.append(
-            f"{name} is '{value}': it must be a whole number ({row.kind.value}) from {row.least} to {most}. "
+            f"{name} is '{value}': it must be a whole number ({row.kind.value}) from {row.least} to {row.most}. "
             f"Correct it, or unset it for the default of {row.default}"
         )
         return int(row.default)

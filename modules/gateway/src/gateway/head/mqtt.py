@@ -115,6 +115,7 @@ class MqttHead:
         emit: Callable[[Event], None],
         clock: Callable[[], float],
         limits: ServerLimits,
+        constrained_limits: ServerLimits | None = None,
     ) -> None:
         self.authenticator = authenticator
         self.ingress = ingress
@@ -126,11 +127,13 @@ class MqttHead:
         self.emit = emit
         self.clock = clock
         self.limits = limits
+        self.constrained_limits = constrained_limits or limits
         self.wills = Wills(lambda will: ingress.accept([will], _unheard))
 
-    def accept(self, _peer: Peer) -> "tuple[ServerSession, MqttConnection]":
+    def accept(self, peer: Peer) -> "tuple[ServerSession, MqttConnection]":
         """A session and its owner, for a connection that has come."""
-        session = ServerSession(self.limits, asyncio.get_running_loop().time())
+        limits = self.constrained_limits if peer.constrained else self.limits
+        session = ServerSession(limits, asyncio.get_running_loop().time())
         return session, MqttConnection(self, session)
 
 

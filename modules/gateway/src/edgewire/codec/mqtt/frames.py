@@ -116,6 +116,20 @@ def _not_now(kind: PacketType, kinds: frozenset[PacketType]) -> ProtocolError:
     return violation(f"{kind.name}, which this side does not take", "MQTT5 §4.13.1, MQTT311 §4.8")
 
 
+def whole_packets(data: bytes) -> list[bytes]:
+    """The packets that `data`, written by one of our sessions, is made of."""
+    packets: list[bytes] = []
+    at = 0
+    while at < len(data):
+        read = read_varint(data, at + 1)
+        if read is None or read[1] + read[0] > len(data):
+            raise UsageError("packets of ours that end in the middle of one")
+        end = read[0] + read[1]
+        packets.append(data[at:end])
+        at = end
+    return packets
+
+
 class FrameReader:
     """Takes bytes as they arrive and gives the packets that are whole.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgewire.codec.mqtt.properties import PropertyLimits
+from edgewire.codec.mqtt.wire import MAX_VARINT
 
 IOT_HUB_MESSAGE_BYTES: Final = 262_144
 """IoT Hub's largest device-to-cloud message, body and properties."""
@@ -33,6 +34,8 @@ class ServerLimits:
     receive_maximum: QoS 1 messages of an MQTT 5 client that are not acknowledged yet; one more ends the connection
         (MQTT5-3.3.4-7). Group commits need many in flight: at 20 ms per sync, 1,000 allow 50,000 a second. MQTT 3 has
         no such rule; there the owner stops reading (`ServerSession.unacknowledged`).
+    max_sent_packet_bytes: for a packet of ours; for clients that have no way to say how little they take. What is
+        longer is not sent, as with an MQTT 5 client's own maximum.
     max_inflight: QoS 1 messages of ours that are not acknowledged yet; also bounded by the peer's own maximum.
     topic_alias_maximum: aliases an MQTT 5 client may set; each holds one topic. IoT Hub's preview gave 10.
     max_filters: filters in one SUBSCRIBE or UNSUBSCRIBE. Five subscriptions are all that IoT Hub knows.
@@ -53,6 +56,7 @@ class ServerLimits:
     max_early_bytes: int = 262_144
     max_packet_bytes: int = IOT_HUB_MESSAGE_BYTES + ENVELOPE_BYTES
     receive_maximum: int = 1_000
+    max_sent_packet_bytes: int = MAX_VARINT
     max_inflight: int = 100
     topic_alias_maximum: int = 10
     max_filters: int = 64

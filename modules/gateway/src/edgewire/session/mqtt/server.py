@@ -356,7 +356,7 @@ class ServerSession:
             raise admission.unsupported(protocol)
         self._level = protocol.level
         connect = read_connect(body, self._limits.properties)
-        self._peer_max_bytes = admission.peer_max_bytes(connect)
+        self._peer_max_bytes = min(admission.peer_max_bytes(connect), self._limits.max_sent_packet_bytes)
         admission.check(connect, self._limits)
         self._connect = connect
         self._state = RECEIVED[self._state, PacketType.CONNECT]
