@@ -1,4 +1,7 @@
-"""Three simulated boards: real MQTT clients over TLS, each with its own token, sending what its kind sends."""
+"""Three simulated boards: real MQTT clients over TLS, each with its own token.
+
+Each sends what its kind sends, takes messages, and answers the method `blink`.
+"""
 
 import json
 import random
@@ -18,6 +21,8 @@ JSON_TOPIC = "devices/{device}/messages/events/%24.ct=application%2Fjson&%24.ce=
 TEXT_TOPIC = "devices/{device}/messages/events/%24.ct=text%2Fplain"
 PERIOD_S = 1.5
 TOKEN_LIFE_S = 3600
+MESSAGES = "devices/{device}/messages/devicebound/#"
+METHODS = "$iothub/methods/POST/#"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +62,11 @@ KINDS: dict[str, Callable[[random.Random], Iterator[Mapping[str, object] | str]]
 
 
 class Board:
-    """One board; `start` connects and sends until `stop`."""
+    """One board; `start` connects and sends until `stop`. `tell` hears what came for it."""
 
-    def __init__(self, device: str, key: str, site: Site) -> None:
+    def __init__(self, device: str, key: str, site: Site, tell: Callable[[str], None]) -> None:
         self._device = device
+        self._tell = tell
         self._key = sas.decode_key(key)
         self._site = site
         self._values = KINDS[device](random.Random(device))  # noqa: S311 — readings, no secrets
@@ -73,6 +79,10 @@ class Board:
         """Connect and begin to send."""
         self._renew_token()
         self._client.on_disconnect = lambda *_: self._renew_token()
+        self._client.on_connect = lambda *_: self._client.subscribe(
+            [(MESSAGES.format(device=self._device), 1), (METHODS, 0)]
+        )
+        self._client.on_message = lambda _client, _data, message: self._take(message.topic, message.payload)
         self._client.connect(self._site.gateway, self._site.port, keepalive=60)
         self._client.loop_start()
         self._thread.start()
@@ -83,6 +93,16 @@ class Board:
         self._thread.join()
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _take(self, topic: str, body: bytes) -> None:
+        """A message from the cloud, or a call."""
+        if not topic.startswith("$iothub/methods/POST/"):
+            self._tell(f"{self._device} got the message {body.decode(errors='replace')}")
+            return
+        name, _, request = topic.removeprefix("$iothub/methods/POST/").partition("/?$rid=")
+        self._tell(f"{self._device} was called: {name} {body.decode(errors='replace')}")
+        status, answer = (200, {"blinked": True}) if name == "blink" else (404, {"message": f"no method {name}"})
+        self._client.publish(f"$iothub/methods/res/{status}/?$rid={request}", json.dumps(answer), qos=1)
 
     def _renew_token(self) -> None:
         resource = sas.resource_of(self._site.hub, identity(self._device))

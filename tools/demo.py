@@ -1,4 +1,4 @@
-"""`make run`: the stand-in, the gateway as an Edge module and three boards; shows what flows until Ctrl-C.
+"""`make run`: the stand-in, the gateway as an Edge module and three boards; shows what flows both ways until Ctrl-C.
 
 Everything lives in run/: delete it to start from nothing.
 """
@@ -36,8 +36,14 @@ class DemoError(Exception):
     """The demo cannot go on; the text says why."""
 
 
-ARRIVED = re.compile(r"\S+ (#\d+) (\S+) output=(\S+) \[.*leafDeviceId=(\S+)\] (.*)")
+ARRIVED = re.compile(r"\S+ (#\d+) (\S+) \[.*?\] (.*)")
 """The stand-in's line for a message of a device; the show leaves out what is the same on every line."""
+TRY = (
+    "standin send-c2d boiler on",
+    "standin invoke-method boiler blink",
+    """standin twin update gateway '{"routes": {"all": "FROM /messages/* INTO $upstream"}}'""",
+)
+"""What a person may type in another terminal."""
 
 
 def say(who: str, text: str) -> None:
@@ -47,7 +53,7 @@ def say(who: str, text: str) -> None:
 
 def shortened(line: str) -> str:
     """A line of a program as the show has room for it."""
-    return ARRIVED.sub(r"\1 arrived from \4 by output \3 of \2: \5", line)
+    return ARRIVED.sub(r"\1 arrived from \2: \3", line)
 
 
 class Program:
@@ -130,6 +136,14 @@ def board_keys(data: Path) -> dict[str, str]:
     return {device: entry["primaryKey"] for device, entry in shown.items()}
 
 
+def tell_hub(keys: Mapping[str, str]) -> None:
+    """The hub knows the boards by the same keys: the gateway sends on behalf of each, and what is for it comes back."""
+    control = Control(RUN / "cloud")
+    known = {entry["deviceId"] for entry in control.ask("GET", "/devices")["devices"]}
+    for device in set(keys) - known:
+        control.ask("POST", "/devices", {"identity": device, "keys": [keys[device]]})
+
+
 def module_settings() -> Any:
     """The module twin that the deployment template gives the gateway."""
     template = json.loads((ROOT / "deployment.template.json").read_text())
@@ -155,6 +169,7 @@ def start_gateway(data: Path) -> Program:
         "GATEWAY_ADDRESS": GATEWAY_ADDRESS,
         "GATEWAY_WEBSOCKET_PORT": str(websocket_port()),
         "GATEWAY_METRICS_ADDRESS": GATEWAY_ADDRESS,
+        "GATEWAY_UPSTREAM_AMQP": "edgehub",
     }
     gateway = Program("gateway", [str(BIN / "gateway"), "run", "--show"], environment)
     gateway.wait_ready()
@@ -173,13 +188,16 @@ def show(seconds: float | None) -> None:
     try:
         programs.append(start_cloud())
         keys = board_keys(data)
+        tell_hub(keys)
         programs.append(start_gateway(data))
         site = Site(gateway=GATEWAY_ADDRESS, port=8883, hub=HUB, root=RUN / "cloud" / "trust-bundle.pem")
         for device, key in keys.items():
-            board = Board(device, key, site)
+            board = Board(device, key, site, lambda text: say("board", text))
             board.start()
             boards.append(board)
-        say("demo", "boards are connected; Ctrl-C ends the show")
+        say("demo", "boards are connected; Ctrl-C ends the show. In another terminal, here:")
+        for command in TRY:
+            say("demo", f"  .venv/bin/{command} --dir run/cloud")
         enough.wait(seconds)
         say("demo", "stopping")
     finally:
