@@ -58,10 +58,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The page must say what a whole run has seen, and nothing that a part of one has not."""
     del exitstatus
     run = session.config.stash[RUN]
-    if run.failed or not run.seen or session.shouldstop or session.config.option.collectonly:
+    if run.failed or session.shouldstop or session.config.option.collectonly:
         return
     whole = _is_whole(session, run)
-    wrong = []
+    wrong: list[str] = []
     if os.environ.get(WRITE_VARIABLE) != "write":
         wrong = run.wrong(compatibility.PAGE.read_text(encoding="utf-8"), whole=whole)
     elif whole:
