@@ -1,8 +1,8 @@
 """Envelopes as bytes. A device repeats its topic, so one envelope serves many records: what is read is kept too.
 
-Layout: u8 source (0 telemetry, 1 twin change, 2 connection state); device; module, as a value; number of properties; each name, value;
-number of system properties; each name, value. Numbers are LEB128. A name is its UTF-8 length and bytes. A value is 0
-for "none", else length + 1 and bytes.
+Layout: u8 source (0 telemetry, 1 twin change, 2 connection state); device; module, as a value; number of properties;
+each name, value; number of system properties; each name, value. Numbers are LEB128. A name is its UTF-8 length and
+bytes. A value is 0 for "none", else length + 1 and bytes.
 """
 
 from collections.abc import Mapping
