@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ __all__ = ["certificates", "loopback", "site"]
 
 @pytest.fixture(scope="session")
 def loopback() -> Iterator[str]:
-    """Loopback addresses that nobody else uses: the standard ports are free on each. The process id is in them."""
+    """Loopback addresses that nobody else uses: the standard ports are free on each. The process id is in them.
+
+    Behind the last comes the first again: the test that had it is long over.
+    """
     pid = os.getpid()
-    return (f"127.{64 + (pid >> 8) % 128}.{pid % 256}.{number}" for number in range(1, 255))
+    return cycle(f"127.{64 + (pid >> 8) % 128}.{pid % 256}.{number}" for number in range(1, 255))
 
 
 @pytest.fixture(scope="session")
