@@ -102,8 +102,8 @@ class Reading:
         thread = threading.Thread(target=self.receive, args=(client,))
         thread.start()
         in_time = self.over.wait(PATIENCE_S)
-        client.close()
-        thread.join(PATIENCE_S)
+        self.closing = threading.Thread(target=client.close)
+        self.closing.start()
         if not in_time:
             raise TimeoutError(f"{self.left} events did not come")
 
