@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgewire.message import Identity, identity
+from gateway.identity import locked_file
 from gateway.identity import registry as registry_module
 from gateway.identity.registry import FILE_NAME, Registry, RegistryError
 from gateway.identity.roster import CaSigned, Group, Registration, Roster, SymmetricKeys, Thumbprints, write_roster
@@ -203,7 +204,7 @@ def test_a_missing_data_directory_is_named(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_held_for_ever_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(locked_file, "LOCK_WAIT_S", 0.0)
     with path.with_name(f"{FILE_NAME}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(RegistryError, match="being changed by another process"):

@@ -5,31 +5,31 @@ sees the old file or the new one, whole. Readers look at the file's stamp (inode
 The file has mode 0600 and belongs to whom its directory belongs: a command run as root must not lock the gateway out.
 """
 
-import contextlib
-import errno
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from edgewire.message import Identity, identity
+from gateway.identity.locked_file import (
+    LockedFileError,
+    Stamp,
+    locked,
+    reason,
+    remedy,
+    replace_file,
+    stamp_of,
+    stamp_of_open,
+)
 from gateway.identity.roster import Group, Registration, Roster, RosterError, Thumbprints, read_roster, write_roster
 from gateway.observe.events import Event
 from gateway.observe.identity import RegistryReloaded, RegistryUnreadable
 
 FILE_NAME: Final = "devices.json"
-LOCK_WAIT_S: Final = 10.0
-"""A change takes milliseconds; who waits longer waits for something that hangs."""
 MAX_GROUP_DEVICES: Final = 10_000
 """Devices let in by groups that we remember, to end their connections when the group changes."""
 
-_Stamp = tuple[int, int, int, int]
-
-
-class RegistryError(Exception):
-    """The registry cannot be used; the text says why and what to do."""
+RegistryError = LockedFileError
+"""The registry cannot be used; the text says why and what to do."""
 
 
 def ignore(_event: Event) -> None:
@@ -98,7 +98,7 @@ class Registry:
 
         A file that is gone or cannot be used is reported once, and what was known stays in force.
         """
-        stamp = _stamp_of(self._path)
+        stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -133,11 +133,11 @@ class Registry:
 
         What `change` raises passes through, and nothing is written. Raises RegistryError if the file cannot be changed.
         """
-        with _locked(self._path):
+        with locked(self._path):
             before, _ = _read(self._path)
             after = change(before)
-            if after != before or _stamp_of(self._path) is None:
-                _replace(self._path, write_roster(after))
+            if after != before or stamp_of(self._path) is None:
+                replace_file(self._path, write_roster(after))
         self.reload()
         return after
 
@@ -151,27 +151,15 @@ def _owners(roster: Roster) -> dict[str, frozenset[Identity]]:
     return owners
 
 
-def _stamp_of(path: Path) -> _Stamp | None:
-    """What tells one state of the file from another; None if it cannot be seen."""
-    try:
-        return _stamp(os.stat(path))  # noqa: PTH116 - half the cost of Path.stat, once per login
-    except OSError:
-        return None
-
-
-def _stamp(status: os.stat_result) -> _Stamp:
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _read(path: Path) -> tuple[Roster, _Stamp | None]:
+def _read(path: Path) -> tuple[Roster, Stamp | None]:
     """The roster in the file, and the stamp of just these bytes."""
     try:
         with path.open("rb") as file:
-            text, stamp = file.read(), _stamp(os.fstat(file.fileno()))
+            text, stamp = file.read(), stamp_of_open(file.fileno())
     except FileNotFoundError:
         return Roster(), None
     except OSError as error:
-        raise RegistryError(f"{path} cannot be read: {_reason(error)}. {_remedy(error)}") from error
+        raise RegistryError(f"{path} cannot be read: {reason(error)}. {remedy(error)}") from error
     try:
         return read_roster(text), stamp
     except RosterError as error:
@@ -180,88 +168,8 @@ def _read(path: Path) -> tuple[Roster, _Stamp | None]:
         ) from error
 
 
-def _read_present(path: Path) -> tuple[Roster, _Stamp]:
+def _read_present(path: Path) -> tuple[Roster, Stamp]:
     roster, stamp = _read(path)
     if stamp is None:
         raise RegistryError(f"{path} is gone; put it back, or add a device to begin a new one")
     return roster, stamp
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the registry, which is a file of its own since the registry's file is replaced."""
-    lock = path.with_name(f"{path.name}.lock")
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        _give_to_owner_of_directory(descriptor, path)
-    except OSError as error:
-        raise RegistryError(f"{path} cannot be changed: {lock}: {_reason(error)}. {_remedy(error)}") from error
-    try:
-        _wait_for(descriptor, path)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _wait_for(descriptor: int, path: Path) -> None:
-    give_up_at = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > give_up_at:
-                raise RegistryError(
-                    f"{path} is being changed by another process for more than {LOCK_WAIT_S:.0f} s. "
-                    "End that process, or try again"
-                ) from None
-            time.sleep(0.02)
-        else:
-            return
-
-
-def _replace(path: Path, text: bytes) -> None:
-    """Put `text` in the place of the file: on the disk under another name first, then renamed, then the name synced."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - Path.open takes no descriptor
-            os.fchmod(descriptor, 0o600)
-            _give_to_owner_of_directory(descriptor, path)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        new.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise RegistryError(f"{path} cannot be written: {_reason(error)}. {_remedy(error)}") from error
-
-
-def _give_to_owner_of_directory(descriptor: int, path: Path) -> None:
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
-def _remedy(error: OSError) -> str:
-    """What a person can do about it."""
-    match error.errno:
-        case errno.ENOENT | errno.ENOTDIR:
-            return "Create the data directory, or name another with --data or GATEWAY_DATA_DIR"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return "Give the gateway's user the right to read and write there"
-        case errno.ENOSPC | errno.EDQUOT:
-            return "Free some space on that disk"
-        case _:
-            return "Check the disk and the path"
