@@ -51,6 +51,10 @@ class Clock:
             return True
         return self.now() >= self._due
 
+    def doubt(self):
+        # Somebody who should know refuses what depends on our time.
+        self._asked = False
+
     def sync(self):
         # Ask the hosts until one is believed, or two agree that our own clock is wrong.
         self._asked = True

@@ -6,7 +6,8 @@ import time
 from micropython import const
 
 _SEND = const(704)  # a CONNECT with its token is the largest we send
-_ACKS = const(8)
+_ACKS = const(48)  # more messages of QoS 1 than one buffer of 1600 bytes can hold
+_TURNS = const(16)  # packets before others get their turn
 _CONNECT_MS = const(20000)
 _ACK_MS = const(15000)
 _TURN_MS = const(10)
@@ -119,6 +120,7 @@ class Mqtt:
     # What is heard
 
     def poll(self):
+        turns = 0
         while True:
             view = self._rx[self._fill :]
             got = self._link.readinto(view)
@@ -133,11 +135,12 @@ class Mqtt:
                 continue
             else:
                 whole = True
-            # The library has nothing left that a write could damage.
-            if whole and self._owed:
+            # When nothing is left in the library, a write cannot damage it.
+            if whole:
                 self._acknowledge()
-            if whole and not got:
-                break
+                turns += 1
+                if not got or turns > _TURNS:
+                    break
         self._alive()
 
     def _alive(self):
@@ -151,6 +154,8 @@ class Mqtt:
                 self._told = now
 
     def _acknowledge(self):
+        if not self._owed:
+            return
         packet = bytearray(b"\x40\x02\0\0")
         for i in range(0, self._owed, 2):
             packet[2] = self._acks[i]
@@ -166,7 +171,7 @@ class Mqtt:
 
     def _parse(self):
         rx = self._rx
-        while self._fill >= 2 and self._owed < len(self._acks):
+        while self._fill >= 2:
             if self._skip:
                 count = min(self._skip, self._fill)
                 self._skip -= count
@@ -210,7 +215,7 @@ class Mqtt:
     def _publish(self, first, body):
         size = 2 + (body[0] << 8 | body[1]) if len(body) >= 2 else 2
         at = size + 2 if first & 6 else size
-        if at > len(body) or first & 4:
+        if at > len(body) or first & 4 or self._owed == len(self._acks):
             raise MqttError("packet")
         self._on_message(bytes(body[2:size]).decode(), body[at:])
         if first & 6:

@@ -8,6 +8,7 @@ class Queue:
         self._head = self._tail = 0
         self.count = 0
         self.dropped = 0
+        self.gone = 0  # sent or dropped: the number of the oldest that is there
 
     def put(self, data):
         size = len(data) + 1
@@ -33,6 +34,20 @@ class Queue:
             return None
         return self._room[self._head + 1 : self._head + 1 + self._room[self._head]]
 
+    def newest(self, size):
+        # What fits into so many bytes, to outlive a deep sleep; `restore` takes it back.
+        while self._tail - self._head > size:
+            self.pop()
+            self.dropped += 1
+        return bytes(self._room[self._head : self._tail])
+
+    def restore(self, data):
+        at = 0
+        while at < len(data) and at + data[at] < len(data):
+            self.put(data[at + 1 : at + 1 + data[at]])
+            at += 1 + data[at]
+
     def pop(self):
         self._head += 1 + self._room[self._head]
         self.count -= 1
+        self.gone += 1

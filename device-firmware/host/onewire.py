@@ -1,0 +1,4 @@
+# A bus with nothing to know about it.
+class OneWire:
+    def __init__(self, pin):
+        pass

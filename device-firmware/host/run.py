@@ -1,0 +1,61 @@
+# Runs a board on this machine: run.py FLASH WORLD FAKES PROGRAM [MODULE]. FLASH is a file that holds its file system,
+# WORLD the memory shared with the test, FAKES and PROGRAM are ROMFS images that are mapped, as flash is, outside of the
+# heap. The file system of this machine is taken away before MODULE.main() is called.
+import gc
+import sys
+
+import ffi
+import uctypes
+import vfs
+
+
+def mapped(path, size, writable):
+    libc = ffi.open("libc.so.6")
+    if not size:
+        import os
+
+        size = os.stat(path)[6]
+    file = libc.func("i", "open", "si")(path, 2 if writable else 0)
+    where = libc.func("P", "mmap", "PLiiil")(0, size, 3 if writable else 1, 1, file, 0)
+    return uctypes.bytearray_at(where, size)
+
+
+class Disk:
+    # LittleFS's blocks, in memory that is the file.
+    def __init__(self, data):
+        self._data = memoryview(data)
+
+    def readblocks(self, block, buf, at=0):
+        at += block * 4096
+        buf[:] = self._data[at : at + len(buf)]
+
+    def writeblocks(self, block, buf, at=0):
+        at += block * 4096
+        self._data[at : at + len(buf)] = buf
+
+    def ioctl(self, request, arg):
+        return {4: len(self._data) // 4096, 5: 4096}.get(request, 0)
+
+
+_, flash, shared, fakes, program = sys.argv[:5]
+module = sys.argv[5] if len(sys.argv) > 5 else "app"
+disk = Disk(mapped(flash, 0, True))
+fakes = vfs.VfsRom(mapped(fakes, 0, False))
+program = vfs.VfsRom(mapped(program, 0, False))
+shared = mapped(shared, 1024, True)
+vfs.umount("/")
+try:
+    vfs.mount(disk, "/")
+except OSError:
+    vfs.VfsLfs2.mkfs(disk)
+    vfs.mount(disk, "/")
+vfs.mount(fakes, "/host")
+vfs.mount(program, "/rom")
+sys.path[:] = ["/host", "/rom", ".frozen"]
+import world
+
+world.shared = shared
+del mapped, Disk, disk, fakes, program, flash, shared, ffi, uctypes, vfs
+gc.collect()
+print("HEAP", gc.mem_free())
+__import__(module).main()

@@ -1,0 +1,186 @@
+# A leaf board: Wi-Fi, time, identity, gateway, and again from where it was lost. Here is the sequence; who does what
+# stands in the other files. Cost: 4 KB .mpy with its other half in duty.py, 2.5 KB of heap run in place; buffers 3.8 KB.
+import gc
+import os
+import sys
+import time
+
+import certcheck
+import store
+from clock import SANE, Clock
+from duty import Duty
+from led import CONTACT, GATEWAY, REFUSED, RUNNING, TIME, WIFI
+from link import Link, LinkError
+from micropython import const
+from mqttc import Mqtt, MqttError, Refused
+from sas import token
+from wifi import Wifi
+
+IDENTITY = "/identity.json"
+_ROOM = const(1600)  # a certificate, or a packet of MQTT
+_WATCHDOG_S = const(120)
+_LIFE_S = const(3600)
+_REFUSALS = const(3)  # then the board asks anew who it is
+_LONGEST_S = const(60)  # between attempts
+_TURN_MS = const(20)
+ERRORS = (OSError, LinkError, MqttError, certcheck.CertError, ValueError, KeyError)
+
+
+class App:
+    def __init__(self, board, config):
+        self.board = board
+        self.config = config
+        self.room = bytearray(_ROOM)
+        self.link = Link()
+        self.identity = store.load(IDENTITY)
+        self.wifi = Wifi(board.station(), config["wifi"])
+        earliest = (self.identity or config).get("since", SANE)
+        hosts = config.get("ntp") or ["pool.ntp.org", "time.cloudflare.com"]
+        self.clock = Clock(board, board.ntp(), hosts + [config["gateway"]], earliest)
+        self.duty = Duty(board, self.clock, self.wifi, config)
+        self.led = self.duty.led
+        self.mqtt = None
+        self.failures = 0
+        self.refusals = 0
+
+
+    def idle(self):
+        # Called in every wait: the board lives.
+        self.board.kick()
+        self.duty.tick()
+
+    def pause(self, seconds):
+        since = time.ticks_ms()
+        while time.ticks_diff(time.ticks_ms(), since) < seconds * 1000:
+            self.idle()
+            time.sleep_ms(_TURN_MS)
+
+    def run(self):
+        self.board.watchdog(_WATCHDOG_S)
+        while True:
+            wait = self.attempt()
+            self.link.close()
+            if self.failures > 2:
+                self.duty.sleep()  # where that is wanted
+            self.pause(wait)
+
+    def attempt(self):
+        # One pass through the sequence. Returns the seconds to wait before the next.
+        try:
+            self.online()
+            self.session()
+            self.failures = 0
+            return 0
+        except Refused as error:
+            self.refused("refused", error.args[0])
+        except certcheck.CertError as error:
+            self.refused("certificate", error.args[0])
+        except ERRORS as error:
+            self.say("lost", error.args[0] if error.args else type(error).__name__)
+            if isinstance(error, LinkError) and error.args[0] == "memory":
+                self.board.reset()  # the heap is in pieces; only a start mends it
+        except MemoryError:
+            self.board.reset()
+        self.failures += 1
+        base = min(_LONGEST_S, 1 << min(self.failures, 6))
+        return base // 2 + base * os.urandom(1)[0] / 512
+
+    def say(self, what, detail=""):
+        gc.collect()
+        print("LEAF", what, detail, gc.mem_free())
+
+    def refused(self, what, why):
+        # A wrong clock looks the same; so the time is asked for first.
+        self.say(what, why)
+        self.led.show(REFUSED)
+        self.clock.doubt()
+        self.refusals += 1
+
+    def online(self):
+        if not self.wifi.is_up():
+            self.led.show(WIFI)
+            if not self.wifi.join(self.idle):
+                raise LinkError("wifi")
+            self.say("wifi")
+        if self.clock.due():
+            self.led.show(TIME)
+            if self.clock.sync():
+                self.say("time", self.clock.now())
+        if self.identity is None or self.refusals >= _REFUSALS:
+            self.refusals = 0  # if nobody knows us there either, the gateway is asked again
+            self.contact()
+        if not self.clock.is_set():
+            raise LinkError("time")
+
+    def contact(self):
+        # Its code is in the heap only now.
+        import contact
+
+        self.led.show(CONTACT)
+        config = self.config
+        plain = config.get("httpPort")
+        root = config.get("root")
+        check = None if plain else self.check(config["gateway"], root)
+        self.link.open(config.get("address") or config["gateway"], plain or config.get("httpsPort", 443), check)
+        who = {"registrationId": config.get("id") or self.board.name(), "model": self.board.MODEL}
+        who["version"] = self.duty.version()
+        try:
+            found = contact.ask(self.link, config["gateway"], who, config["credential"], check and root)
+        except contact.ContactError as error:
+            self.say("contact", error.args[0])
+            self.link.close()
+            self.pause(min(error.args[1], 3600))
+            raise LinkError("contact")
+        finally:
+            self.link.close()
+        del sys.modules["contact"], sys.modules["web"], contact
+        self.clock.set(found["since"])
+        store.save(IDENTITY, found)
+        self.identity = found
+        self.say("identity", found["deviceId"])
+
+    def check(self, name, root):
+        return self.board.check(name, root, self.clock.text(), self.room)
+
+    def session(self):
+        who = self.identity
+        self.led.show(GATEWAY)
+        hub = self.duty.hub_for(who)
+        if self.mqtt is None:
+            self.mqtt = Mqtt(self.link, self.duty.on_message, self.room)
+        address = self.config.get("address") or who["gateway"]
+        self.link.open(address, who["mqttPort"], self.check(who["gateway"], who["root"]))
+        self.say("tls")
+        life = min(max(who["settings"].get("tokenLife", _LIFE_S), 10), 86400)
+        password = token(hub.resource, who["key"], self.clock.now() + life)
+        renew_at = time.ticks_add(time.ticks_ms(), life * 800)
+        self.mqtt.connect(hub.client_id, hub.user, password, self.idle)
+        del password
+        self.mqtt.subscribe(hub.topics(), self.idle)
+        self.duty.begin()
+        self.refusals = self.failures = 0
+        self.led.show(RUNNING)
+        self.say("gateway")
+        while time.ticks_diff(renew_at, time.ticks_ms()) > 0:
+            self.idle()
+            self.mqtt.poll()
+            self.duty.serve(self.mqtt)
+            if not self.wifi.is_up():
+                raise LinkError("wifi")
+            time.sleep_ms(_TURN_MS)
+        self.say("renew")
+
+
+def main():
+    import board
+    import setup
+
+    hardware = board.Board()
+    config = store.load(setup.CONFIG)
+    while config is None or setup.fault(config):
+        hardware.led(True)
+        if not setup.dialogue():
+            return  # nobody is at the other end
+        config = store.load(setup.CONFIG)
+    del sys.modules["setup"], setup
+    App(hardware, config).run()
