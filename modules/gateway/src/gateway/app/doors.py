@@ -30,6 +30,15 @@ Emit = Callable[[Event], None]
 AMQP_OVER_WEBSOCKET: Final = ("AMQPWSB10", "amqp")
 """Azure's clients ask for the first, the standard's binding (AMQP WSB 1.0 §2.1) and others for the second."""
 
+HINT_CONSTRAINED: Final = (
+    "It knows no cipher suite with forward secrecy: a small board (ESP8266) must dial GATEWAY_CONSTRAINED_MQTT_PORT or "
+    "GATEWAY_CONSTRAINED_HTTPS_PORT, once such a port is set"
+)
+HINT_MODERN: Final = (
+    "The listeners for small boards offer RSA key exchange over an RSA certificate alone: if it is a small board, see "
+    "what the gateway said of that certificate at its start; all others must dial the usual ports"
+)
+
 CONSTRAINED_HANDSHAKE_S: Final = 40.0
 """For a small board's handshake: at 80 MHz it computes for seconds, perhaps over poor Wi-Fi. Twice the others'."""
 
@@ -84,7 +93,13 @@ class Doors:
         for name, (port, serve, cut) in services.items():
             if port:
                 self._listeners[name] = await self._listen(
-                    environment.address, port, serve, security, limits=limits, cut=cut
+                    environment.address,
+                    port,
+                    serve,
+                    security,
+                    limits=limits,
+                    cut=cut,
+                    report=self._report_constrained,
                 )
 
     async def _listen(
@@ -96,6 +111,7 @@ class Doors:
         *,
         limits: TransportLimits | None = None,
         cut: Cutter | None = None,
+        report: Callable[[Report], None] | None = None,
     ) -> Listener:
         return await listen(
             address,
@@ -104,7 +120,7 @@ class Doors:
             security=security,
             cut=cut,
             limits=limits or self._limits,
-            report=self._report,
+            report=report or self._report,
             on_crash=self._on_crash,
         )
 
@@ -122,14 +138,19 @@ class Doors:
         await asyncio.gather(*(listener.close(deadline_s) for listener in self._listeners.values()))
         self._listeners.clear()
 
-    def _report(self, report: Report) -> None:
+    def _report_constrained(self, report: Report) -> None:
+        self._report(report, HINT_MODERN)
+
+    def _report(self, report: Report, hint: str = HINT_CONSTRAINED) -> None:
+        """Make an event of it; `hint` is what to do for a peer that has no cipher suite in common with us."""
         match report:
             case TurnedAway():
                 detail = report.reason.value.replace("_", " ")
                 self._emit(ConnectionRefused(ClosedBeforeLogin.TOO_MANY, report.address, detail))
             case HandshakeFailed():
                 reason = ClosedBeforeLogin(report.reason.value)
-                self._emit(ConnectionRefused(reason, report.address, report.detail))
+                detail = f"{report.detail}. {hint}" if reason is ClosedBeforeLogin.TLS_CIPHER else report.detail
+                self._emit(ConnectionRefused(reason, report.address, detail))
             case ConnectionCut():
                 self._emit(ConnectionWasCut(Cut(report.reason.value), report.address, report.detail))
             case AcceptFailed():

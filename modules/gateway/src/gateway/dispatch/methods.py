@@ -67,7 +67,10 @@ class Callee(Protocol):
     """A head's side of one that takes calls."""
 
     def call(self, rid: str, name: str, payload: bytes) -> bool:
-        """Bring the call to the device; `rid` is a uuid as text. False if it cannot be brought now."""
+        """Bring the call to the device; `rid` is a uuid as text. False if it cannot be brought now.
+
+        Raises MethodError if it can never be brought.
+        """
         ...
 
 

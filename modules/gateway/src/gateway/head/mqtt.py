@@ -383,7 +383,7 @@ class MqttConnection:
 
     def _own_twin(self, who: Identity) -> MqttTwins:
         if self._twin is None:
-            self._twin = MqttTwins(self._head.twins, who, self._send)
+            self._twin = MqttTwins(self._head.twins, who, self._send, self._head.emit)
         return self._twin
 
     def _send(self, topic: str, payload: bytes) -> bool:

@@ -23,7 +23,7 @@ from edgewire.session.mqtt.events import ServerEvent
 from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.pump import Pump
 from gateway.dispatch.delivery import MAX_WINDOW, CloudMessage, Delivery, Parcel, Settlement
-from gateway.dispatch.methods import Methods
+from gateway.dispatch.methods import MethodError, MethodFault, Methods
 from gateway.observe.events import Event
 from gateway.observe.head import CloudMessageRefused
 
@@ -128,6 +128,9 @@ class Downlink:
         """Publish a call of a method, once: it is not repeated, so QoS 0, as from the hub."""
         sent = self._session.publish(format_push_topic(MethodCall(name, rid)), payload, qos=0)
         self._pump.flush()
+        if sent is None and not self._session.dead:  # no window counts with QoS 0: it is the size
+            what = f"the call, with a payload of {len(payload)} bytes, is larger than '{self._who}' takes (413)"
+            raise MethodError(MethodFault.BAD_REQUEST, what)
         return sent is not None
 
     def _send_waiting(self) -> None:
@@ -153,7 +156,7 @@ class Downlink:
         packet_id = self._session.publish(topic, message.body, qos=qos, content_type=_content_type(message))
         if packet_id is None:
             size = len(message.body)
-            self._refuse(parcel, f"with a body of {size} bytes it is larger than the device said it takes")
+            self._refuse(parcel, f"with a body of {size} bytes it is larger than the device takes")
             return True
         if packet_id:
             self._unacknowledged[packet_id] = parcel

@@ -111,6 +111,20 @@ class CertificateUnusable(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConstrainedCertificateUnfit(Event):
+    """The certificate of the listeners for small boards is one that some or all of them cannot take."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_unfit_certificates_total"
+
+    problem: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"the certificate for small boards: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
 class ControlSocketNotOpened(Event):
     """The control socket cannot be opened: commands cannot reach this gateway; all else goes on."""
 

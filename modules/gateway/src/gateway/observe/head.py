@@ -184,6 +184,8 @@ class HttpAction(Enum):
     RECEIVE = "receive"
     SETTLE = "settle"
     INVOKE = "invoke"
+    BOOTSTRAP = "bootstrap"
+    """First contact of a board, or its question for the time."""
     FIRMWARE = "firmware"
     """A board asks for the manifest of its firmware, or a piece of an image."""
     UNKNOWN = "unknown"
@@ -333,6 +335,40 @@ class SessionsSetAside(Event):
         return (
             f"the file of devices' subscriptions could not be understood ({self.error}) and is now {self.path}; delete "
             "it when done with. Devices are told that they have no session, and subscribe again. Check the disk"
+        )
+
+
+class TwinCut(Enum):
+    """What became of something about a twin that is larger than its device takes."""
+
+    REPORTED_LEFT_OUT = "reported_left_out"
+    REFUSED = "refused"
+    CHANGE_NOT_TOLD = "change_not_told"
+
+
+@dataclass(frozen=True, slots=True)
+class TwinTooLarge(Event):
+    """A twin, or a change of it, is larger than its device takes: it was cut, refused with 413, or not told."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_oversize_twins_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("cut",)
+
+    cut: TwinCut
+    identity: str
+    size: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        became = {
+            TwinCut.REPORTED_LEFT_OUT: "the device got its desired properties alone",
+            TwinCut.REFUSED: "the device was answered 413",
+            TwinCut.CHANGE_NOT_TOLD: "the device was not told of this change, and sees it when it reads its twin next",
+        }
+        return (
+            f"{self.size} bytes of the twin of '{self.identity}' are more than it takes: {became[self.cut]}. Take "
+            "properties out of the twin, or let the device take more: GATEWAY_CONSTRAINED_MAX_PACKET for a small "
+            "board, Maximum Packet Size in MQTT 5"
         )
 
 
