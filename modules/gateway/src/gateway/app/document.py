@@ -4,6 +4,7 @@ It may come bare, wrapped as a twin, or inside a whole deployment, standard or l
 of it is used, and all problems are reported with their place in the document.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,13 +23,16 @@ MIN_MAX_BYTES: Final = 1 << 20
 
 MAX_SECONDS: Final = 2**31 - 1
 MAX_PRIORITY: Final = 9
+MAX_BOARD_SETTINGS_BYTES: Final = 320
+"""With all else of the answer at first contact, a root of 3,072 bits too, within the 1,500 bytes that a board takes."""
 EDGE_HUB: Final = "$edgeHub"
 
 _VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
-_KEYS: Final = ("schemaVersion", "routes", "storeAndForward", "storeAndForwardConfiguration", "tests")
+_KEYS: Final = ("schemaVersion", "routes", "storeAndForward", "storeAndForwardConfiguration", "boards", "tests")
 _EDGE_HUB_KEYS: Final = ("schemaVersion", "routes", "storeAndForwardConfiguration", "mqttBroker", "integrity")
 _ROUTE_KEYS: Final = ("route", "priority", "timeToLiveSecs")
 _STORE_KEYS: Final = ("timeToLiveSecs", "maxBytes", "whenFull")
+_BOARDS_KEYS: Final = ("settings",)
 _TEST_KEYS: Final = ("name", "message", "expect", "routes")
 _LATER: Final = {
     "topics": "topic mapping is not available in this version: devices use the topics of IoT Hub",
@@ -72,6 +76,7 @@ class GatewaySettings:
     default_time_to_live_s: int | None = DEFAULT_TIME_TO_LIVE_S
     max_bytes: int = DEFAULT_MAX_BYTES
     when_full: WhenFull = WhenFull.REFUSE
+    board_settings: Mapping[str, Any] = field(default_factory=dict)
     tests: tuple[RouteTest, ...] = ()
     version: int | None = None
 
@@ -265,6 +270,7 @@ class _SectionReader:
             default_time_to_live_s=time_to_live_s,
             max_bytes=max_bytes,
             when_full=when_full,
+            board_settings=self._board_settings(desired.get("boards")),
             tests=self._tests(desired.get("tests"), routes),
             version=twin_version if isinstance(twin_version, int) else None,
         )
@@ -423,6 +429,19 @@ class _SectionReader:
         known = " or ".join(f'"{policy.value}"' for policy in WhenFull)
         self._problem(place, f"{value!r} is no policy", f"did you mean '{near}'?" if near else f"write {known}")
         return WhenFull.REFUSE
+
+    # Boards
+
+    def _board_settings(self, given: Any) -> Mapping[str, Any]:
+        """What boards are told at first contact, as it stands; which settings there are, their firmware knows."""
+        value = self._object(given, "boards")
+        self._check_keys(value, "boards", _BOARDS_KEYS)
+        settings = self._object(value.get("settings"), "boards.settings")
+        size = len(json.dumps(settings, separators=(",", ":")))
+        if size > MAX_BOARD_SETTINGS_BYTES:
+            what = f"as JSON without blanks it has {size} bytes; boards take {MAX_BOARD_SETTINGS_BYTES}"
+            self._problem("boards.settings", what, "give the rest to each board by its twin")
+        return settings
 
     # Tests beside the routes
 

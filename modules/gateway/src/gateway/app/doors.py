@@ -55,6 +55,7 @@ class Doors:
         mqtt: Accept,
         amqp: Accept,
         http: Accept,
+        bootstrap: Accept | None = None,
         constrained: Security | None = None,
     ) -> None:
         self._security = security
@@ -62,6 +63,7 @@ class Doors:
         self._mqtt = mqtt
         self._amqp = amqp
         self._http = http
+        self._bootstrap = bootstrap
         self._emit = emit
         self._limits = limits
         self._listeners: dict[str, Listener] = {}
@@ -80,6 +82,10 @@ class Doors:
                     self._listeners[name] = await self._listen(environment.address, port, serve, self._security)
             if self._constrained is not None:
                 await self._open_constrained(environment, self._constrained)
+            if self._bootstrap is not None and (port := environment.bootstrap_plain_port):
+                self._listeners["plain bootstrap"] = await self._listen(
+                    environment.address, port, self._bootstrap, None
+                )
         except BaseException:
             await self.close(0)
             raise
@@ -107,7 +113,7 @@ class Doors:
         address: str,
         port: int,
         serve: Accept | WebSocketService,
-        security: Security,
+        security: Security | None,
         *,
         limits: TransportLimits | None = None,
         cut: Cutter | None = None,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -45,11 +45,14 @@ from gateway.store.store import Store
 from gateway.store.values import StoreLimits
 
 if TYPE_CHECKING:
+    from gateway.app.bootstrap import GatewayFacts
     from gateway.app.devices_upstream import DevicesUpstream
     from gateway.app.twins import TwinRoom
     from gateway.dispatch.twins import Twins
     from gateway.head.amqp import AmqpHead
     from gateway.head.http import HttpHead
+    from gateway.head.http_bootstrap import BootstrapService
+    from gateway.head.http_services import HttpService
 
 HOUSEKEEPING_S: Final = 1.0
 """How soon a command that changes the registry takes effect on those who are connected."""
@@ -90,6 +93,8 @@ class Gateway:
         self._amqp: AmqpHead | None = None
         self._twin_room: TwinRoom | None = None
         self._http: HttpHead | None = None
+        self._plain_http: HttpHead | None = None
+        self._bootstrap: BootstrapService | None = None
         self._constrained: ServerIdentity | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
@@ -136,6 +141,7 @@ class Gateway:
         self._identity = await server_identity(self._environment, self._environ, self._emit)
         await self._open_constrained()
         self._make_heads(self._identity)
+        self._expect_boards()
         await self._open_doors(rooms)
         await self._open_dashboard(rooms)
         await self._open_control(rooms)
@@ -270,6 +276,7 @@ class Gateway:
             mqtt=self._mqtt.accept,
             amqp=self._accept_amqp,
             http=self._accept_http,
+            bootstrap=self._accept_plain_http,
             constrained=None if self._constrained is None else self._constrained.security,
         )
         await self._doors.open(self._environment)
@@ -301,10 +308,52 @@ class Gateway:
     def _accept_http(self, peer: Peer) -> tuple[Session[Any], Owner[Any]]:
         """Take in a peer that speaks HTTP. The first waits for the head, as with AMQP."""
         if self._http is None:
-            self._http = self._make_http_head()
+            self._http = self._make_http_head(self._http_services())
         return self._http.accept(peer)
 
-    def _make_http_head(self) -> "HttpHead":
+    def _accept_plain_http(self, peer: Peer) -> tuple[Session[Any], Owner[Any]]:
+        """Take in a board without TLS: there is first contact, and nothing else."""
+        if self._plain_http is None:
+            from gateway.head.http_bootstrap import NothingElse  # noqa: PLC0415 — as above
+
+            self._plain_http = self._make_http_head([self._bootstrap_service(), NothingElse()])
+        return self._plain_http.accept(peer)
+
+    def _bootstrap_service(self) -> "BootstrapService":
+        if self._bootstrap is None:
+            from gateway.app.bootstrap import make_bootstrap  # noqa: PLC0415 — as above
+            from gateway.identity.reception import Reception  # noqa: PLC0415 — as above
+
+            reception = Reception(self._registry, self._data, self._emit)
+            self.observer.listen(reception.on_event)
+            self._bootstrap = make_bootstrap(
+                reception, self._board_facts(), None, emit=self._emit, clock=self._time_not_set_back
+            )
+        return self._bootstrap
+
+    def _board_facts(self) -> "GatewayFacts":
+        from gateway.app.bootstrap import GatewayFacts  # noqa: PLC0415 — as above
+
+        return GatewayFacts(
+            self._environment,
+            hub=self._hub_names[0],
+            security=(self._constrained or self._identity).security,
+            trust_pem=self._trust_pem,
+            settings=lambda: self._in_force.board_settings,
+            emit=self._emit,
+        )
+
+    def _time_not_set_back(self) -> float:
+        return max(time.time(), self._authenticator.clock_floor)
+
+    def _expect_boards(self) -> None:
+        """Say at the start what boards will miss at first contact, where boards are to come."""
+        environment, claims = self._environment, self._data / "claims.json"
+        ports = environment.constrained_mqtt_port, environment.constrained_https_port, environment.bootstrap_plain_port
+        if any(ports) or claims.exists():
+            self._board_facts().root()
+
+    def _make_http_head(self, services: Sequence["HttpService"]) -> "HttpHead":
         from edgewire.session.http.limits import HttpLimits  # noqa: PLC0415 — see _accept_http
         from gateway.head.http import HttpHead  # noqa: PLC0415 — as above
 
@@ -317,7 +366,12 @@ class Gateway:
             clock=time.time,
             edge_device=self._environ.get("IOTEDGE_DEVICEID", ""),
             limits=HttpLimits(),
+            services=services,
         )
+
+    def _http_services(self) -> list["HttpService"]:
+        """What is served over HTTPS beside the device API."""
+        return [self._bootstrap_service()]
 
     async def _open_dashboard(self, rooms: AsyncExitStack) -> None:
         address, port = self._environment.metrics_address, self._environment.metrics_port
@@ -377,8 +431,9 @@ class Gateway:
     async def _shut_down(self) -> None:
         """Let nobody in, finish what was begun, keep the rest on disk; under five seconds in all."""
         await self._doors.close(GOODBYE_S)
-        if self._http is not None:
-            self._http.close()
+        for head in (self._http, self._plain_http):
+            if head is not None:
+                head.close()
         self._mqtt.wills.publish_all()
         self._report()
         await self._store.flush()
@@ -408,8 +463,9 @@ class Gateway:
         self._ingress.report()
         self._delivery.report()
         self._methods.report()
-        if self._http is not None:
-            self._http.report()
+        for head in (self._http, self._plain_http):
+            if head is not None:
+                head.report()
 
     def _clock_floor(self) -> float:
         return self._latest_time.follow(time.time())

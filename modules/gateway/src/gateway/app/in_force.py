@@ -1,6 +1,7 @@
 """The settings in force: from a checked document to the rooms that use them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from edgewire.message import Endpoint
 from gateway.app.document import GatewaySettings
@@ -20,10 +21,12 @@ class InForce:
         self._store = store
         self._serve = serve
         self.endpoints: frozenset[Endpoint] = frozenset()
+        self.board_settings: Mapping[str, Any] = {}
 
     def apply(self, settings: GatewaySettings, table: Table) -> None:
         """From the next message on these hold."""
         self._ingress.use(table)
+        self.board_settings = settings.board_settings
         self._store.use(max_bytes=settings.max_bytes, when_full=settings.when_full)
         self.endpoints = frozenset(route.endpoint for route in table.routes)
         self._serve(self.endpoints)

@@ -114,6 +114,13 @@ SETTINGS: Final = (
         most=4096,
     ),
     _setting(
+        "GATEWAY_BOOTSTRAP_PLAIN_PORT",
+        Kind.PORT,
+        "0",
+        "plain HTTP for the first contact of boards that cannot check or speak TLS yet, and for nothing else (see "
+        "boards.md); 0 switches it off",
+    ),
+    _setting(
         "GATEWAY_HUB_NAME",
         Kind.TEXT,
         "",
@@ -228,6 +235,7 @@ class Environment:
     constrained_certificate: Path | None
     constrained_key: Path | None
     constrained_max_packet: int
+    bootstrap_plain_port: int
     hub_name: str
     token_skew_s: int
     max_connections: int
@@ -266,6 +274,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         constrained_certificate=small_certificate,
         constrained_key=small_key,
         constrained_max_packet=reader.number("GATEWAY_CONSTRAINED_MAX_PACKET"),
+        bootstrap_plain_port=reader.number("GATEWAY_BOOTSTRAP_PLAIN_PORT"),
         hub_name=reader.text("GATEWAY_HUB_NAME"),
         token_skew_s=reader.number("GATEWAY_TOKEN_SKEW_S"),
         max_connections=reader.number("GATEWAY_MAX_CONNECTIONS"),

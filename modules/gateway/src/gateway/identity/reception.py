@@ -1,12 +1,14 @@
 """First contact: who gets an identity, by a code or by a group's key.
 
 Looking at a contact costs the same whether a code is known, used, expired or for another board, and all of these are
-told the same. A code is used up on disk before anything else happens; a board that has lost the answer says the same
-again, nonce and all, within `REPEAT_S`, and is told the same key. With another nonce a used code is a used code.
+told the same. A code is used up on disk before anything else happens. A board that has lost the answer asks again
+within `REPEAT_S` and is told the same key: with the same nonce, or with another one while the gateway runs and nobody
+has connected as this device yet. After that, and for every other board, a used code is a used code.
 """
 
 import hmac
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +25,12 @@ from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import Group, SymmetricKeys
 from gateway.observe.bootstrap import AdmittedBy, ContactRefusal
 from gateway.observe.events import Event
+from gateway.observe.head import DeviceConnected
 
 REPEAT_S: Final = 600.0
 """For a board to say the same again when the answer got lost: some restarts of its Wi-Fi."""
+MAX_AWAITED: Final = 1_024
+"""Boards that have their identity and have not connected yet; beyond, the first of them must repeat its nonce."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,7 @@ class NotAdmitted:
 class Reception:
     """Judges contacts by the registry and the codes in the folder `data`."""
 
-    __slots__ = ("_book", "_claims", "_decoy", "_devices", "_limiter", "_registry")
+    __slots__ = ("_awaited", "_book", "_claims", "_decoy", "_devices", "_limiter", "_registry")
 
     def __init__(self, registry: Registry, data: Path, emit: Callable[[Event], None]) -> None:
         self._registry = registry
@@ -62,6 +67,8 @@ class Reception:
         self._book = ClaimBook(self._claims, emit)
         self._limiter = FailureLimiter()
         self._decoy = os.urandom(32)
+        self._awaited: OrderedDict[str, str] = OrderedDict()
+        """Devices that came by a code and have not connected since, and the code's name."""
 
     def judge(self, contact: Contact, address: str, now: float) -> Ticket | NotAdmitted:
         """Whether a board may have an identity. A good one is told at once, however many others failed before."""
@@ -89,6 +96,18 @@ class Reception:
         elif (key := maker.made(device)) is not None:
             return key
         return maker.make(device, may_renew=code.may_renew(device))
+
+    def admitted(self, ticket: Ticket) -> None:
+        """The board is told its key now; the answer may get lost."""
+        if ticket.code is not None:
+            self._awaited[ticket.contact.registration_id] = ticket.code.name
+            if len(self._awaited) > MAX_AWAITED:
+                self._awaited.popitem(last=False)
+
+    def on_event(self, event: Event) -> None:
+        """A listener of the observer: who connects has its key."""
+        if isinstance(event, DeviceConnected):
+            self._awaited.pop(event.identity, None)
 
     def secret_of(self, device: str) -> bytes:
         """What proves an answer to a device that has its identity: its key; a decoy for one that is not known."""
@@ -127,15 +146,23 @@ class Reception:
     # --- by a code ---
 
     def _judge_by_code(self, contact: Contact, now: float) -> Ticket | ContactRefusal:
-        code, device = self._book.proven_by(contact), contact.registration_id
+        code = self._book.proven_by(contact)
         if code is None:
             return ContactRefusal.WRONG_SECRET
-        use = code.use_of(device, contact.nonce)
-        is_repeated = use is not None and abs(now - use.at) < REPEAT_S
+        is_repeated = self._is_repeated(code, contact, now)
         if not is_repeated and (problem := self._problem_with(code, contact, now)) is not None:
             return problem
         by = AdmittedBy(code.kind.value)
         return Ticket(contact=contact, secret=code.secret, by=by, name=code.name, code=code, is_repeated=is_repeated)
+
+    def _is_repeated(self, code: Code, contact: Contact, now: float) -> bool:
+        """Whether the board was told its key and asks again, since the answer got lost."""
+        is_awaited = self._awaited.get(contact.registration_id) == code.name
+        nonce = None if is_awaited else contact.nonce
+        return any(
+            use.device == contact.registration_id and nonce in (None, use.nonce) and abs(now - use.at) < REPEAT_S
+            for use in code.uses
+        )
 
     def _problem_with(self, code: Code, contact: Contact, now: float) -> ContactRefusal | None:
         if code.is_used_up:

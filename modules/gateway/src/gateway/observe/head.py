@@ -184,6 +184,8 @@ class HttpAction(Enum):
     RECEIVE = "receive"
     SETTLE = "settle"
     INVOKE = "invoke"
+    PROVISION = "provision"
+    """A device registers with the provisioning service."""
     BOOTSTRAP = "bootstrap"
     """First contact of a board, or its question for the time."""
     FIRMWARE = "firmware"
