@@ -1,0 +1,17 @@
+# Runs after boot.py, but not in the raw REPL: tools reach a board whatever program it has.
+# Whatever ends a program is a failed start; it is counted when the board starts again.
+import gc
+import sys
+
+import starter
+
+name = starter.main()
+del starter
+gc.collect()
+try:
+    __import__(name).main()
+except KeyboardInterrupt:
+    raise  # somebody is at the console
+except BaseException as error:
+    sys.print_exception(error)
+__import__("board").reset()

@@ -1,0 +1,198 @@
+# The updater: runs after a restart in a heap of its own, without MQTT, because two TLS connections do not fit.
+# Fetches a manifest and its image from the gateway, checks both, and leaves the image in a slot, on trial.
+# What was written before a power cut is kept and the rest fetched.
+# Cost: 3 KB .mpy, 2 KB of heap run in place; 1 KB for the piece in hand.
+import json
+import os
+from binascii import a2b_base64, hexlify
+from hashlib import sha256
+
+import certcheck
+import sas
+import slots
+import store
+import web
+from micropython import const
+
+_PIECE = const(1024)  # bytes that are asked for at once
+_SYNC = const(4096)  # bytes after which the file is made safe; what is written later is fetched again
+_MANIFEST = const(1024)
+_IMAGE = const(320 * 1024)  # the ROMFS partition of the ESP8266; a page of flash is kept free beside it
+_TEXT = const(40)
+_PATH = const(160)
+_TOKEN_S = const(3600)
+KEY = "/rescue/release.key"  # 256 bytes: the modulus of the key that signs releases
+API = "/firmware/v1/"
+
+
+class UpdateError(Exception):
+    pass  # manifest, version, model, format, size, older, bad, signature, room, hash, or a status as text
+
+
+def signed_text(manifest):
+    return "edge-firmware-1\n%s\n%s\n%d\n%d\n%s\n%s\n" % tuple(
+        [manifest[name] for name in ("model", "version", "serial", "size", "sha256", "format")]
+    )
+
+
+def plain(text, limit=_TEXT):
+    # No blank and no line end: those would let one text be read in two ways.
+    return isinstance(text, str) and 0 < len(text) <= limit and all([32 < ord(c) < 127 for c in text])
+
+
+def checked(body, key, model, form):
+    # The manifest in `body`, if the release key stands behind every word of it and it is made for this board.
+    try:
+        manifest = json.loads(body)
+        signature = a2b_base64(manifest["signature"])
+        good = (
+            plain(manifest["model"])
+            and plain(manifest["version"])
+            and type(manifest["serial"]) is int
+            and manifest["serial"] > 0
+            and type(manifest["size"]) is int
+            and len(manifest["sha256"]) == 64
+            and all([c in "0123456789abcdef" for c in manifest["sha256"]])
+            and plain(manifest["format"])
+        )
+    except (ValueError, KeyError, TypeError):
+        good = False
+    if not good:
+        raise UpdateError("manifest")
+    if not key.signed(signature, sha256(signed_text(manifest).encode()).digest()):
+        raise UpdateError("signature")
+    if manifest["model"] != model:
+        raise UpdateError("model")
+    if manifest["format"] != form:
+        raise UpdateError("format")
+    if not 0 < manifest["size"] <= _IMAGE:
+        raise UpdateError("size")
+    return {name: manifest[name] for name in ("version", "serial", "size", "sha256", "format")}
+
+
+def wanted(state, manifest, rescue):
+    # Never older than what has proved itself. The rescue may put the same program there again, or one that failed.
+    serial = manifest["serial"]
+    for slot in (state["run"], state["trial"]):
+        here = state[slot]["serial"] if slot and state[slot] else 0
+        if not rescue and serial == here or slot == state["run"] and serial < here:
+            raise UpdateError("older")
+    if serial == state["bad"] and not rescue:
+        raise UpdateError("bad")
+
+
+def path_of(slot):
+    return "/" + slot + ".img"
+
+
+class Stage:
+    # The image of a manifest on its way into the slot that does not run. Goes on where a power cut has stopped it:
+    # the state names the image before its first byte is written.
+    def __init__(self, state, manifest, buffer):
+        slot = slots.other(state["run"])
+        self.slot = slot
+        self._manifest = manifest
+        self._hash = sha256()
+        self.have = 0
+        if state["trial"] or state[slot] or state["stage"] != manifest["sha256"]:
+            state.update({"trial": None, "left": 0, slot: None, "stage": manifest["sha256"]})
+            slots.save(state)
+            store.remove(path_of(slot))
+        else:
+            self._resume(memoryview(buffer))
+        self._room()
+        self._file = open(path_of(slot), "ab")
+        self._unsafe = 0
+
+    def _resume(self, view):
+        try:
+            with open(path_of(self.slot), "rb") as file:
+                while True:
+                    count = file.readinto(view)
+                    if not count:
+                        break
+                    self._hash.update(view[:count])
+                    self.have += count
+        except OSError:
+            pass  # it had not begun
+        if self.have > self._manifest["size"]:
+            raise UpdateError("size")
+
+    def _room(self):
+        stat = os.statvfs("/")
+        if stat[0] * (stat[3] - 4) < self._manifest["size"] - self.have:
+            raise UpdateError("room")
+
+    def write(self, view):
+        self._file.write(view)
+        self._hash.update(view)
+        self.have += len(view)
+        self._unsafe += len(view)
+        if self._unsafe >= _SYNC:
+            self._file.flush()
+            self._unsafe = 0
+
+    def close(self):
+        self._file.close()
+
+    def finish(self, state):
+        # On trial from here on, if it is what was signed. A wrong one is not kept to go on from.
+        self.close()
+        if hexlify(self._hash.digest()).decode() != self._manifest["sha256"]:
+            store.remove(path_of(self.slot))
+            raise UpdateError("hash")
+        state[self.slot] = self._manifest
+        state["stage"] = None
+        slots.begin_trial(state, self.slot)
+        slots.save(state)
+
+
+class Updater:
+    def __init__(self, link, config, model, form, now):
+        # `link` is open; `now` in seconds since 1970; `form`: what this board can start, "romfs" or "files".
+        self._link = link
+        self._host = config["gateway"]
+        self._model = model
+        self._form = form
+        resource = config["hub"] + "/devices/" + config["deviceId"]
+        self._headers = {"Authorization": sas.token(resource, config["key"], now + _TOKEN_S)}
+        self._buffer = bytearray(_PIECE)
+
+    def _get(self, path):
+        answer = web.request(self._link, self._host, "GET", path, self._headers)
+        if answer.status != 200:
+            raise UpdateError(str(answer.status))
+        return answer
+
+    def run(self, job, rescue):
+        # The version that is on trial now. Without a job: what the gateway has for this board.
+        state = slots.load()
+        path = job and job["manifest"] or API + "manifests/" + self._model
+        if not plain(path, _PATH):
+            raise UpdateError("manifest")
+        body = self._get(path).read(_MANIFEST)
+        with open(KEY, "rb") as file:
+            key = certcheck.Key(file.read())
+        manifest = checked(body, key, self._model, self._form)
+        del body, key
+        if job and job["version"] not in (None, manifest["version"]):
+            raise UpdateError("version")
+        wanted(state, manifest, rescue)
+        stage = Stage(state, manifest, self._buffer)
+        try:
+            self._fetch(stage, manifest)
+        finally:
+            stage.close()
+        stage.finish(state)
+        return manifest["version"]
+
+    def _fetch(self, stage, manifest):
+        view = memoryview(self._buffer)
+        path = API + "images/" + manifest["sha256"] + "?offset="
+        while stage.have < manifest["size"]:
+            length = min(_PIECE, manifest["size"] - stage.have)
+            answer = self._get(path + str(stage.have) + "&length=" + str(length))
+            if answer.size != length:
+                raise UpdateError("size")
+            answer.readinto(view[:length])
+            stage.write(view[:length])
