@@ -11,17 +11,18 @@ ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "build" / "compiled"
 TESTS_OF_THE_LINE = (
     "tests/unit/edgewire/codec/mqtt",
+    *(f"tests/unit/edgewire/iothub/test_{name}.py" for name in ("bag", "escapes", "messages", "topics")),
     "tests/unit/edgewire/session/mqtt",
-    "tests/unit/edgewire/transport",
-    "tests/unit/gateway/dispatch",
-    "tests/unit/gateway/head",
-    "tests/unit/gateway/routing/test_body.py",
-    "tests/unit/gateway/routing/test_table.py",
-    "tests/unit/gateway/routing/test_compile.py",
+    *(f"tests/unit/edgewire/transport/test_{name}.py" for name in ("connection", "listener", "pump", "websocket")),
+    "tests/unit/gateway/dispatch/test_ingress.py",
+    *(f"tests/unit/gateway/head/test_{name}.py" for name in ("mqtt", "mqtt_down", "mqtt_twins", "publications")),
+    "tests/unit/gateway/head/test_amqp_telemetry.py",
+    *(f"tests/unit/gateway/routing/test_{name}.py" for name in ("body", "compile", "table")),
     "tests/unit/gateway/store",
-    "tests/conversation",
+    *(f"tests/conversation/test_{name}.py" for name in ("mqtt_connecting", "mqtt_living", "way_back")),
     "tests/faults",
 )
+"""Those of the compiled modules, and of who calls them."""
 SEEDS = (1, 2)
 CASES = 300
 
