@@ -34,13 +34,20 @@ ROOMS: dict[str, set[str]] = {
         "gateway.routing",
         "gateway.store",
     },
+    "gateway.firmware": {
+        "edgewire.errors",
+        "edgewire.iothub",
+        "edgewire.message",
+        "gateway.observe",
+        "gateway.dispatch",
+    },
     "gateway.head": EDGEWIRE | {"gateway.observe", "gateway.identity", "gateway.dispatch"},
     "gateway.upstream": EDGEWIRE
     | {"gateway.observe", "gateway.identity", "gateway.twin", "gateway.store", "gateway.dispatch"},
     "gateway.dashboard": {"edgewire.message", "gateway.observe", "gateway.dispatch"},
     # Commands work on what the operator has (files, keys, messages), so they also read identities and tokens.
     "gateway.cli": EDGEWIRE
-    | {"gateway.observe", "gateway.routing", "gateway.store", "gateway.identity", "gateway.app"},
+    | {f"gateway.{room}" for room in ("observe", "routing", "store", "identity", "firmware", "app")},
     "gateway.app": EDGEWIRE
     | {
         f"gateway.{room}"
@@ -51,6 +58,7 @@ ROOMS: dict[str, set[str]] = {
             "identity",
             "twin",
             "dispatch",
+            "firmware",
             "head",
             "upstream",
             "dashboard",

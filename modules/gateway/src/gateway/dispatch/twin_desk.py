@@ -39,6 +39,10 @@ TWINS_NOT_SERVED: Final = failed(
 )
 
 
+Hearer = Callable[[Identity, bytes], None]
+"""Hears a patch that an identity has reported."""
+
+
 class TwinWatcher(Protocol):
     """A connected device that wants changes of its desired properties."""
 
@@ -77,13 +81,19 @@ class NoTwins:
 
     is_served = False
 
+    def __init__(self) -> None:
+        self.hearer: Hearer | None = None
+        """Hears what is reported though it is not kept: a board says so how its update went."""
+
     def get(self, _who: Identity, answer: Answer) -> None:
         """Say no."""
         answer(TWINS_NOT_SERVED)
 
-    def report(self, _who: Identity, _patch: bytes, answer: Answer) -> None:
+    def report(self, who: Identity, patch: bytes, answer: Answer) -> None:
         """Say no."""
         answer(TWINS_NOT_SERVED)
+        if self.hearer is not None:
+            self.hearer(who, patch)
 
     def subscribe(self, _who: Identity, _watcher: TwinWatcher) -> None:
         """There is nothing to tell."""
