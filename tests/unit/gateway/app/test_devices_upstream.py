@@ -6,11 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgewire.message import Identity, identity
-from edgewire.transport.dialer import DialError, DialFault
-from edgewire.transport.pump import Peer
-from edgewire.transport.reports import ConnectionCut, CutReason
-from edgewire.transport.tls import Security
-from gateway.app.devices_upstream import DevicesUpstream, Dialer, Place, make_devices_upstream, place_of
+from gateway.app.devices_upstream import DevicesUpstream, make_devices_upstream, place_of
+from gateway.app.dialing import Place
 from gateway.app.settings import ConfigError, read_environment
 from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.methods import Methods
@@ -19,14 +16,12 @@ from gateway.dispatch.twins import Twins
 from gateway.identity.registry import Registry
 from gateway.identity.tokens import Token
 from gateway.observe.events import Event
-from gateway.observe.head import ConnectionCrashed
 from gateway.observe.upstream import BackKind
 from gateway.upstream.amqp_back import Back
 from gateway.upstream.amqp_proxy import AmqpProxy
 from gateway.upstream.split import SplitProxy
 from support.amqp_back_world import Device
 from support.certificates import self_signed
-from support.echo import EchoSession, RecordingOwner, echo_server
 
 SERVER = self_signed("localhost")
 SIMULATOR = {"EdgeHubConnectionString": "HostName=b;GatewayHostName=sim"}
@@ -97,55 +92,6 @@ class House:
             emit=self.events.append,
             end=self.ended.append,
         )
-
-    def dialer(self, port: int) -> Dialer:
-        return Dialer(
-            Place("localhost", port),
-            self.environment,
-            self.environ,
-            trust_pem=lambda: self.pem,
-            emit=self.events.append,
-        )
-
-
-def accept(_peer: Peer) -> tuple[EchoSession, RecordingOwner]:
-    return EchoSession(), RecordingOwner()
-
-
-async def test_who_is_believed_is_read_anew_and_the_simulators_authority_counts(tmp_path: Path) -> None:
-    file = tmp_path / "ca.pem"
-    async with echo_server(security=Security(SERVER.pem, SERVER.key_pem)) as server:
-        house = House(tmp_path, EdgeModuleCACertificateFile=str(file))
-        dialer = house.dialer(server.port)
-        house.pem = b""
-        with pytest.raises(DialError, match=r"ca\.pem") as failed:
-            await dialer.dial(accept)
-        assert failed.value.fault is DialFault.CERTIFICATE
-        file.write_bytes(self_signed("other").anchor_pem)
-        with pytest.raises(DialError, match="is not accepted"):
-            await dialer.dial(accept)
-        file.write_bytes(SERVER.anchor_pem)
-        owner = RecordingOwner()
-        await dialer.dial(lambda _peer: (EchoSession(), owner))
-        owner.pump.close()
-        await asyncio.wait_for(owner.closed.wait(), 10)
-        file.write_text("no certificate")
-        with pytest.raises(DialError, match="no readable PEM"):
-            await dialer.dial(accept)
-
-
-async def test_a_proxy_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DialError, match="HTTPS_PROXY") as failed:
-        await House(tmp_path, HTTPS_PROXY="socks5://p:1").dialer(1).dial(accept)
-    assert failed.value.fault is DialFault.PROXY
-
-
-async def test_faults_of_a_connection_are_events(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    dialer = house.dialer(1)
-    dialer._report(ConnectionCut("10.0.0.1", CutReason.NOT_READING, "9 bytes"))
-    dialer._on_crash(ValueError("bug"), "10.0.0.1")
-    assert [type(event) for event in house.events] == [ConnectionCrashed] * 2
 
 
 async def test_nothing_is_made_where_the_settings_want_nothing(tmp_path: Path) -> None:

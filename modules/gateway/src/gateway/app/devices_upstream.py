@@ -3,17 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from edgewire.message import Identity
-from edgewire.transport.certificates import SecurityError
-from edgewire.transport.dialer import DialError, DialFault, Route, WebSocketTarget, dial
-from edgewire.transport.proxy import ProxyError, proxy_for
-from edgewire.transport.pump import Accept
-from edgewire.transport.reports import ConnectionCut, Report
-from edgewire.transport.tls_client import ClientSecurity
+from edgewire.transport.dialer import WebSocketTarget
+from gateway.app.dialing import Dialer, Place, read_place
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.upstream import CLOSE_S
 from gateway.dispatch.delivery import Delivery
@@ -24,7 +18,6 @@ from gateway.identity.tokens import FILE_NAME as TOKENS_FILE
 from gateway.identity.tokens import DeviceTokens, PresentedTokens
 from gateway.identity.vouching import Vouchers
 from gateway.observe.events import Event
-from gateway.observe.head import ConnectionCrashed
 from gateway.upstream.amqp_back import Back
 from gateway.upstream.amqp_back_devicebound import CloudSource
 from gateway.upstream.amqp_back_methods import CloudCalls
@@ -39,14 +32,6 @@ WEBSOCKET_PORT: Final = 443
 WEBSOCKET: Final = WebSocketTarget("/$iothub/websocket", "AMQPWSB10")
 EDGEHUB: Final = "edgehub"
 HUB: Final = "hub"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A host and a port."""
-
-    host: str
-    port: int
 
 
 def place_of(environment: Environment, environ: Mapping[str, str]) -> Place | None:
@@ -64,15 +49,13 @@ def place_of(environment: Environment, environ: Mapping[str, str]) -> Place | No
                 "one of them to the hub's host name"
             )
         return Place(environment.hub_name, port)
-    host, colon, text = said.rpartition(":")
-    if not colon or said.endswith("]"):
-        return Place(said.strip("[]"), port)
-    if not host or not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
+    place = read_place(said, port)
+    if place is None:
         raise ConfigError(
             f"GATEWAY_UPSTREAM_AMQP is '{said}': it must be edgehub, hub, or a host name, with a port or without. "
             "Correct it, or unset it for the way as the module alone"
         )
-    return Place(host.strip("[]"), int(text))
+    return place
 
 
 def _edgehub(environ: Mapping[str, str]) -> str:
@@ -85,64 +68,6 @@ def _edgehub(environ: Mapping[str, str]) -> str:
             "containers; outside of one write edgeHub's host name into GATEWAY_UPSTREAM_AMQP"
         )
     return fields["GatewayHostName"]
-
-
-class Dialer:
-    """Dials the place of the settings; each time by what is believed and which proxy is set then.
-
-    `trust_pem` gives the authorities beside the system's.
-    """
-
-    def __init__(
-        self,
-        place: Place,
-        environment: Environment,
-        environ: Mapping[str, str],
-        *,
-        trust_pem: Callable[[], bytes],
-        emit: Callable[[Event], None],
-    ) -> None:
-        self._place = place
-        self._websocket = WEBSOCKET if environment.upstream_amqp_transport == "websocket" else None
-        self._environ = environ
-        self._trust_pem = trust_pem
-        self._emit = emit
-        self._security: tuple[bytes, ClientSecurity] | None = None
-
-    async def dial(self, accept: Accept) -> None:
-        """Connect, and serve what `accept` makes. Raises DialError."""
-        try:
-            route = Route(
-                host=self._place.host,
-                port=self._place.port,
-                security=await self._believed(),
-                websocket=self._websocket,
-                proxy=proxy_for(self._place.host, self._environ),
-            )
-        except ProxyError as error:
-            raise DialError(DialFault.PROXY, str(error)) from error
-        except (SecurityError, OSError) as error:
-            raise DialError(DialFault.CERTIFICATE, str(error)) from error
-        await dial(route, accept, on_crash=self._on_crash, report=self._report)
-
-    async def _believed(self) -> ClientSecurity:
-        """Read anew when it has changed; off the loop: the system's authorities are two hundred kilobytes."""
-        pem = self._trust_pem() + await asyncio.to_thread(self._simulator_pem)
-        if self._security is None or self._security[0] != pem:
-            self._security = pem, await asyncio.to_thread(ClientSecurity, pem)
-        return self._security[1]
-
-    def _simulator_pem(self) -> bytes:
-        """What IoT Edge's simulator gives to its modules in place of a workload API."""
-        name = self._environ.get("EdgeModuleCACertificateFile")
-        return b"\n" + Path(name).read_bytes() if name else b""
-
-    def _report(self, report: Report) -> None:
-        if isinstance(report, ConnectionCut):
-            self._emit(ConnectionCrashed(report.address, f"{report.reason.value.replace('_', ' ')}: {report.detail}"))
-
-    def _on_crash(self, error: Exception, address: str) -> None:
-        self._emit(ConnectionCrashed(address, f"{type(error).__name__}: {error}"))
 
 
 def make_devices_upstream(
@@ -182,7 +107,8 @@ class DevicesUpstream:
                 "GATEWAY_UPSTREAM_AMQP is set, and neither IOTEDGE_IOTHUBHOSTNAME nor GATEWAY_HUB_NAME is: the tokens "
                 "of devices name their hub. Set one of them to the hub's host name"
             )
-        dialer = Dialer(place, environment, environ, trust_pem=trust_pem, emit=emit)
+        websocket = WEBSOCKET if environment.upstream_amqp_transport == "websocket" else None
+        dialer = Dialer(place, environ, websocket=websocket, trust_pem=trust_pem, emit=emit)
         self._presented = PresentedTokens(environment.data_dir / TOKENS_FILE, emit, time.time)
         self._tokens = DeviceTokens(registry, self._presented, hub, time.time)
         self.proxy = AmqpProxy(

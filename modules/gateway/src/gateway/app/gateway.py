@@ -47,6 +47,7 @@ from gateway.store.values import StoreLimits
 if TYPE_CHECKING:
     from gateway.app.bootstrap import GatewayFacts
     from gateway.app.devices_upstream import DevicesUpstream
+    from gateway.app.provisioning import ProvisioningRoom
     from gateway.app.twins import TwinRoom
     from gateway.dispatch.twins import Twins
     from gateway.head.amqp import AmqpHead
@@ -95,6 +96,7 @@ class Gateway:
         self._http: HttpHead | None = None
         self._plain_http: HttpHead | None = None
         self._bootstrap: BootstrapService | None = None
+        self._provisioning: ProvisioningRoom | None = None
         self._constrained: ServerIdentity | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
@@ -245,6 +247,7 @@ class Gateway:
             clock_floor=self._clock_floor(),
             vouchers=None if self._devices is None else self._devices.vouchers,
         )
+        self._provisioning = self._make_provisioning(tuple(names))
         self._mqtt = MqttHead(
             authenticator=self._authenticator,
             ingress=self._ingress,
@@ -257,8 +260,24 @@ class Gateway:
             clock=time.time,
             limits=ServerLimits(),
             constrained_limits=self._constrained_limits(),
+            provisioning=None if self._provisioning is None else self._provisioning.visitors,
         )
         self._hub_names = names
+
+    def _make_provisioning(self, hub_names: tuple[str, ...]) -> "ProvisioningRoom | None":
+        if not self._environment.dps:
+            return None
+        from gateway.app.provisioning import ProvisioningRoom  # noqa: PLC0415 — most sites' devices have their hub
+
+        return ProvisioningRoom(
+            self._environment,
+            self._environ,
+            registry=self._registry,
+            hub_names=hub_names,
+            trust_pem=self._trust_pem,
+            emit=self._emit,
+            clock=lambda: max(time.time(), self._authenticator.clock_floor),
+        )
 
     def _constrained_limits(self) -> ServerLimits | None:
         if not self._environment.constrained_mqtt_port:
@@ -371,7 +390,10 @@ class Gateway:
 
     def _http_services(self) -> list["HttpService"]:
         """What is served over HTTPS beside the device API."""
-        return [self._bootstrap_service()]
+        services: list[HttpService] = [self._bootstrap_service()]
+        if self._provisioning is not None:
+            services.append(self._provisioning.service())
+        return services
 
     async def _open_dashboard(self, rooms: AsyncExitStack) -> None:
         address, port = self._environment.metrics_address, self._environment.metrics_port
@@ -415,6 +437,8 @@ class Gateway:
                 keeping.append(tasks.create_task(believing, name="trust bundle"))
             if self._environment.settings_file is not None:
                 keeping.append(tasks.create_task(self._settings_file.run(), name="settings file"))
+            if self._provisioning is not None:
+                keeping.append(tasks.create_task(self._provisioning.run(), name="provisioning"))
             if self._twin_room is not None:
                 keeping.append(tasks.create_task(self._twin_room.run(), name="twins"))
             if self._upstream is not None:

@@ -192,6 +192,21 @@ SETTINGS: Final = (
         choices="ask refuse",
     ),
     _setting(
+        "GATEWAY_DPS",
+        Kind.TEXT,
+        "",
+        "provisioning service that devices may register with through the gateway, over MQTT and HTTPS: "
+        "global.azure-devices-provisioning.net, or a host name with or without a port. Unset: none",
+    ),
+    _setting(
+        "GATEWAY_DPS_HAND_OUT",
+        Kind.CHOICE,
+        "gateway",
+        "where a device that was assigned is told to connect to: gateway: here (GATEWAY_HOST_NAME, in "
+        "gatewayHostName beside assignedHub); hub: nothing is added to the service's answer",
+        choices="gateway hub",
+    ),
+    _setting(
         "GATEWAY_METRICS_ADDRESS",
         Kind.TEXT,
         "127.0.0.1",
@@ -247,6 +262,8 @@ class Environment:
     upstream_amqp_transport: str
     upstream_amqp_window: int
     unknown_devices: str
+    dps: str
+    dps_hand_out: str
     metrics_address: str
     metrics_port: int
     log_level: str
@@ -286,6 +303,8 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         upstream_amqp_transport=reader.choice("GATEWAY_UPSTREAM_AMQP_TRANSPORT"),
         upstream_amqp_window=reader.number("GATEWAY_UPSTREAM_AMQP_WINDOW"),
         unknown_devices=reader.choice("GATEWAY_UNKNOWN_DEVICES"),
+        dps=reader.text("GATEWAY_DPS"),
+        dps_hand_out=reader.choice("GATEWAY_DPS_HAND_OUT"),
         metrics_address=reader.text("GATEWAY_METRICS_ADDRESS"),
         metrics_port=reader.number("GATEWAY_METRICS_PORT"),
         log_level=reader.choice("GATEWAY_LOG_LEVEL"),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from edgewire.codec.mqtt.reasons import ReasonCode
 from edgewire.errors import ProtocolError
@@ -53,6 +53,9 @@ from gateway.observe.head import (
     RefusedMessage,
 )
 from gateway.observe.identity import LoginRefused
+
+if TYPE_CHECKING:
+    from gateway.head.mqtt_dps import MqttProvisioning  # who registers through here; most sites have none
 
 MAX_UNANSWERED_BYTES: Final = 1_048_576
 """Bodies of one device that wait for the disk; above it we stop reading from that device. Four of the largest."""
@@ -116,6 +119,7 @@ class MqttHead:
         clock: Callable[[], float],
         limits: ServerLimits,
         constrained_limits: ServerLimits | None = None,
+        provisioning: "MqttProvisioning | None" = None,
     ) -> None:
         self.authenticator = authenticator
         self.ingress = ingress
@@ -128,6 +132,7 @@ class MqttHead:
         self.clock = clock
         self.limits = limits
         self.constrained_limits = constrained_limits or limits
+        self.provisioning = provisioning
         self.wills = Wills(lambda will: ingress.accept([will], _unheard))
 
     def accept(self, peer: Peer) -> "tuple[ServerSession, MqttConnection]":
@@ -274,7 +279,9 @@ class MqttConnection:
                 assert_never(event)
 
     def _log_in(self, connect: ConnectReceived, now: float) -> None:
-        peer = self._pump.peer
+        peer, provisioning = self._pump.peer, self._head.provisioning
+        if provisioning is not None and provisioning.takes(connect, self._session, self._pump):
+            return
         try:
             claimed = claimed_identity(connect.client_id, connect.username)
         except ProtocolError as error:
