@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway import __version__
 
-COMMANDS: Final = ("run", "status", "method", "check", "explain", "test", "sas", "devices", "store")
+COMMANDS: Final = ("run", "status", "method", "check", "explain", "test", "sas", "devices", "claims", "store")
 """In the order of the help; each is a module beside this one."""
 
 EPILOG = """exit codes:
