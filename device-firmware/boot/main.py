@@ -14,4 +14,6 @@ except KeyboardInterrupt:
     raise  # somebody is at the console
 except BaseException as error:
     sys.print_exception(error)
-__import__("board").reset()
+import machine
+
+machine.reset()

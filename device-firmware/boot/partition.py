@@ -31,3 +31,8 @@ def find():
     if hasattr(vfs, "rom_ioctl") and vfs.rom_ioctl(1) > 0:
         return Partition()
     return None
+
+
+def form():
+    # The format of image that this board starts.
+    return "romfs" if find() else "files"

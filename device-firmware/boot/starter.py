@@ -123,16 +123,16 @@ class Space:
 
 
 class Starter:
-    def __init__(self, board, space):
-        # board.reset() does not return; board.crashed(): this start is no power-up, no button and no end of a sleep.
-        self._board = board
+    def __init__(self, power, space):
+        # power.reset() does not return.
+        self._power = power
         self._space = space
 
     def choose(self):
         # The module to start and the folder it is in. Resets the board where the partition was written: the
         # interpreter has mounted it before us.
         state = slots.load()
-        if self._board.crashed() and not state["job"]:
+        if self._power.crashed() and not state["job"]:
             state["crashes"] += 1
             slots.save(state)
         if state["crashes"] > _CRASHES:
@@ -142,7 +142,7 @@ class Starter:
         if state["trial"] and state["left"] <= 0:
             slots.roll_back(state, "unconfirmed")
             slots.save(state)
-        if self._board.button():
+        if self._power.button():
             return "rescue", "/rescue"
         slot = self._ready(state)
         if state["job"]:
@@ -174,14 +174,14 @@ class Starter:
         if not self._space.put(slot, about):
             return False
         if self._space.form == "romfs":
-            self._board.reset()
+            self._power.reset()
         return True
 
     def _updater(self, state, slot):
         # A start of the updater is counted before it happens. The program's copy goes first, for that one can be
         # repaired over the air; after three failures the one in /rescue is used, which has worked before.
         if state["tried"] >= _UPDATES:
-            slots.end_job(state, state["reason"] or "link")
+            slots.end_job(state, state["job"].get("reason", "link"))
             slots.save(state)
             return ("app", self._space.path(slot)) if slot else ("rescue", "/rescue")
         state["tried"] += 1
@@ -193,13 +193,13 @@ class Starter:
 
 def main():
     # The name of the module that main.py starts, in a heap without us: what stays is found through sys.path.
-    import board
     import partition
+    from power import Power
 
-    name, path = Starter(board, Space(partition.find())).choose()
+    name, path = Starter(Power(), Space(partition.find())).choose()
     if path != "/rescue":
         sys.path.remove("/rescue")
         sys.path.insert(0, path)
-    for module in ("board", "partition", "starter", "slots", "store"):
+    for module in ("partition", "power", "starter", "slots", "store"):
         sys.modules.pop(module, None)
     return name

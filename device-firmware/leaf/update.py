@@ -99,7 +99,7 @@ class Stage:
             slots.save(state)
             store.remove(path_of(slot))
         else:
-            self._resume(memoryview(buffer))
+            self._resume(buffer)
         self._room()
         self._file = open(path_of(slot), "ab")
         self._unsafe = 0
@@ -148,15 +148,17 @@ class Stage:
 
 
 class Updater:
-    def __init__(self, link, config, model, form, now):
-        # `link` is open; `now` in seconds since 1970; `form`: what this board can start, "romfs" or "files".
+    # `link` is open; `who`: the board's identity; `form`: what it can start, "romfs" or "files"; `now` in seconds since
+    # 1970; `room`: a buffer for pieces; `idle` is called between them.
+    def __init__(self, link, who, model, form, now, room, idle):
         self._link = link
-        self._host = config["gateway"]
+        self._host = who["gateway"]
         self._model = model
         self._form = form
-        resource = config["hub"] + "/devices/" + config["deviceId"]
-        self._headers = {"Authorization": sas.token(resource, config["key"], now + _TOKEN_S)}
-        self._buffer = bytearray(_PIECE)
+        resource = who["hub"] + "/devices/" + who["deviceId"]
+        self._headers = {"Authorization": sas.token(resource, who["key"], now + _TOKEN_S)}
+        self._room = memoryview(room)[:_PIECE]
+        self._idle = idle
 
     def _get(self, path):
         answer = web.request(self._link, self._host, "GET", path, self._headers)
@@ -164,8 +166,8 @@ class Updater:
             raise UpdateError(str(answer.status))
         return answer
 
-    def run(self, job, rescue):
-        # The version that is on trial now. Without a job: what the gateway has for this board.
+    def run(self, job):
+        # The version that is on trial now. Without a job this is a rescue: what the gateway has for this board.
         state = slots.load()
         path = job and job["manifest"] or API + "manifests/" + self._model
         if not plain(path, _PATH):
@@ -177,8 +179,8 @@ class Updater:
         del body, key
         if job and job["version"] not in (None, manifest["version"]):
             raise UpdateError("version")
-        wanted(state, manifest, rescue)
-        stage = Stage(state, manifest, self._buffer)
+        wanted(state, manifest, not job)
+        stage = Stage(state, manifest, self._room)
         try:
             self._fetch(stage, manifest)
         finally:
@@ -187,12 +189,12 @@ class Updater:
         return manifest["version"]
 
     def _fetch(self, stage, manifest):
-        view = memoryview(self._buffer)
         path = API + "images/" + manifest["sha256"] + "?offset="
         while stage.have < manifest["size"]:
-            length = min(_PIECE, manifest["size"] - stage.have)
-            answer = self._get(path + str(stage.have) + "&length=" + str(length))
-            if answer.size != length:
+            piece = self._room[: manifest["size"] - stage.have]
+            answer = self._get(path + str(stage.have) + "&length=" + str(len(piece)))
+            if answer.size != len(piece):
                 raise UpdateError("size")
-            answer.readinto(view[:length])
-            stage.write(view[:length])
+            answer.readinto(piece)
+            stage.write(piece)
+            self._idle()

@@ -13,8 +13,9 @@ import store
 import update
 import vfs
 
-CONFIG = {"gateway": "gw", "hub": "hub", "deviceId": "d", "key": "AAAA"}
-OTHER = {"gateway": "gw", "hub": "hub", "deviceId": "d", "key": "AAAA", "interval": 5}
+WHO = {"gateway": "gw", "hub": "hub", "deviceId": "d", "key": "AAAA"}
+CONFIG = {"wifi": [{"ssid": "one"}]}
+OTHER = {"wifi": [{"ssid": "two"}], "interval": 5}
 STARTS = 12  # that a board may need until it runs a program, restarts after copying included
 
 
@@ -22,7 +23,7 @@ class ResetError(Exception):
     pass
 
 
-class Board:
+class Power:
     def reset(self):
         raise ResetError
 
@@ -106,7 +107,7 @@ class World:
         # One start: ("app", version that runs) or what else it led to.
         self.mount()
         try:
-            name, path = starter.Starter(Board(), starter.Space(self.rom)).choose()
+            name, path = starter.Starter(Power(), starter.Space(self.rom)).choose()
         except ResetError:
             return "copied", None
         if name == "app":
@@ -114,7 +115,7 @@ class World:
         job = slots.load()["job"]
         if not job:
             return "rescue", None
-        update.Updater(self.gateway, CONFIG, "m", self.form, 0).run(job, False)
+        update.Updater(self.gateway, WHO, "m", self.form, 0, bytearray(1024), int).run(job)
         return "updated", None
 
     def version_at(self, path):
