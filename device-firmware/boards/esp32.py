@@ -21,14 +21,15 @@ _FULL_MV = const(4200)
 class Verified:
     # mbedTLS looks at chain, name and dates itself; it is full duplex, so nothing stands between it and the socket.
     def __init__(self, name, root):
-        self.name = name
+        self._name = name
+        self.need = Board.NEED
         self._root = root  # DER
 
     def wrap(self, sock):
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         context.verify_mode = tls.CERT_REQUIRED
         context.load_verify_locations(self._root)
-        return context.wrap_socket(sock, server_hostname=self.name), None
+        return context.wrap_socket(sock, server_hostname=self._name), None
 
     def verdict(self):
         pass  # the handshake was it
@@ -36,6 +37,7 @@ class Verified:
 
 class Board:
     MODEL = "esp32"
+    NEED = 45000  # bytes of heap for a handshake of mbedTLS, which shares it on these chips
 
     def __init__(self):
         self._led = machine.Pin(_LED, machine.Pin.OUT, value=0)
@@ -144,4 +146,4 @@ class Board:
         # The date matters to mbedTLS, so a clock that was never set leaves the check to our own judge.
         if root and root.get("der") and now:
             return Verified(name, a2b_base64(root["der"]))
-        return Watched(Judge(name, key_of(root["n"]), now, room) if root else None, name)
+        return Watched(Judge(name, key_of(root["n"]), now, room) if root else None, name, self.NEED)

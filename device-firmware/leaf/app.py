@@ -5,11 +5,12 @@ import os
 import sys
 import time
 
+ROOM = bytearray(1408)  # a certificate, or a packet of MQTT; taken while the heap is in one piece
+
 import certcheck
 import store
 from clock import SANE, Clock
 from duty import Duty
-from led import CONTACT, GATEWAY, REFUSED, RUNNING, TIME, WIFI
 from link import Link, LinkError
 from micropython import const
 from mqttc import Mqtt, MqttError, Refused
@@ -17,7 +18,13 @@ from sas import token
 from wifi import Wifi
 
 IDENTITY = "/identity.json"
-_ROOM = const(1600)  # a certificate, or a packet of MQTT
+# LED, see led.py
+_RUNNING = const(0)
+_WIFI = const(1)
+_TIME = const(2)
+_CONTACT = const(3)
+_GATEWAY = const(4)
+_REFUSED = const(5)
 _WATCHDOG_S = const(120)
 _LIFE_S = const(3600)
 _REFUSALS = const(3)  # then the board asks anew who it is
@@ -30,11 +37,11 @@ class App:
     def __init__(self, board, config):
         self.board = board
         self.config = config
-        self.room = bytearray(_ROOM)
         self.link = Link()
-        self.identity = store.load(IDENTITY)
+        found = store.load(IDENTITY)
+        self.device = found and found["deviceId"]  # None: it does not know yet who it is
         self.wifi = Wifi(board.station(), config["wifi"])
-        earliest = (self.identity or config).get("since", SANE)
+        earliest = (found or config).get("since", SANE)
         hosts = config.get("ntp") or ["pool.ntp.org", "time.cloudflare.com"]
         self.clock = Clock(board, board.ntp(), hosts + [config["gateway"]], earliest)
         self.duty = Duty(board, self.clock, self.wifi, config)
@@ -92,21 +99,21 @@ class App:
     def refused(self, what, why):
         # A wrong clock looks the same; so the time is asked for first.
         self.say(what, why)
-        self.led.show(REFUSED)
+        self.led.show(_REFUSED)
         self.clock.doubt()
         self.refusals += 1
 
     def online(self):
         if not self.wifi.is_up():
-            self.led.show(WIFI)
+            self.led.show(_WIFI)
             if not self.wifi.join(self.idle):
                 raise LinkError("wifi")
             self.say("wifi")
         if self.clock.due():
-            self.led.show(TIME)
+            self.led.show(_TIME)
             if self.clock.sync():
                 self.say("time", self.clock.now())
-        if self.identity is None or self.refusals >= _REFUSALS:
+        if self.device is None or self.refusals >= _REFUSALS:
             self.refusals = 0  # if nobody knows us there either, the gateway is asked again
             self.contact()
         if not self.clock.is_set():
@@ -116,7 +123,7 @@ class App:
         # Its code is in the heap only now.
         import contact
 
-        self.led.show(CONTACT)
+        self.led.show(_CONTACT)
         config = self.config
         plain = config.get("httpPort")
         root = config.get("root")
@@ -136,30 +143,32 @@ class App:
         del sys.modules["contact"], sys.modules["web"], contact
         self.clock.set(found["since"])
         store.save(IDENTITY, found)
-        self.identity = found
-        self.say("identity", found["deviceId"])
+        self.device = found["deviceId"]
+        self.say("identity", self.device)
 
     def check(self, name, root):
-        return self.board.check(name, root, self.clock.text(), self.room)
+        return self.board.check(name, root, self.clock.text(), ROOM)
 
     def session(self):
-        who = self.identity
-        self.led.show(GATEWAY)
+        who = store.load(IDENTITY)  # in the heap for the session's beginning alone
+        self.led.show(_GATEWAY)
         hub = self.duty.hub_for(who)
         if self.mqtt is None:
-            self.mqtt = Mqtt(self.link, self.duty.on_message, self.room)
+            self.mqtt = Mqtt(self.link, self.duty.on_message, ROOM)
         address = self.config.get("address") or who["gateway"]
-        self.link.open(address, who["mqttPort"], self.check(who["gateway"], who["root"]))
+        check = self.check(who["gateway"], who.pop("root"))
+        self.link.open(address, who["mqttPort"], check)
+        del check
         self.say("tls")
         life = min(max(who["settings"].get("tokenLife", _LIFE_S), 10), 86400)
         password = token(hub.resource, who["key"], self.clock.now() + life)
         renew_at = time.ticks_add(time.ticks_ms(), life * 800)
         self.mqtt.connect(hub.client_id, hub.user, password, self.idle)
-        del password
+        del password, who
         self.mqtt.subscribe(hub.topics(), self.idle)
         self.duty.begin()
         self.refusals = self.failures = 0
-        self.led.show(RUNNING)
+        self.led.show(_RUNNING)
         self.say("gateway")
         while time.ticks_diff(renew_at, time.ticks_ms()) > 0:
             self.idle()

@@ -1,20 +1,21 @@
 # What the board is there for: readings, the LED, methods, the twin. Works on while there is no gateway.
-# Cost: 2.8 KB .mpy, 1.6 KB of heap run in place; the queue 1.5 KB.
+# Cost: 2.8 KB .mpy, 1.6 KB of heap run in place; the queue 1 KB.
 import gc
 import json
 import time
 
 import slots
 from hub import Hub, object_of
-from led import UPDATE, Led
+from led import Led
 from micropython import const
 from queue import Queue
 
-_QUEUE = const(1536)
+_QUEUE = const(1024)
 _REPORT_MS = const(900000)
 _RESTART_MS = const(1500)  # for the answer to be on its way
 _AWAKE_MS = const(3000)  # for what the cloud has to say, before a deep sleep
 _KEPT = const(400)  # bytes that outlive it
+_UPDATE = const(6)  # see led.py
 
 
 class Duty:
@@ -148,7 +149,7 @@ class Duty:
             if not isinstance(job.get("manifest"), str):
                 return 400, {"error": "manifest"}
             slots.order(job)
-            self.led.show(UPDATE)
+            self.led.show(_UPDATE)
             self._restart()
             return 200, {"accepted": True}
         if name == "reboot":

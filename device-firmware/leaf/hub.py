@@ -1,4 +1,4 @@
-# IoT Hub's conventions on MQTT: names of topics, the property bag, twin and methods. Same rules as the gateway's
+# IoT Hub's conventions on MQTT: topics with the bag of what we send, twin and methods. Same rules as the gateway's
 # edgewire.iothub. Cost: 1.6 KB .mpy, 0.9 KB of heap run in place.
 import json
 
@@ -8,36 +8,10 @@ _METHODS = "$iothub/methods/POST/"
 _TWIN = "$iothub/twin/"
 
 
-def unquote(text):
-    out = bytearray()
-    data = text.encode()
-    at = 0
-    while at < len(data):
-        if data[at] == 37 and at + 2 < len(data):
-            out.append(int(data[at + 1 : at + 3], 16))
-            at += 3
-        else:
-            out.append(data[at])
-            at += 1
-    return out.decode()
-
-
-def bag(text):
-    # Properties of a message: name=value pairs with & between them, both quoted.
-    found = {}
-    for pair in text.split("&"):
-        name, _, value = split(pair, "=")
-        if name:
-            found[unquote(name)] = unquote(value)
-    return found
-
-
 def split(text, mark):
-    # str.partition, which boards do not have.
+    # Before and behind it; boards have no str.partition.
     at = text.find(mark)
-    if at < 0:
-        return text, "", ""
-    return text[:at], mark, text[at + len(mark) :]
+    return (text, "") if at < 0 else (text[:at], text[at + len(mark) :])
 
 
 class Hub:
@@ -87,7 +61,7 @@ class Hub:
         if topic.startswith(self._devicebound):
             self._switch(bytes(payload))
         elif topic.startswith(_METHODS):
-            name, _, rid = split(topic[len(_METHODS) :], "/?$rid=")
+            name, rid = split(topic[len(_METHODS) :], "/?$rid=")
             status, answer = self._method(name, payload)
             self._reply("$iothub/methods/res/" + str(status) + "/?$rid=" + rid, json.dumps(answer).encode())
         elif topic.startswith(_TWIN + "PATCH/properties/desired/"):

@@ -1,17 +1,10 @@
-# One LED says what the board is waiting for, in groups of blinks; when it waits for nothing it belongs to the cloud.
+# One LED says what the board is waiting for, in groups of blinks: 1 Wi-Fi, 2 the time, 3 first contact, 4 the gateway,
+# 5 refused by it, 6 update; when it waits for nothing (0) it belongs to the cloud.
 # Cost: 0.5 KB .mpy, 0.4 KB of heap run in place.
 import time
 
 from micropython import const
 
-RUNNING = const(0)
-WIFI = const(1)
-TIME = const(2)
-CONTACT = const(3)  # first contact with the gateway
-GATEWAY = const(4)
-REFUSED = const(5)
-UPDATE = const(6)
-SETUP = const(7)
 _BEAT_MS = const(200)
 _PAUSE = const(6)  # beats between groups
 
@@ -19,7 +12,7 @@ _PAUSE = const(6)  # beats between groups
 class Led:
     def __init__(self, board):
         self._board = board
-        self._code = RUNNING
+        self._code = 0
         self._since = 0
         self._blink_until = None
         self.on = False

@@ -10,7 +10,6 @@ import time
 import tls
 from micropython import const
 
-NEED = const(12600)  # free heap for a handshake; the library crashes where it gets none
 _TIMEOUT_MS = const(15000)
 _TURN_MS = const(2)
 _RECORD = const(5115)  # what the library's buffer takes
@@ -195,16 +194,18 @@ class Tap(io.IOBase):
 
 
 class Watched:
-    # The check of boards whose library has none.
-    def __init__(self, judge, name):
+    # The check of boards whose library has none. `need`: free heap for a handshake; the library of the ESP8266 crashes
+    # where it gets none.
+    def __init__(self, judge, name, need):
         self._judge = judge
-        self.name = name
+        self._name = name
+        self.need = need
 
     def wrap(self, sock):
         tap = Tap(sock, self._judge)
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         context.verify_mode = tls.CERT_NONE
-        return context.wrap_socket(tap, server_hostname=self.name), tap
+        return context.wrap_socket(tap, server_hostname=self._name), tap
 
     def verdict(self):
         if self._judge:
@@ -220,7 +221,7 @@ class Link:
         # `check` wraps the socket and gives its verdict before a byte of ours is sent; None: no TLS.
         self.close()
         gc.collect()
-        if check and gc.mem_free() < NEED:
+        if check and gc.mem_free() < check.need:
             raise LinkError("memory")
         sock = socket.socket()
         try:

@@ -5,7 +5,7 @@ import time
 
 from micropython import const
 
-_SEND = const(704)  # a CONNECT with its token is the largest we send
+_SEND = const(608)  # a CONNECT with its token is the largest we send
 _ACKS = const(48)  # more messages of QoS 1 than one buffer of 1600 bytes can hold
 _TURNS = const(16)  # packets before others get their turn
 _CONNECT_MS = const(20000)
