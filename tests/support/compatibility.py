@@ -23,7 +23,8 @@ _HEAD: Final = """# Compatibility
 
 Which unmodified clients were seen to work, and with what. Written from a run of `tests/peers` (`make compatibility`);
 no cell is written by hand, and `make test` fails where a run sees anything else. Versions are those of
-`requirements-dev.lock` and `tests/peers/node/package-lock.json`.
+`requirements-dev.lock` and `tests/peers/node/package-lock.json`. A dash: no test saw it, for many because the client
+has no such thing. "Refusals": the client is told that it is refused, and why as far as it can tell.
 """
 
 
@@ -38,9 +39,11 @@ class Table(Enum):
 _ABOUT: Final = {
     Table.GATEWAY: """The gateway sends on behalf of devices (`GATEWAY_UPSTREAM_AMQP`), the stand-in plays the hub.
 A device that proves itself by a certificate goes upstream as the gateway's module: messages, and nothing back
-([upstream.md](upstream.md)).""",
+([upstream.md](upstream.md)). "Twin offline": read and reported while the hub is away. A device answers a method,
+a module makes a method call.""",
     Table.DEVICES: "Without the gateway: what the stand-in does for who connects to it.",
-    Table.SERVICE: "What else talks to a hub.",
+    Table.SERVICE: """What else talks to a hub. Keys and certificates are those of enrolments: of one device, or of a
+group, by a key to derive from or by the CA of its certificates. Who is provisioned connects to its hub and sends.""",
 }
 
 COLUMNS: Final = (
