@@ -12,7 +12,6 @@ from gateway.dispatch.twin_desk import NoTwins, TwinDesk
 from gateway.observe.events import Event
 
 if TYPE_CHECKING:
-    from gateway.firmware.bundle import Manifest
     from gateway.firmware.director import Director
     from gateway.firmware.release import ReleaseKey
     from gateway.firmware.store import FirmwareStore
@@ -109,9 +108,10 @@ class FirmwareHouse:
 
     def meant_for(self, device: str, model: str) -> bytes | None:
         """The manifest that a board of this model should follow; None if there is none for it."""
-        if self._director is not None:
-            self._director.met(device, model)
-        manifest = self._choose(device, model)
+        if self._director is None:
+            return None
+        self._director.met(device, model)
+        manifest = self._director.meant_for(device, model)
         return None if manifest is None else manifest.text
 
     def offered(self, device: str, model: str) -> Mapping[str, str] | None:
@@ -119,43 +119,20 @@ class FirmwareHouse:
         if self._director is None:
             return None
         from gateway.firmware.director import update_of  # noqa: PLC0415 — see _open
-        from gateway.firmware.files import FilesError  # noqa: PLC0415 — as above
 
         self._director.met(device, model)
-        try:
-            manifest = self._director.meant_for(device, model)
-        except FilesError:
-            return None  # it asks again, by itself or when it is connected
+        manifest = self._director.meant_for(device, model)
         return None if manifest is None else update_of(model, manifest.version)
 
     def manifest(self, model: str, version: str) -> bytes | None:
         """The manifest of a version, None if there is none."""
-        if self._store is None:
-            return None
-        from gateway.firmware.files import FilesError  # noqa: PLC0415 — see _open
-        from gateway.head.http_firmware import ShelfError  # noqa: PLC0415 — as above
-
-        try:
-            manifest = self._store.find(model, version)
-        except FilesError as error:
-            raise ShelfError("the firmware cannot be read now") from error
+        manifest = None if self._store is None else self._store.find(model, version)
         return None if manifest is None else manifest.text
 
     def piece(self, sha256: str, offset: int, length: int) -> tuple[bytes, int] | None:
         """At most so many bytes of an image, and how many it has in all; None if there is none."""
         piece = None if self._store is None else self._store.piece(sha256, offset, length)
         return None if piece is None else (piece.data, piece.size)
-
-    def _choose(self, device: str, model: str) -> "Manifest | None":
-        if self._director is None:
-            return None
-        from gateway.firmware.files import FilesError  # noqa: PLC0415 — see _open
-        from gateway.head.http_firmware import ShelfError  # noqa: PLC0415 — as above
-
-        try:
-            return self._director.meant_for(device, model)
-        except FilesError as error:
-            raise ShelfError("the firmware cannot be read now") from error
 
     # What commands ask.
 

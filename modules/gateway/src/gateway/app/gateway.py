@@ -17,6 +17,7 @@ from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
 from gateway.app.control import ControlSocket, ControlSocketError
 from gateway.app.doors import Doors
+from gateway.app.firmware import FirmwareHouse
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import LatestTime
 from gateway.app.questions import answerers
@@ -140,6 +141,7 @@ class Gateway:
         )
         self.observer.listen(self._connections.on_event)
         await self._open_settings()
+        self._open_firmware(rooms)
         self._identity = await server_identity(self._environment, self._environ, self._emit)
         await self._open_constrained()
         self._make_heads(self._identity)
@@ -226,6 +228,17 @@ class Gateway:
 
             ours = self._identity.security
             self._constrained = await constrained_identity(environment, self._environ, ours, self._emit)
+
+    def _open_firmware(self, rooms: AsyncExitStack) -> None:
+        self._firmware = FirmwareHouse(
+            self._data,
+            methods=self._methods,
+            twins=self._twins,
+            emit=self._emit,
+            release_key=self._environment.release_key,
+        )
+        self._firmware.look()
+        rooms.push_async_callback(self._firmware.close)
 
     def _trust_pem(self) -> bytes:
         return b"" if self._identity.trust is None else self._identity.trust.pem
@@ -346,7 +359,11 @@ class Gateway:
             reception = Reception(self._registry, self._data, self._emit)
             self.observer.listen(reception.on_event)
             self._bootstrap = make_bootstrap(
-                reception, self._board_facts(), None, emit=self._emit, clock=self._time_not_set_back
+                reception,
+                self._board_facts(),
+                self._firmware.offered,
+                emit=self._emit,
+                clock=self._time_not_set_back,
             )
         return self._bootstrap
 
@@ -390,7 +407,9 @@ class Gateway:
 
     def _http_services(self) -> list["HttpService"]:
         """What is served over HTTPS beside the device API."""
-        services: list[HttpService] = [self._bootstrap_service()]
+        from gateway.head.http_firmware import FirmwareService  # noqa: PLC0415 — see _accept_http
+
+        services: list[HttpService] = [self._bootstrap_service(), FirmwareService(self._firmware)]
         if self._provisioning is not None:
             services.append(self._provisioning.service())
         return services
@@ -413,7 +432,8 @@ class Gateway:
 
     async def _open_control(self, rooms: AsyncExitStack) -> None:
         """Let commands ask; a gateway that they cannot reach does its work all the same."""
-        control = ControlSocket(answerers(methods=self._methods, presence=self._presence, status=self.status))
+        answers = answerers(methods=self._methods, presence=self._presence, status=self.status)
+        control = ControlSocket({**answers, "firmware": self._firmware.answer})
         try:
             await control.open(self._data)
         except ControlSocketError as error:
@@ -429,6 +449,7 @@ class Gateway:
             keeping = [
                 tasks.create_task(self._keep_house(), name="housekeeping"),
                 tasks.create_task(self._identity.keep(), name="server certificate"),
+                tasks.create_task(self._firmware.run(), name="firmware"),
             ]
             if self._constrained is not None:
                 keeping.append(tasks.create_task(self._constrained.keep(), name="certificate for small boards"))
@@ -469,6 +490,7 @@ class Gateway:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             self._report()
+            self._firmware.look()
             if jump_s := clock.jump_s():
                 self._emit(ClockJumped(jump_s))
                 self._presence.judge_again()

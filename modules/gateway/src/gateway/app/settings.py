@@ -207,6 +207,12 @@ SETTINGS: Final = (
         choices="gateway hub",
     ),
     _setting(
+        "GATEWAY_RELEASE_KEY",
+        Kind.PATH,
+        "",
+        "public key, PEM, that must have signed the firmware of boards; unset: whatever boards themselves will check",
+    ),
+    _setting(
         "GATEWAY_METRICS_ADDRESS",
         Kind.TEXT,
         "127.0.0.1",
@@ -264,6 +270,7 @@ class Environment:
     unknown_devices: str
     dps: str
     dps_hand_out: str
+    release_key: Path | None
     metrics_address: str
     metrics_port: int
     log_level: str
@@ -305,6 +312,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         unknown_devices=reader.choice("GATEWAY_UNKNOWN_DEVICES"),
         dps=reader.text("GATEWAY_DPS"),
         dps_hand_out=reader.choice("GATEWAY_DPS_HAND_OUT"),
+        release_key=reader.file("GATEWAY_RELEASE_KEY"),
         metrics_address=reader.text("GATEWAY_METRICS_ADDRESS"),
         metrics_port=reader.number("GATEWAY_METRICS_PORT"),
         log_level=reader.choice("GATEWAY_LOG_LEVEL"),

@@ -11,7 +11,19 @@ from typing import Final
 
 from gateway import __version__
 
-COMMANDS: Final = ("run", "status", "method", "check", "explain", "test", "sas", "devices", "claims", "store")
+COMMANDS: Final = (
+    "run",
+    "status",
+    "method",
+    "check",
+    "explain",
+    "test",
+    "sas",
+    "devices",
+    "claims",
+    "firmware",
+    "store",
+)
 """In the order of the help; each is a module beside this one."""
 
 EPILOG = """exit codes:

@@ -137,7 +137,7 @@ class Director:
     # What boards may have.
 
     def meant_for(self, device: str, model: str) -> Manifest | None:
-        """The manifest of the version that a board of this model should run; None if there is none. Raises FilesError.
+        """The manifest of the version that a board of this model should run; None if there is none.
 
         That is its pin, else the roll-out's if it is the board's turn, else the last that came through one.
         """

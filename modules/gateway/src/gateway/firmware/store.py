@@ -96,16 +96,16 @@ class FirmwareStore:
         return frozenset(manifest.model for manifest in self.all())
 
     def find(self, model: str, version: str) -> Manifest | None:
-        """The manifest of a version; None if there is none, or only a damaged one, which is said. Raises FilesError."""
+        """The manifest of a version; None if there is none, or only a damaged one, which is said."""
         if not (is_name(model) and is_name(version)):
             return None
         path = self._path_of(model, version)
-        text = files.read(path, MAX_MANIFEST_BYTES)
-        if text is None:
-            return None
         try:
+            text = files.read(path, MAX_MANIFEST_BYTES)
+            if text is None:
+                return None
             manifest = read_manifest(text)
-        except BundleError as error:
+        except (files.FilesError, BundleError) as error:
             self._tell_damage(path, str(error))
             return None
         return manifest if (manifest.model, manifest.version) == (model, version) else None

@@ -31,12 +31,8 @@ _DEVICE_PARTS: Final = 2
 """Of the path in a device's token: `devices` and its id."""
 
 
-class ShelfError(Exception):
-    """The firmware cannot be read now; the text says why."""
-
-
 class Shelf(Protocol):
-    """Where the firmware is. All of it raises ShelfError."""
+    """Where the firmware is."""
 
     def meant_for(self, device: str, model: str) -> bytes | None:
         """The manifest that a board of this model should follow; None if there is none for it."""
@@ -85,14 +81,11 @@ class FirmwareService:
     async def answer(self, request: RequestReceived, _peer: Peer, who: Identity | None) -> Response:
         """A manifest or a piece of an image. Raises ProtocolError with a status."""
         assert who is not None, "only who was let in gets here"
-        try:
-            if (found := _IMAGE.fullmatch(request.path)) is not None:
-                return self._piece(found[1], request.query)
-            named = _MANIFEST.fullmatch(request.path)
-            assert named is not None, "judged by its head"
-            return self._manifest(who.device, named[1], named[2], request.query)
-        except ShelfError as error:
-            raise ProtocolError(str(error), reply=503) from error
+        if (found := _IMAGE.fullmatch(request.path)) is not None:
+            return self._piece(found[1], request.query)
+        named = _MANIFEST.fullmatch(request.path)
+        assert named is not None, "judged by its head"
+        return self._manifest(who.device, named[1], named[2], request.query)
 
     def _manifest(self, device: str, model: str, version: str | None, query: str) -> Response:
         if query:
