@@ -52,10 +52,12 @@ except OSError:
 vfs.mount(fakes, "/host")
 vfs.mount(program, "/rom")
 sys.path[:] = ["/host", "/rom", ".frozen"]
-import world
+import hardware
 
-world.shared = shared
-del mapped, Disk, disk, fakes, program, flash, shared, ffi, uctypes, vfs
+hardware.shared = shared
+for name in ("machine", "network", "ntptime", "onewire", "ds18x20"):
+    sys.modules[name] = hardware
+del name, mapped, Disk, disk, fakes, program, flash, shared, ffi, uctypes, vfs
 gc.collect()
 print("HEAP", gc.mem_free())
 if module == "app":

@@ -1,18 +1,12 @@
 # The clock of an ESP8266: counts from 2000, knows nothing after a start, is set by machine.RTC.
 import utime
-import world
-from utime import sleep_ms, sleep_us, ticks_add, ticks_diff, ticks_ms, ticks_us
-
-_2000 = 946684800
+from hardware import number
+from utime import sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 
 def time():
-    return world.number(world.CLOCK) + int(utime.time()) - world.number(world.SET_AT)
+    return number(8) + int(utime.time()) - number(12)
 
 
-def gmtime(seconds=None):
-    return utime.gmtime((time() if seconds is None else seconds) + _2000)
-
-
-def mktime(t):
-    return int(utime.mktime(t)) - _2000
+def gmtime(seconds):
+    return utime.gmtime(seconds + 946684800)

@@ -7,13 +7,11 @@ import time
 
 ROOM = bytearray(1408)  # a certificate, or a packet of MQTT; taken while the heap is in one piece
 
-import certcheck
 import store
 from clock import SANE, Clock
 from duty import Duty
-from link import Link, LinkError
+from link import CertError, Link, LinkError, Refused
 from micropython import const
-from mqttc import Mqtt, MqttError, Refused
 from sas import token
 from wifi import Wifi
 
@@ -30,7 +28,7 @@ _LIFE_S = const(3600)
 _REFUSALS = const(3)  # then the board asks anew who it is
 _LONGEST_S = const(60)  # between attempts
 _TURN_MS = const(20)
-ERRORS = (OSError, LinkError, MqttError, certcheck.CertError, ValueError, KeyError)
+ERRORS = (OSError, LinkError, ValueError, KeyError)
 
 
 class App:
@@ -46,7 +44,6 @@ class App:
         self.clock = Clock(board, board.ntp(), hosts + [config["gateway"]], earliest)
         self.duty = Duty(board, self.clock, self.wifi, config)
         self.led = self.duty.led
-        self.mqtt = None
         self.failures = 0
         self.refusals = 0
 
@@ -66,6 +63,7 @@ class App:
         self.board.watchdog(_WATCHDOG_S)
         while True:
             wait = self.attempt()
+            self.duty.end()
             self.link.close()
             if self.failures > 2:
                 self.duty.sleep()  # where that is wanted
@@ -80,7 +78,7 @@ class App:
             return 0
         except Refused as error:
             self.refused("refused", error.args[0])
-        except certcheck.CertError as error:
+        except CertError as error:
             self.refused("certificate", error.args[0])
         except ERRORS as error:
             self.say("lost", error.args[0] if error.args else type(error).__name__)
@@ -152,28 +150,31 @@ class App:
     def session(self):
         who = store.load(IDENTITY)  # in the heap for the session's beginning alone
         self.led.show(_GATEWAY)
-        hub = self.duty.hub_for(who)
-        if self.mqtt is None:
-            self.mqtt = Mqtt(self.link, self.duty.on_message, ROOM)
         address = self.config.get("address") or who["gateway"]
         check = self.check(who["gateway"], who.pop("root"))
         self.link.open(address, who["mqttPort"], check)
         del check
         self.say("tls")
+        # What is needed from here on takes the place of what has looked at certificates.
+        import mqttc
+
+        del sys.modules["mqttc"]
+        hub = self.duty.hub_for(who)
+        mqtt = mqttc.Mqtt(self.link, hub.on_message, ROOM)
         life = min(max(who["settings"].get("tokenLife", _LIFE_S), 10), 86400)
         password = token(hub.resource, who["key"], self.clock.now() + life)
         renew_at = time.ticks_add(time.ticks_ms(), life * 800)
-        self.mqtt.connect(hub.client_id, hub.user, password, self.idle)
+        mqtt.connect(hub.client_id, hub.user, password, self.idle)
         del password, who
-        self.mqtt.subscribe(hub.topics(), self.idle)
+        mqtt.subscribe(hub.topics(), self.idle)
         self.duty.begin()
         self.refusals = self.failures = 0
         self.led.show(_RUNNING)
         self.say("gateway")
         while time.ticks_diff(renew_at, time.ticks_ms()) > 0:
             self.idle()
-            self.mqtt.poll()
-            self.duty.serve(self.mqtt)
+            mqtt.poll()
+            self.duty.serve(mqtt)
             if not self.wifi.is_up():
                 raise LinkError("wifi")
             time.sleep_ms(_TURN_MS)

@@ -4,6 +4,7 @@
 from binascii import unhexlify
 from hashlib import sha256
 
+from link import CertError
 from micropython import const
 
 _DEPTH = const(5)  # certificates that are looked at: a leaf and four above it
@@ -12,10 +13,6 @@ _ALGORITHM = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"  # sha256Wi
 _KEY = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"  # rsaEncryption, NULL
 _DIGEST_INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
 _SERVER = b"\x2b\x06\x01\x05\x05\x07\x03\x01"  # extended key usage: TLS server
-
-
-class CertError(Exception):
-    pass  # der, key, signature, dates, name, ca, chain, size, none, issuer
 
 
 class Key:

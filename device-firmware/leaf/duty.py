@@ -2,10 +2,10 @@
 # Cost: 2.8 KB .mpy, 1.6 KB of heap run in place; the queue 1 KB.
 import gc
 import json
+import sys
 import time
 
 import slots
-from hub import Hub, object_of
 from led import Led
 from micropython import const
 from queue import Queue
@@ -29,6 +29,7 @@ class Duty:
         self.hub = None
         self.interval = 60
         self.nap_s = config.get("sleep", 0)
+        self._report_at = 0
         self.lowest = gc.mem_free()
         self.skipped = 0
         self.sessions = 0
@@ -42,22 +43,20 @@ class Duty:
         return slots.report()["version"] or "0"
 
     def hub_for(self, who):
-        # One for each identity.
-        if self.hub is None or self.hub.client_id != who["deviceId"]:
-            self.hub = None
-            self.hub = Hub(who["hub"], who["deviceId"], self._switch, self._method, self._desired)
+        # For one session; its code, too.
+        import hub
+
+        del sys.modules["hub"]
+        self.hub = hub.Hub(who["hub"], who["deviceId"], self._switch, self._method, self._desired)
+        if not self.sessions:
             self._set_interval(who["settings"].get("interval"))
         return self.hub
 
-    def on_message(self, topic, payload):
-        self.hub.on_message(topic, payload)
-
     def begin(self):
-        # A session has begun: what was on its way in the last one is sent again, its questions are forgotten.
+        # A session has begun: what was on its way in the last one is sent again.
         self.sessions += 1
         self._sent = -1
         self._since = time.ticks_ms()
-        self.hub.forget()
         self.hub.ask_twin()
         self._report()
 
@@ -82,6 +81,9 @@ class Duty:
         self.queue.put(json.dumps(reading).encode())
 
     # In a session
+
+    def end(self):
+        self.hub = None
 
     def serve(self, mqtt):
         self.skipped = mqtt.skipped
@@ -145,7 +147,7 @@ class Duty:
         if name == "status":
             return 200, self._status()
         if name == "update":
-            job = object_of(payload)
+            job = self.hub.object_of(payload)
             if not isinstance(job.get("manifest"), str):
                 return 400, {"error": "manifest"}
             slots.order(job)
@@ -156,7 +158,7 @@ class Duty:
             self._restart()
             return 200, {"accepted": True}
         if name == "blink":
-            seconds = object_of(payload).get("seconds", 5)
+            seconds = self.hub.object_of(payload).get("seconds", 5)
             if not isinstance(seconds, int) or not 1 <= seconds <= 60:
                 return 400, {"error": "seconds"}
             self.led.blink(seconds)

@@ -38,9 +38,6 @@ class Hub:
             _TWIN + "PATCH/properties/desired/#",
         )
 
-    def forget(self):
-        self.replies.clear()  # of a session that is over
-
     def ask_twin(self):
         self._reply(_TWIN + "GET/?$rid=" + self._next(), b"")
 
@@ -77,11 +74,10 @@ class Hub:
         except (ValueError, KeyError, AttributeError):
             self.drops += 1
 
-
-def object_of(payload):
-    # The JSON payload of a method, {} where it is none.
-    try:
-        found = json.loads(bytes(payload))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    def object_of(self, payload):
+        # The JSON payload of a method, {} where it is none.
+        try:
+            found = json.loads(bytes(payload))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}

@@ -27,7 +27,15 @@ _OVER = const(5)
 
 
 class LinkError(Exception):
-    pass  # memory, closed, slow, record, handshake
+    pass  # memory, closed, slow, record, handshake, wifi, time, contact; silent, packet, subscribe, long
+
+
+class Refused(LinkError):
+    pass  # with the code of the CONNACK
+
+
+class CertError(LinkError):
+    pass  # der, key, signature, dates, name, ca, chain, size, none, issuer
 
 
 class Watch:
@@ -46,6 +54,7 @@ class Watch:
             if self._state != _MESSAGE or self._got:
                 raise LinkError("handshake")  # it must not cut a message in two
             self._state = _OVER
+            self._judge = None
         elif kind == _HANDSHAKE:
             return self._state != _OVER
         elif kind != 21 and self._state != _OVER:
@@ -208,8 +217,10 @@ class Watched:
         return context.wrap_socket(tap, server_hostname=self._name), tap
 
     def verdict(self):
+        # No more is asked of the judge: what it holds is wanted elsewhere.
         if self._judge:
             self._judge.verdict()
+            self._judge = None
 
 
 class Link:

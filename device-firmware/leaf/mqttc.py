@@ -3,6 +3,7 @@
 # Cost: 2.6 KB .mpy, 1.5 KB of heap run in place; `room` is shared with certificates, 0.7 KB to send.
 import time
 
+from link import LinkError, Refused
 from micropython import const
 
 _SEND = const(608)  # a CONNECT with its token is the largest we send
@@ -12,14 +13,6 @@ _CONNECT_MS = const(20000)
 _ACK_MS = const(15000)
 _TURN_MS = const(10)
 _FIELD = const(5)  # room in front of a packet for its first byte and length
-
-
-class MqttError(Exception):
-    pass  # closed, silent, packet, subscribe, slow, long
-
-
-class Refused(MqttError):
-    pass  # with the code of the CONNACK
 
 
 class Mqtt:
@@ -56,7 +49,7 @@ class Mqtt:
         since = time.ticks_ms()
         while self._connack < 0:
             if time.ticks_diff(time.ticks_ms(), since) > _CONNECT_MS:
-                raise MqttError("slow")
+                raise LinkError("slow")
             self.poll()
             idle()
             time.sleep_ms(_TURN_MS)
@@ -74,7 +67,7 @@ class Mqtt:
             idle()
             time.sleep_ms(_TURN_MS)
         if not 0 <= self._granted <= 2:
-            raise MqttError("subscribe")
+            raise LinkError("subscribe")
 
     def publish(self, topic, payload, qos=0):
         # QoS 1: one on its way at a time; `acknowledged` tells. The caller keeps the payload until then.
@@ -85,7 +78,7 @@ class Mqtt:
 
     def acknowledged(self):
         if self._waits and time.ticks_diff(time.ticks_ms(), self._asked) > _ACK_MS:
-            raise MqttError("slow")
+            raise LinkError("slow")
         return not self._waits
 
     def _id(self, at):
@@ -100,7 +93,7 @@ class Mqtt:
 
     def _put(self, at, data):
         if at + len(data) > _SEND:
-            raise MqttError("long")
+            raise LinkError("long")
         self._tx[at : at + len(data)] = data
         return at + len(data)
 
@@ -125,7 +118,7 @@ class Mqtt:
             view = self._rx[self._fill :]
             got = self._link.readinto(view)
             if got == 0:
-                raise MqttError("closed")
+                raise LinkError("closed")
             if got:
                 self._fill += got
                 self._heard = time.ticks_ms()
@@ -147,7 +140,7 @@ class Mqtt:
         now = time.ticks_ms()
         limit = self._keepalive * 1000
         if time.ticks_diff(now, self._heard) > limit + limit // 2:
-            raise MqttError("silent")
+            raise LinkError("silent")
         if time.ticks_diff(now, self._told) > limit // 2 or time.ticks_diff(now, self._heard) > limit:
             if time.ticks_diff(now, self._told) > 1000:
                 self._link.write(b"\xc0\0")
@@ -188,7 +181,7 @@ class Mqtt:
                     break
                 shift += 7
                 if shift > 21:
-                    raise MqttError("packet")
+                    raise LinkError("packet")
             if at + size > len(rx):
                 self.skipped += 1
                 self._skip = at + size
@@ -210,13 +203,13 @@ class Mqtt:
                 if kind == 0x90 and len(body) > 2:
                     self._granted = max(body[2:])
         elif kind != 0xD0:
-            raise MqttError("packet")
+            raise LinkError("packet")
 
     def _publish(self, first, body):
         size = 2 + (body[0] << 8 | body[1]) if len(body) >= 2 else 2
         at = size + 2 if first & 6 else size
         if at > len(body) or first & 4 or self._owed == len(self._acks):
-            raise MqttError("packet")
+            raise LinkError("packet")
         self._on_message(bytes(body[2:size]).decode(), body[at:])
         if first & 6:
             self._acks[self._owed] = body[size]
