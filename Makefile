@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` and `make test`. Both set up what they need first and say so.
 PYTHON := .venv/bin/python
-SOURCES := modules/gateway/src standin/src certs/src tests tools bench
+SOURCES := modules/gateway/src standin/src certs/src tests tools bench device-firmware/tools
 
 .DEFAULT_GOAL := help
 .PHONY: help setup peers run test bench compiled crash soak compatibility check fuzz format docs lock clean

@@ -17,15 +17,46 @@ FIRMWARE: Final = Path(__file__).parents[1]
 FOLDERS: Final = ("boot", "leaf", "boards")
 
 MODULES: Final = frozenset(
-    "array asyncio binascii cryptolib deflate errno esp framebuf gc hashlib io json lwip machine math micropython"
-    " network ntptime os random re select socket struct sys time tls uctypes vfs ds18x20 onewire".split()
+    {
+        "array",
+        "asyncio",
+        "binascii",
+        "cryptolib",
+        "deflate",
+        "ds18x20",
+        "errno",
+        "esp",
+        "framebuf",
+        "gc",
+        "hashlib",
+        "io",
+        "json",
+        "lwip",
+        "machine",
+        "math",
+        "micropython",
+        "network",
+        "ntptime",
+        "onewire",
+        "os",
+        "random",
+        "re",
+        "select",
+        "socket",
+        "struct",
+        "sys",
+        "time",
+        "tls",
+        "uctypes",
+        "vfs",
+    }
 )
 """In the build, or frozen into it."""
 HARDWARE: Final = frozenset({"machine", "network", "esp", "onewire", "ds18x20", "ntptime"})
 """Only board files and what runs before any program may import these, so that all else runs on a PC."""
 NEAR_HARDWARE: Final = frozenset({"boot/power.py", "boot/main.py"})
 
-NAMES: Final = frozenset("aiter anext ascii breakpoint compile complex execfile format vars".split())
+NAMES: Final = frozenset({"aiter", "anext", "ascii", "breakpoint", "compile", "complex", "execfile", "format", "vars"})
 ATTRIBUTES: Final = {
     "as_integer_ratio": "floats",
     "bit_count": "int",
@@ -122,7 +153,7 @@ def _lacks(module: str, name: str) -> bool:
 
 
 def _module(name: str, own: frozenset[str], *, near: bool) -> Iterator[str]:
-    top = name.split(".")[0]
+    top = name.partition(".")[0]
     if top not in MODULES and top not in own:
         yield f"there is no module '{name}'"
     elif top in HARDWARE and not near:

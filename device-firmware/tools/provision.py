@@ -18,7 +18,9 @@ from typing import Final
 
 import build
 import release
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from gateway.firmware.bundle import BundleError, read_bundle
@@ -67,10 +69,6 @@ def layout(board: str, key: rsa.RSAPublicKey, bundle: bytes, config: bytes | Non
 
 def check_signature(key: rsa.RSAPublicKey, bundle: bytes) -> None:
     """Raise ProvisionError unless the board would take this bundle as an update."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding
-
     manifest = read_bundle(bundle).manifest
     try:
         key.verify(manifest.signature, manifest.signed_text, padding.PKCS1v15(), hashes.SHA256())

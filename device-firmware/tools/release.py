@@ -50,9 +50,7 @@ def keygen(path: Path, passphrase: bytes) -> rsa.RSAPrivateKey:
         raise ReleaseError(f"{path} is there already: boards may be out there that believe it; it is kept") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(text)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     public_path(path).write_bytes(public)
     return key
 
