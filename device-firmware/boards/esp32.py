@@ -10,7 +10,6 @@ import tls
 from link import Watched
 from micropython import const
 
-_BUTTON = const(0)
 _LED = const(2)
 _SENSOR = const(4)
 _BATTERY = const(34)
@@ -105,14 +104,6 @@ class Board:
             machine.SOFT_RESET: "soft",
         }
         return names.get(machine.reset_cause(), "unknown")
-
-    def crashed(self):
-        # Neither power, nor the button, nor the end of a sleep.
-        return machine.reset_cause() not in (machine.PWRON_RESET, machine.HARD_RESET, machine.DEEPSLEEP_RESET)
-
-    def button(self):
-        # BOOT, held while the board starts.
-        return not machine.Pin(_BUTTON, machine.Pin.IN, machine.Pin.PULL_UP)()
 
     def reset(self):
         machine.reset()

@@ -9,7 +9,6 @@ import network
 from link import Watched
 from micropython import const
 
-_BUTTON = const(0)
 _LED = const(2)
 _SENSOR = const(4)
 _EMPTY_MV = const(3000)  # of a lithium cell behind the regulator's limits
@@ -85,14 +84,6 @@ class Board:
 
     def cause(self):
         return _CAUSES.get(machine.reset_cause(), "unknown")
-
-    def crashed(self):
-        # Neither power, nor the button RST, nor the end of a sleep.
-        return machine.reset_cause() not in (machine.PWRON_RESET, machine.HARD_RESET, machine.DEEPSLEEP_RESET)
-
-    def button(self):
-        # FLASH, held while the board starts.
-        return not machine.Pin(_BUTTON, machine.Pin.IN)()
 
     def reset(self):
         machine.reset()

@@ -25,15 +25,15 @@ def secret_of(credential):
 
 
 def opened(key, secret, nonce):
-    # The key of the answer; sealed: XOR with blocks of HMAC, the first without a number.
+    # The key of the answer; sealed: XOR with an HMAC, which covers the 32 bytes that keys have.
     if isinstance(key, str):
         return key
     sealed = bytearray(a2b_base64(key["sealed"]))
-    for at in range(0, len(sealed), 32):
-        number = str(at // 32 + 1).encode() if at else b""
-        block = hmac_sha256(secret, b"edge-bootstrap-seal-1\n", nonce, b"\n", number)
-        for i in range(at, min(at + 32, len(sealed))):
-            sealed[i] ^= block[i - at]
+    pad = hmac_sha256(secret, b"edge-bootstrap-seal-1\n", nonce)
+    if len(sealed) != len(pad):
+        raise ContactError("answer", 0)
+    for i in range(len(pad)):
+        sealed[i] ^= pad[i]
     return b2a_base64(sealed)[:-1].decode()
 
 
@@ -42,16 +42,19 @@ def ask(stream, host, who, credential, pinned):
     # Returns what the gateway said. ContactError otherwise.
     secret = secret_of(credential)
     nonce = hexlify(os.urandom(16))
-    said = {"nonce": nonce.decode(), "kind": credential["kind"], "seal": not pinned}
+    said = {"nonce": nonce.decode(), "kind": credential["kind"]}
     said.update(who)
     mac = hmac_sha256(secret, b"edge-bootstrap-1\n", who["registrationId"].encode(), b"\n", nonce)
     said["mac"] = hexlify(mac).decode()
     headers = {"Content-Type": "application/json"}
-    answer = web.request(stream, host, "POST", "/bootstrap/v1/contact", headers, json.dumps(said).encode())
+    try:
+        answer = web.request(stream, host, "POST", "/bootstrap/v1/contact", headers, json.dumps(said).encode())
+        body = answer.read(_ANSWER)
+    except web.WebError as error:
+        raise ContactError(error.args[0], 0)
     if answer.status != 200:
         wait = answer.headers.get("retry-after", "")
         raise ContactError(answer.status, int(wait) if wait.isdigit() else 0)
-    body = answer.read(_ANSWER)
     wanted = hmac_sha256(secret, b"edge-bootstrap-answer-1\n", nonce, b"\n", body)
     try:
         if not same(wanted, unhexlify(answer.headers["x-bootstrap-mac"])):

@@ -249,15 +249,18 @@ class Link:
         self._tap = tap
         gc.collect()
 
-    def readinto(self, view):
-        # Bytes read; None for none now, 0 when the peer has closed.
-        return self._conn.readinto(view)
+    def read(self, view):
+        # Bytes read, 0 for none now. LinkError when the peer has closed.
+        count = self._conn.readinto(view)
+        if count == 0:
+            raise LinkError("closed")
+        return count or 0
 
     def busy(self):
         return self._tap is not None and self._tap.busy()
 
     def write(self, data):
-        # All of it, or an error. Only after `readinto` has given less than it was asked for.
+        # All of it, or an error. Only after `read` has given less than it was asked for.
         view = memoryview(data)
         done = 0
         since = time.ticks_ms()

@@ -116,9 +116,7 @@ class Mqtt:
         turns = 0
         while True:
             view = self._rx[self._fill :]
-            got = self._link.readinto(view)
-            if got == 0:
-                raise LinkError("closed")
+            got = self._link.read(view)
             if got:
                 self._fill += got
                 self._heard = time.ticks_ms()
