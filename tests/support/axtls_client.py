@@ -74,6 +74,8 @@ class Trouble(Enum):
     BAD_CERTIFICATE = -262
     UNEXPECTED = -260
     BAD_RECORD = -263
+    LOST = -9984
+    """The server went away in the handshake."""
 
 
 class AxTlsError(Exception):
@@ -307,7 +309,12 @@ class AxTlsClient:
 
     async def _record(self) -> tuple[int, bytes]:
         """Kind and clear text of the next record."""
-        head = await self._reader.readexactly(5)
+        try:
+            head = await self._reader.readexactly(5)
+        except asyncio.IncompleteReadError:
+            if self._in is None:
+                give_up(Trouble.LOST, "the server went away")
+            raise
         size = int.from_bytes(head[3:], "big")
         if size > LONGEST_RECORD:
             give_up(Trouble.RECORD_OVERFLOW, f"a record of {size} bytes")

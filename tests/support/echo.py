@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from edgewire.errors import ProtocolError
+from edgewire.transport.cutting import Cutter
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import Listener, listen
 from edgewire.transport.pump import Accept, Owner, Peer, Pump, Session
@@ -126,6 +127,7 @@ class EchoServer:
 async def echo_server(
     *,
     security: Security | None = None,
+    cut: Cutter | None = None,
     limits: TransportLimits | None = None,
     serve: Callable[[Accept], Accept | WebSocketService] = lambda accept: accept,
     address: str = "127.0.0.1",
@@ -139,6 +141,7 @@ async def echo_server(
         0,
         serve=serve(server.accept),
         security=security,
+        cut=cut,
         limits=server.limits,
         report=server.reports.append,
         on_crash=server.crashed,

@@ -43,6 +43,8 @@ from support.mqtt_reading import everything, write_one
 HUB = "hub.example"
 KEY = b"0123456789abcdef" * 2
 START = 1_900_000_000.0
+SMALL_PACKET = 300
+"""Bytes of a packet that a device of the listener for small boards takes."""
 EVERYTHING = {"all": "FROM /messages/* INTO $upstream"}
 
 
@@ -156,6 +158,7 @@ class Site:
             emit=self.events.append,
             clock=self.clock,
             limits=ServerLimits(),
+            constrained_limits=ServerLimits(max_sent_packet_bytes=SMALL_PACKET),
         )
 
     @classmethod
@@ -184,9 +187,10 @@ class Site:
         resource = sas.resource_of(HUB, identity(device))
         return sas.make(resource, key, int(self.clock.now + life_s)).encode()
 
-    def dial(self, *, level: int = 4, certificates: tuple[bytes, ...] = ()) -> Device:
-        """A connection that has said nothing yet."""
-        return Device(self, Peer(address="127.0.0.99", port=5000, certificates=certificates), level)
+    def dial(self, *, level: int = 4, certificates: tuple[bytes, ...] = (), constrained: bool = False) -> Device:
+        """A connection that has said nothing yet; a `constrained` one came by the listener for small boards."""
+        peer = Peer(address="127.0.0.99", port=5000, certificates=certificates, constrained=constrained)
+        return Device(self, peer, level)
 
     def connect(
         self,
@@ -200,9 +204,10 @@ class Site:
         receive_maximum: int | None = None,
         maximum_packet_size: int | None = None,
         username: str | None = None,
+        constrained: bool = False,
     ) -> Device:
         """A device that has sent its CONNECT."""
-        connection = self.dial(level=level)
+        connection = self.dial(level=level, constrained=constrained)
         connection.send(
             Connect(
                 client_id=device,

@@ -17,9 +17,10 @@ import uvloop
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.pump import Accept
 from edgewire.transport.reports import ConnectionCut, CutReason, HandshakeFailed, HandshakeFailure
-from edgewire.transport.tls import ClientCertificates, Security
+from edgewire.transport.tls import ClientCertificates, Profile, Security
 from edgewire.transport.websocket import WebSocketService
-from support.certificates import Credential, self_signed
+from support.axtls_client import AxTlsClient
+from support.certificates import Credential, rsa_key, self_signed
 from support.echo import PATIENCE_S, EchoServer, echo_server
 from support.tls_client import MemoryClient, client_context
 from support.websocket_client import MemoryWebSocket, request
@@ -697,3 +698,34 @@ def test_uvloop_carries_the_same(kind: Kind, day: Callable[[Kind], Awaitable[Non
 
 def test_certificates_of_the_suite_are_made_on_the_spot() -> None:
     assert isinstance(SERVER, Credential)
+
+
+# --- small boards ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_small_board_gets_each_piece_of_output_in_a_record_of_its_own() -> None:
+    server = self_signed("gateway", key=rsa_key())
+    security = Security(server.pem, server.key_pem, profile=Profile.CONSTRAINED)
+
+    def pairs(data: bytes) -> list[bytes]:
+        return [data[at : at + 2] for at in range(0, len(data), 2)]
+
+    async with (
+        echo_server(security=security, cut=pairs) as echo,
+        AxTlsClient.connect("127.0.0.1", echo.port) as board,
+    ):
+        await board.write(b"abcdef")
+        assert await board.read_exactly(6) == b"abcdef"
+        assert board.record_sizes == [2, 2, 2]
+        assert echo.owners[0].peer is not None
+        assert echo.owners[0].peer.constrained
+        await board.close()
+
+
+async def test_other_peers_are_no_small_boards() -> None:
+    async with echo_server(security=Security(SERVER.pem, SERVER.key_pem)) as echo:
+        _, writer = await asyncio.open_connection("127.0.0.1", echo.port, ssl=client_context())
+        await echo.until(lambda: bool(echo.owners))
+        assert echo.owners[0].peer is not None
+        assert not echo.owners[0].peer.constrained
+        writer.close()

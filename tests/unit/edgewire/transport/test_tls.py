@@ -1,7 +1,9 @@
 import pytest
 
+from edgewire.errors import UsageError
 from edgewire.transport.certificates import SecurityError
-from edgewire.transport.tls import ClientCertificates, Security
+from edgewire.transport.tls import ClientCertificates, Profile, Security
+from edgewire.transport.tls_standard import ConstrainedEngine
 from support.certificates import Credential, self_signed
 from support.tls_client import MemoryClient, client_context
 
@@ -57,3 +59,20 @@ def test_a_reload_that_fails_changes_nothing(security: Security, server: Credent
 def test_a_clock_can_be_given(server: Credential) -> None:
     with pytest.raises(SecurityError, match="expired"):
         Security(server.pem, server.key_pem, clock=lambda: server.certificate.not_valid_after_utc.timestamp() + 1)
+
+
+def test_the_constrained_profile_asks_nobody_for_a_certificate(server: Credential) -> None:
+    with pytest.raises(UsageError, match="asks for a certificate"):
+        Security(
+            server.pem,
+            server.key_pem,
+            client_certificates=ClientCertificates.REQUESTED,
+            profile=Profile.CONSTRAINED,
+        )
+
+
+def test_the_profile_stays_with_a_new_certificate(server: Credential) -> None:
+    security = Security(server.pem, server.key_pem, profile=Profile.CONSTRAINED)
+    security.reload(server.pem, server.key_pem)
+    assert isinstance(security.engine(), ConstrainedEngine)
+    assert security.certificate.chain[0] == server.certificate

@@ -19,8 +19,8 @@ from edgewire.transport.reports import (
     TurnedAway,
     TurnedAwayReason,
 )
-from edgewire.transport.tls import Security
-from gateway.app.doors import Doors
+from edgewire.transport.tls import Profile, Security
+from gateway.app.doors import HINT_CONSTRAINED, Doors
 from gateway.app.settings import Environment, read_environment
 from gateway.observe.events import Event
 from gateway.observe.head import (
@@ -32,24 +32,30 @@ from gateway.observe.head import (
     Cut,
 )
 from support.amqp_site import AmqpSite
-from support.certificates import self_signed
+from support.axtls_client import SUITES, AxTlsClient
+from support.certificates import rsa_key, self_signed
+from support.tls_client import client_context
 
 ADDRESS = "127.0.0.141"
 NAMES = ("mqtt", "amqp", "websocket")
 
 
-def environment(*, mqtt: int, amqp: int = 0, websocket: int = 0) -> Environment:
+def environment(
+    *, mqtt: int, amqp: int = 0, websocket: int = 0, constrained_mqtt: int = 0, constrained_https: int = 0
+) -> Environment:
     return read_environment(
         {
             "GATEWAY_ADDRESS": ADDRESS,
             "GATEWAY_MQTT_PORT": str(mqtt),
             "GATEWAY_AMQP_PORT": str(amqp),
             "GATEWAY_WEBSOCKET_PORT": str(websocket),
+            "GATEWAY_CONSTRAINED_MQTT_PORT": str(constrained_mqtt),
+            "GATEWAY_CONSTRAINED_HTTPS_PORT": str(constrained_https),
         }
     )
 
 
-def doors(site: AmqpSite) -> Doors:
+def doors(site: AmqpSite, constrained: Security | None = None) -> Doors:
     credential = self_signed("gateway", addresses=(ADDRESS,))
     security = Security(credential.pem, credential.key_pem)
     return Doors(
@@ -59,6 +65,7 @@ def doors(site: AmqpSite) -> Doors:
         mqtt=site.head.accept,
         amqp=site.amqp.accept,
         http=site.amqp.accept,
+        constrained=constrained,
     )
 
 
@@ -112,6 +119,11 @@ async def test_a_port_in_use_is_said_and_nothing_stays_open(tmp_path: Path) -> N
         *(
             (HandshakeFailed("10.0.0.9", each, "x"), ConnectionRefused(ClosedBeforeLogin(each.value), "10.0.0.9", "x"))
             for each in HandshakeFailure
+            if each is not HandshakeFailure.TLS_CIPHER
+        ),
+        (
+            HandshakeFailed("10.0.0.9", HandshakeFailure.TLS_CIPHER, "x"),
+            ConnectionRefused(ClosedBeforeLogin.TLS_CIPHER, "10.0.0.9", f"x. {HINT_CONSTRAINED}"),
         ),
         *(
             (ConnectionCut("10.0.0.9", each, "x"), ConnectionWasCut(Cut(each.value), "10.0.0.9", "x"))
@@ -139,4 +151,27 @@ async def test_each_connection_gets_a_session_of_its_own(tmp_path: Path) -> None
         assert first[0] is not second[0]
         third, fourth = site.amqp.accept(peer), site.amqp.accept(peer)
         assert third[0] is not fourth[0]
-        assert site.head.limits == site.head.constrained_limits == ServerLimits()
+        assert site.head.limits == ServerLimits()
+
+
+async def test_small_boards_have_doors_of_their_own(tmp_path: Path) -> None:
+    async with AmqpSite.open(tmp_path) as site:
+        mqtt, https = free_port(), free_port()
+        small = self_signed("gateway", key=rsa_key())
+        ours = doors(site, Security(small.pem, small.key_pem, profile=Profile.CONSTRAINED))
+        await ours.open(environment(mqtt=0, constrained_mqtt=mqtt, constrained_https=https))
+        assert str(ours) == (f"constrained mqtt on {ADDRESS} port {mqtt}, constrained https on {ADDRESS} port {https}")
+        async with AxTlsClient.connect(ADDRESS, mqtt) as board:
+            assert board.suite in SUITES
+        with pytest.raises(ssl.SSLError):
+            await asyncio.open_connection(ADDRESS, mqtt, ssl=client_context(ciphers="ECDHE"))
+        refused = [event for event in site.events if isinstance(event, ConnectionRefused)]
+        assert "all others must dial the usual ports" in refused[-1].detail
+        await ours.close(1)
+
+
+async def test_no_door_for_small_boards_opens_without_their_identity(tmp_path: Path) -> None:
+    async with AmqpSite.open(tmp_path) as site:
+        ours = doors(site)
+        await ours.open(environment(mqtt=0, constrained_mqtt=free_port()))
+        assert str(ours) == "nowhere"

@@ -36,6 +36,9 @@ def test_names_that_iot_edge_sets_stand_in_for_ours() -> None:
         ({"GATEWAY_LOG_LEVEL": "inf"}, "did you mean info?"),
         ({"GATEWAY_MQTT_PROT": "1"}, "did you mean GATEWAY_MQTT_PORT?"),
         ({"GATEWAY_KEY_FILE": "/k.pem"}, "belong together"),
+        ({"GATEWAY_CONSTRAINED_CERTIFICATE": "/c.pem"}, "belong together"),
+        ({"GATEWAY_CONSTRAINED_MAX_PACKET": "255"}, "from 256 to 4096"),
+        ({"GATEWAY_CONSTRAINED_MAX_PACKET": "4097"}, "from 256 to 4096"),
     ],
 )
 def test_a_bad_value_is_refused_with_what_to_do(environ: dict[str, str], sentence: str) -> None:

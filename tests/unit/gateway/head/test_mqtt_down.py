@@ -25,7 +25,7 @@ from gateway.identity.roster import Registration, SymmetricKeys
 from gateway.observe.dispatch import IgnoredAnswer, MethodAnswerIgnored
 from gateway.observe.head import CloudMessageRefused, MessageRefused
 from support.gateway_site import until
-from support.mqtt_site import HUB, KEY, Device, Site, subscription
+from support.mqtt_site import HUB, KEY, SMALL_PACKET, Device, Site, subscription
 from support.way_back import QueueSource, cloud_message
 
 D1 = identity("d1")
@@ -449,5 +449,23 @@ async def test_a_call_that_is_larger_than_the_device_takes_is_not_brought(site: 
     subscribe(device, METHODS)
     with pytest.raises(MethodError) as caught:
         await call(site, payload=b'"' + b"x" * 1_000 + b'"')
-    assert caught.value.fault is MethodFault.NOT_FOUND
+    assert caught.value.fault is MethodFault.TOO_LARGE
+    assert "larger than 'd1' takes" in str(caught.value)
     assert not device.is_closed()
+
+
+async def test_a_small_board_gets_no_message_and_no_call_that_it_has_no_room_for(
+    site: Site, source: QueueSource
+) -> None:
+    device = site.login(constrained=True)
+    subscribe(device, C2D)
+    source.send(D1, cloud_message(b"x" * SMALL_PACKET))
+    source.send(D1, cloud_message(b"small"))
+    assert [publish.payload for publish in published(device)] == [b"small"]
+    assert [settlement for _, settlement in source.settled] == [Settlement.REJECTED]
+    [refused] = [event for event in site.events if isinstance(event, CloudMessageRefused)]
+    assert refused.detail == "with a body of 300 bytes it is larger than the device takes"
+    subscribe(device, METHODS)
+    with pytest.raises(MethodError) as caught:
+        await call(site, payload=b'"' + b"x" * SMALL_PACKET + b'"')
+    assert caught.value.fault is MethodFault.TOO_LARGE

@@ -10,6 +10,7 @@ from edgewire.iothub.topics import DesiredPatch, Push, TwinResult, parse_push_to
 from edgewire.message import identity
 from gateway.dispatch.presence import Ending
 from gateway.dispatch.twins import TwinRefusedError
+from gateway.observe.head import TwinCut, TwinTooLarge
 from support.gateway_site import until
 from support.mqtt_site import Device, Site, subscription
 from support.twin_cloud import FakeTwinCloud, served
@@ -156,12 +157,43 @@ async def test_an_answer_that_comes_too_late_goes_nowhere(site: Site, cloud: Fak
     assert reader.look() == 0
 
 
-async def test_an_answer_larger_than_the_client_takes_is_413(site: Site, cloud: FakeTwinCloud) -> None:
-    cloud.desire(D1, {"d": "x" * 4000})
-    device = site.connect("d1", level=5, maximum_packet_size=300)
-    reader = Reader(device)
-    reader.look()
-    device.publish(GET + "1", qos=0)
+@pytest.mark.parametrize(
+    ("desired", "reported", "cut"),
+    [(10, 10, None), (10, 4_000, TwinCut.REPORTED_LEFT_OUT), (4_000, 10, TwinCut.REFUSED)],
+)
+async def test_a_twin_larger_than_the_client_takes_is_cut_to_its_desired_properties_or_413(
+    site: Site, cloud: FakeTwinCloud, desired: int, reported: int, cut: TwinCut | None
+) -> None:
+    cloud.desire(D1, {"d": "x" * desired})
+    site.login().publish(REPORT + "?$rid=0", orjson.dumps({"r": "y" * reported}), qos=0)
+    await until(lambda: "r" in cloud.twin(D1).reported)
+    reader = device_of(site, RESULTS, constrained=True)
+    reader.device.publish(GET + "1", qos=0)
+    result, body, _ = await reader.next()
+    assert result == TwinResult(413 if cut is TwinCut.REFUSED else 200, "1")
+    if cut is TwinCut.REFUSED:
+        assert "more than this client takes: take properties out of the twin" in body["message"]
+    else:
+        assert body["desired"]["d"] == "x" * desired
+        assert ("reported" in body) == (cut is None)
+    assert [event.cut for event in site.events if isinstance(event, TwinTooLarge)] == ([] if cut is None else [cut])
+
+
+async def test_a_refusal_larger_than_the_client_takes_is_413_too(site: Site, cloud: FakeTwinCloud) -> None:
+    reader = device_of(site, RESULTS, constrained=True)
+    cloud.refuses = TwinRefusedError(400, "x" * 1_000)
+    reader.device.publish(REPORT + "?$rid=1", b'{"a":1}', qos=0)
     result, body, _ = await reader.next()
     assert result == TwinResult(413, "1")
-    assert "more than this client takes" in body["message"]
+    assert "bytes are more than this client takes" in body["message"]
+
+
+async def test_a_change_larger_than_the_client_takes_is_told_to_the_operator(site: Site, cloud: FakeTwinCloud) -> None:
+    reader = device_of(site, DESIRED, constrained=True)
+    await until(lambda: D1 in cloud.watched)
+    cloud.desire(D1, {"d": "x" * 4_000})
+    await until(lambda: any(isinstance(event, TwinTooLarge) for event in site.events))
+    assert {event.cut for event in site.events if isinstance(event, TwinTooLarge)} == {TwinCut.CHANGE_NOT_TOLD}
+    cloud.desire(D1, {"d": "y"})
+    _, change, _ = await reader.next()
+    assert change["d"] == "y"

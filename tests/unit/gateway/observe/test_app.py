@@ -3,6 +3,7 @@
 from gateway.observe.app import (
     CertificateReloaded,
     CertificateUnusable,
+    ConstrainedCertificateUnfit,
     GatewayStarted,
     GatewayStopped,
     LatestTimeNotKept,
@@ -28,3 +29,9 @@ def test_a_time_that_was_not_kept_says_what_follows() -> None:
     sentence = LatestTimeNotKept("[Errno 28] No space left on device").sentence()
     assert "No space left" in sentence
     assert "tokens that have expired would count again" in sentence
+
+
+def test_a_certificate_that_boards_cannot_take_says_whose_it_is() -> None:
+    assert ConstrainedCertificateUnfit("the key is not RSA").sentence() == (
+        "the certificate for small boards: the key is not RSA"
+    )

@@ -42,7 +42,7 @@ def constrained_maker(certificate: ServerCertificate, what: str) -> Callable[[],
         contexts = _Contexts(certificate)
     except ssl.SSLError as error:
         raise SecurityError(
-            f"{what}: OpenSSL does not take it for boards ({error.reason}). Make a new key and certificate, RSA 2048 "
+            f"{what}: OpenSSL does not take it for boards ({error}). Make a new key and certificate, RSA 2048 "
             "signed with SHA-256; if it is one already, this OpenSSL was built or set to do without RSA key exchange, "
             "and boards cannot be served here."
         ) from error

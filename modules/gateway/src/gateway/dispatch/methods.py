@@ -43,6 +43,8 @@ class MethodFault(Enum):
     """It takes no calls now."""
     TIMED_OUT = 504
     BAD_REQUEST = 400
+    TOO_LARGE = 413
+    """For this device, which has said, or is known to have, less room than the hub allows."""
     BUSY = 429
 
 
@@ -50,6 +52,7 @@ OUTCOMES: Final = {
     MethodFault.NOT_FOUND: MethodOutcome.NOT_FOUND,
     MethodFault.TIMED_OUT: MethodOutcome.TIMED_OUT,
     MethodFault.BAD_REQUEST: MethodOutcome.BAD_REQUEST,
+    MethodFault.TOO_LARGE: MethodOutcome.TOO_LARGE,
     MethodFault.BUSY: MethodOutcome.BUSY,
 }
 

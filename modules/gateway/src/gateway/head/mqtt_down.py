@@ -129,8 +129,8 @@ class Downlink:
         sent = self._session.publish(format_push_topic(MethodCall(name, rid)), payload, qos=0)
         self._pump.flush()
         if sent is None and not self._session.dead:  # no window counts with QoS 0: it is the size
-            what = f"the call, with a payload of {len(payload)} bytes, is larger than '{self._who}' takes (413)"
-            raise MethodError(MethodFault.BAD_REQUEST, what)
+            what = f"the call, with a payload of {len(payload)} bytes, is larger than '{self._who}' takes"
+            raise MethodError(MethodFault.TOO_LARGE, what)
         return sent is not None
 
     def _send_waiting(self) -> None:

@@ -63,6 +63,7 @@ class MethodOutcome(Enum):
     NOT_FOUND = "not_found"
     TIMED_OUT = "timed_out"
     BAD_REQUEST = "bad_request"
+    TOO_LARGE = "too_large"
     BUSY = "busy"
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.codec.mqtt import v3
-from edgewire.codec.mqtt.frames import Bounds, Frame, FrameReader, flags_allowed, frame
+from edgewire.codec.mqtt.frames import Bounds, Frame, FrameReader, flags_allowed, frame, whole_packets
 from edgewire.codec.mqtt.packets import Packet, PacketType, Pingreq, Publish
 from edgewire.codec.mqtt.reasons import ReasonCode
 from edgewire.errors import ProtocolError, UsageError
@@ -158,3 +158,19 @@ def test_there_is_no_packet_of_more_than_268_megabytes() -> None:
 
     with pytest.raises(UsageError):
         frame(0x30, Huge())
+
+
+@given(st.lists(mqtt_packets.packets(4), max_size=5))
+def test_output_is_taken_apart_into_the_packets_it_was_made_of(packets: list[Packet]) -> None:
+    written = [v3.write(packet) for packet in packets]
+    assert whole_packets(b"".join(written)) == written
+
+
+def test_a_packet_of_two_length_digits_is_found_whole() -> None:
+    assert whole_packets(publish(200) + b"\xd0\x00") == [publish(200), b"\xd0\x00"]
+
+
+@pytest.mark.parametrize("torn", [b"\x30", b"\x30\x05abc", b"\x30\x80"])
+def test_output_that_ends_within_a_packet_is_a_fault_of_ours(torn: bytes) -> None:
+    with pytest.raises(UsageError):
+        whole_packets(b"\xd0\x00" + torn)

@@ -203,6 +203,16 @@ def test_what_the_peer_has_no_room_for_is_not_sent() -> None:
     assert link.session.window == 0
 
 
+@pytest.mark.parametrize(("level", "said"), [(4, None), (5, None), (5, 80), (5, 100_000)])
+def test_a_client_that_cannot_say_how_little_it_takes_has_a_limit_of_ours(level: int, said: int | None) -> None:
+    link = Link(level, ServerLimits(max_sent_packet_bytes=100))
+    link.open(properties=ConnectProperties(maximum_packet_size=said) if level == 5 else None)
+    most = min(said or 100, 100)
+    overhead = 2 + 3 + (level == 5)  # fixed header, topic, and the length of no properties
+    assert link.session.publish("t", bytes(most - overhead), qos=0) == 0
+    assert link.session.publish("t", bytes(most - overhead + 1), qos=0) is None
+
+
 @pytest.mark.parametrize("arguments", [{"qos": 2}, {"qos": 0, "dup": True}, {"qos": 0, "packet_id": 1}])
 def test_what_cannot_be_published_is_our_mistake(arguments: dict[str, int]) -> None:
     link = Link(4)
