@@ -268,3 +268,29 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def test_any_json_is_settings_or_has_problems(document: Any) -> None:
     reading = read_settings(json.loads(json.dumps(document)))
     assert (reading.settings is None) == bool(reading.problems) == (reading.table is None)
+
+
+def test_what_boards_are_told_is_taken_as_it_stands() -> None:
+    reading = read_settings({"routes": ROUTES, "boards": {"settings": {"interval": 60, "led": {"invert": True}}}})
+    assert reading.settings is not None
+    assert reading.settings.board_settings == {"interval": 60, "led": {"invert": True}}
+    empties: tuple[dict[str, Any], ...] = ({}, {"boards": None}, {"boards": {}}, {"boards": {"settings": None}})
+    for empty in empties:
+        reading = read_settings({"routes": ROUTES, **empty})
+        assert reading.settings is not None
+        assert reading.settings.board_settings == {}
+
+
+@pytest.mark.parametrize(
+    ("boards", "path", "words"),
+    [
+        ([], "boards", "must be an object"),
+        ({"setting": {}}, "boards.setting", "did you mean 'settings'?"),
+        ({"settings": 5}, "boards.settings", "must be an object"),
+        ({"settings": {"text": "x" * 310}}, "boards.settings", "321 bytes; boards take 320"),
+    ],
+)
+def test_what_boards_cannot_take_is_a_problem(boards: Any, path: str, words: str) -> None:
+    ((found, said),) = told(read_settings({"routes": ROUTES, "boards": boards}))
+    assert found == path
+    assert words in said

@@ -13,6 +13,7 @@ DOCUMENT = {
         "ai": 'FROM /messages/* INTO BrokeredEndpoint("/modules/m/inputs/i")',
     },
     "storeAndForward": {"timeToLiveSecs": 60, "maxBytes": 2_097_152, "whenFull": "dropOldest"},
+    "boards": {"settings": {"interval": 60}},
 }
 
 
@@ -23,7 +24,9 @@ async def test_settings_reach_the_routes_the_store_and_the_ways_out(tmp_path: Pa
         assert reading.settings is not None
         assert reading.table is not None
         in_force = InForce(site.ingress, site.store, served.append)
+        assert in_force.board_settings == {}
         in_force.apply(reading.settings, reading.table)
+        assert in_force.board_settings == {"interval": 60}
 
         device = site.login()
         device.publish("devices/d1/messages/events/level=low")
