@@ -51,7 +51,7 @@ COLUMNS: Final = (
     *("method", "method call", "input"),
     *("registry", "bulk", "modules", "twins", "query", "configurations", "statistics", "C2D send", "feedback"),
     *("read events", "offsets", "owner levels", "management"),
-    *("individual key", "group key", "X.509", "X.509 CA", "refusals"),
+    *("individual key", "group key", "X.509", "X.509 CA", "refusals", "registers offline"),
 )
 """In the order of the page; a table has those that some row of it was seen with."""
 

@@ -19,6 +19,7 @@ from edgewire.message import identity
 from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import Registration, Roster, SymmetricKeys
 from standin.app import DEFAULT_HUB, Ports, StandIn
+from standin.dps import DEFAULT_OPTIONS, DpsOptions
 from standin.events import Event
 from support.gateway_process import GATEWAY, GatewayProcess, clean_environment
 
@@ -62,7 +63,15 @@ class GatewaySite:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, certificates: Path, hub_address: str, address: str, *, hub_name: str = DEFAULT_HUB
+        cls,
+        folder: Path,
+        certificates: Path,
+        hub_address: str,
+        address: str,
+        *,
+        hub_name: str = DEFAULT_HUB,
+        https_port: int | None = None,
+        dps: DpsOptions = DEFAULT_OPTIONS,
     ) -> AsyncIterator[Self]:
         """A stand-in that runs and a gateway that does not yet; at the end neither may have had a fault."""
         hub = StandIn(
@@ -70,7 +79,8 @@ class GatewaySite:
             address=hub_address,
             hub_name=hub_name,
             modules=("gateway",),
-            ports=Ports(websocket=None),
+            ports=Ports(websocket=https_port),
+            dps=dps,
             certificates=certificates,
         )
         async with hub:

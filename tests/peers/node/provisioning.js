@@ -33,6 +33,7 @@ function makeDevice(state) {
     return Client.fromAuthenticationProvider(new X509AuthenticationProvider(who), Mqtt);
   }
   const parts = [`HostName=${state.assignedHub}`, `DeviceId=${state.deviceId}`, `SharedAccessKey=${plan.key}`];
+  if (plan.gateway) parts.push(`GatewayHostName=${plan.gateway}`);
   return Client.fromConnectionString(parts.join(';'), Mqtt);
 }
 

@@ -46,6 +46,8 @@ MAX_VISITORS_PER_ADDRESS: Final = 128
 """Of them from one address; devices behind a router may share one."""
 VISIT_S: Final = 180.0
 """For one connection, from its CONNECT on: an assignment takes seconds, and a service that is away is tried again."""
+GOODBYE_S: Final = 5.0
+"""For who was refused by the service to say goodbye: Node's SDK tells its caller nothing before it has unsubscribed."""
 _REFUSED_FILTER: Final = 0x80
 _UNAUTHORIZED_STATUS: Final = 401
 
@@ -95,6 +97,8 @@ class MqttVisitor:
         """Of the subscription to answers; None without one."""
         self._entered = False
         self._over = False
+        self._refused = False
+        """By the service; nothing more is asked for it."""
         self._timer: asyncio.TimerHandle | None = None
 
     # What the pump calls.
@@ -162,7 +166,7 @@ class MqttVisitor:
         self._entered = True
         self._name = str(registrant)
         self._applicant = applicant
-        self._timer = asyncio.get_running_loop().call_later(self._room.visit_s, self._on_patience_ended)
+        self._watch(self._room.visit_s)
         # Whatever the flag of the CONNECT says: there is nothing to keep.
         self._session.accept(session_present=False)
 
@@ -205,6 +209,9 @@ class MqttVisitor:
     def _publish(self, event: PublishReceived) -> None:
         applicant = self._applicant
         assert applicant is not None  # the session lets nothing through before CONNECT is answered
+        if self._refused:
+            self._end(ReasonCode.NOT_AUTHORIZED)
+            return
         try:
             request = parse_topic(event.topic)
         except ProtocolError as error:
@@ -229,17 +236,20 @@ class MqttVisitor:
             return
         if self._qos is not None and not self._send(request, answer):
             self._send(request, shortened(answer))
-        if answer.status == _UNAUTHORIZED_STATUS:
-            self._end(ReasonCode.NOT_AUTHORIZED)
-        else:
-            self._pump.flush()
+        self._pump.flush()
+        if answer.status == _UNAUTHORIZED_STATUS and not self._refused:
+            self._refused = True
+            self._watch(GOODBYE_S)
 
     def _send(self, request: Request, answer: Answer) -> bool:
         topic = format_result_topic(answer.status, request.request_id, answer.retry_after_s)
         return self._session.publish(topic, answer.document, qos=self._qos or 0) is not None
 
-    def _on_patience_ended(self) -> None:
-        self._end(ReasonCode.MAXIMUM_CONNECT_TIME)
+    def _watch(self, patience_s: float) -> None:
+        """End the connection in so long, whatever was said before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(patience_s, self._end, ReasonCode.MAXIMUM_CONNECT_TIME)
 
     def _end(self, reason: ReasonCode) -> None:
         if not self._over:
