@@ -49,7 +49,7 @@ def layout(board: str, key: rsa.RSAPublicKey, bundle: bytes, config: bytes | Non
     """The files of a board by path, in the order they are written. Raises ProvisionError, BundleError."""
     manifest = read_bundle(bundle).manifest
     if manifest.model != board:
-        raise ProvisionError(f"the bundle is for {manifest.model}, and the board is a {board}")
+        raise ProvisionError(f"the bundle is for {manifest.model}, and the board is: {board}")
     check_signature(key, bundle)
     image = bundle[len(bundle) - manifest.size :]
     with tempfile.TemporaryDirectory() as name:
