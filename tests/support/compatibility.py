@@ -37,10 +37,10 @@ class Table(Enum):
 
 
 _ABOUT: Final = {
-    Table.GATEWAY: """The stand-in plays the hub. What comes back to a device comes by `GATEWAY_UPSTREAM_AMQP`; telemetry goes
-upstream by it, too, or as messages of the gateway's module. A device that proves itself by a certificate goes upstream as the gateway's module: messages, and nothing back
-([upstream.md](upstream.md)). "Twin offline": read and reported while the hub is away. A device answers a method,
-a module makes a method call.""",
+    Table.GATEWAY: """The stand-in plays the hub. What comes back to a device comes by `GATEWAY_UPSTREAM_AMQP`;
+telemetry goes upstream by it, too, or as messages of the gateway's module. A device that proves itself by a certificate
+has telemetry alone ([upstream.md](upstream.md)). "Twin offline": read and reported while the hub is away. A device
+answers a method, a module makes a method call.""",
     Table.DEVICES: "Without the gateway: what the stand-in does for who connects to it.",
     Table.SERVICE: """What else talks to a hub. Keys and certificates are those of enrolments: of one device, or of a
 group, by a key to derive from or by the CA of its certificates. Who is provisioned connects to its hub and sends.""",
