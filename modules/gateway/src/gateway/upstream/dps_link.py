@@ -63,7 +63,7 @@ class _Call:
         """The server has gone; some say by that where the answer ends."""
         if not self.answered.done():
             try:
-                whole = self._session.receive(b"", 0.0)
+                whole = self._session.receive_end()
             except ProtocolError as error:
                 self._fail(error.what)
                 return

@@ -40,24 +40,24 @@ class HttpCall:
     Raises UsageError for a request that cannot be written.
     """
 
-    __slots__ = ("_answer", "_body", "_h11", "_max_body_bytes", "_output")
+    __slots__ = ("_answer", "_body", "_h11", "_max_body_bytes", "_output", "_over")
 
     def __init__(self, request: CallRequest, *, max_body_bytes: int, max_head_bytes: int) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=max_head_bytes)
         self._max_body_bytes = max_body_bytes
         self._answer: h11.Response | None = None
         self._body = bytearray()
+        self._over = False
+        """There was an answer, or something that is none: what comes behind it is nobody's."""
         self._output = self._written(request)
 
     def receive(self, data: bytes, now: float) -> list[CallAnswered]:  # noqa: ARG002 - the interface's; it has no clock
         """Take bytes of the server; gives the answer once it is whole. Raises ProtocolError for what is none."""
-        if self._h11.their_state is h11.DONE:
-            return []
-        try:
-            self._h11.receive_data(data)
-            return self._read()
-        except h11.RemoteProtocolError as error:
-            self._fail(f"what it sent is no HTTP answer ({error})")
+        return self._take(data) if data else []
+
+    def receive_end(self) -> list[CallAnswered]:
+        """The server sends no more; some say by that where an answer ends. As `receive`."""
+        return self._take(b"")
 
     def take_output(self) -> bytes:
         """The request; given once."""
@@ -85,6 +85,15 @@ class HttpCall:
             raise UsageError(f"the request cannot be written: {error}") from error
         return b"".join(filter(None, parts))
 
+    def _take(self, data: bytes) -> list[CallAnswered]:
+        if self._over:
+            return []
+        try:
+            self._h11.receive_data(data)
+            return self._read()
+        except h11.RemoteProtocolError as error:
+            self._fail(f"what it sent is no HTTP answer ({error})")
+
     def _read(self) -> list[CallAnswered]:
         while True:
             event = self._h11.next_event()
@@ -102,8 +111,10 @@ class HttpCall:
     def _whole(self) -> CallAnswered:
         if self._answer is None:
             self._fail("it ended without an answer")
+        self._over = True
         headers = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in self._answer.headers)
         return CallAnswered(status=self._answer.status_code, headers=headers, body=bytes(self._body))
 
     def _fail(self, what: str) -> NoReturn:
+        self._over = True
         raise ProtocolError(what, spec="RFC 9112")
