@@ -10,7 +10,7 @@ del starter
 gc.collect()
 try:
     __import__(name).main()
-except KeyboardInterrupt:
+except (KeyboardInterrupt, SystemExit):
     raise  # somebody is at the console
 except BaseException as error:
     sys.print_exception(error)

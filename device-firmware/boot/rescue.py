@@ -4,7 +4,6 @@
 import gc
 import time
 
-import certcheck
 import partition
 import slots
 import store
@@ -63,7 +62,7 @@ class Rescue:
                 if reason not in _AGAIN:
                     self.failed(reason, True)
                     return False
-            except (OSError, LinkError, WebError, certcheck.CertError, ValueError) as error:
+            except (OSError, LinkError, WebError, ValueError) as error:
                 reason = error.args[0] if error.args else "link"
             finally:
                 self._link.close()

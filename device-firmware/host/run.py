@@ -1,12 +1,15 @@
 # Runs a board on this machine: run.py FLASH WORLD FAKES PROGRAM [MODULE]. FLASH is a file that holds its file system,
 # WORLD the memory shared with the test, FAKES and PROGRAM are ROMFS images that are mapped, as flash is, outside of the
-# heap. The file system of this machine is taken away before MODULE.main() is called.
+# heap. The file system of this machine is taken away before MODULE.main() is called. MODULE "boot": what is in FLASH
+# decides, as on a board, and PROGRAM is the partition that it may write.
 import gc
 import sys
 
 import ffi
 import uctypes
 import vfs
+
+gc.threshold(1024)
 
 
 def mapped(path, size, writable):
@@ -41,7 +44,7 @@ _, flash, shared, fakes, program = sys.argv[:5]
 module = sys.argv[5] if len(sys.argv) > 5 else "app"
 disk = Disk(mapped(flash, 0, True))
 fakes = vfs.VfsRom(mapped(fakes, 0, False))
-program = vfs.VfsRom(mapped(program, 0, False))
+partition = mapped(program, 0, module == "boot")
 shared = mapped(shared, 1024, True)
 vfs.umount("/")
 try:
@@ -50,18 +53,32 @@ except OSError:
     vfs.VfsLfs2.mkfs(disk)
     vfs.mount(disk, "/")
 vfs.mount(fakes, "/host")
-vfs.mount(program, "/rom")
+try:
+    vfs.mount(vfs.VfsRom(partition), "/rom")
+except OSError:
+    pass  # nothing was put there yet
 sys.path[:] = ["/host", "/rom", ".frozen"]
 import hardware
 
 hardware.shared = shared
 for name in ("machine", "network", "ntptime", "onewire", "ds18x20"):
     sys.modules[name] = hardware
-del name, mapped, Disk, disk, fakes, program, flash, shared, ffi, uctypes, vfs
+if module == "boot":
+    import romflash
+
+    romflash.view = memoryview(partition)
+    sys.modules["vfs"] = romflash
+    sys.path[:] = ["/host", ".frozen"]
+    del romflash
+del name, mapped, Disk, disk, fakes, program, partition, flash, shared, ffi, uctypes, vfs
 gc.collect()
 print("HEAP", gc.mem_free())
 if module == "app":
     import board
 
     board.Board.NEED -= 11900  # TLS takes its memory outside of the heap here
-__import__(module).main()
+if module == "boot":
+    for module in ("/boot.py", "/main.py"):
+        exec(open(module).read())
+else:
+    __import__(module).main()

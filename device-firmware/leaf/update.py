@@ -4,10 +4,10 @@
 # Cost: 3 KB .mpy, 2 KB of heap run in place; 1 KB for the piece in hand.
 import json
 import os
+import sys
 from binascii import a2b_base64, hexlify
 from hashlib import sha256
 
-import certcheck
 import sas
 import slots
 import store
@@ -148,6 +148,15 @@ class Stage:
         slots.save(state)
 
 
+def release_key():
+    # Its code is in the heap only now.
+    import certcheck
+
+    sys.modules.pop("certcheck", None)
+    with open(KEY, "rb") as file:
+        return certcheck.Key(file.read())
+
+
 class Updater:
     # `link` is open; `who`: the board's identity; `form`: what it can start, "romfs" or "files"; `now` in seconds since
     # 1970; `room`: a buffer for pieces; `idle` is called between them.
@@ -174,10 +183,8 @@ class Updater:
         if not plain(path, _PATH):
             raise UpdateError("manifest")
         body = self._get(path).read(_MANIFEST)
-        with open(KEY, "rb") as file:
-            key = certcheck.Key(file.read())
-        manifest = checked(body, key, self._model, self._form)
-        del body, key
+        manifest = checked(body, release_key(), self._model, self._form)
+        del body
         if job and job["version"] not in (None, manifest["version"]):
             raise UpdateError("version")
         wanted(state, manifest, not job)
