@@ -19,7 +19,7 @@ from edgewire.transport.tls_engine import (
     failure_of,
 )
 
-MAX_KEPT_SESSIONS: Final = 1_000
+MAX_KEPT_SESSIONS: Final = 100
 """Handshakes of the constrained profile after which its context is made anew: OpenSSL keeps a session of each for two
 hours, for a resumption that no such board asks for, and the standard library cannot tell it not to. A kilobyte each."""
 
