@@ -1,6 +1,5 @@
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from edgewire.iothub import sas
 from edgewire.iothub.dps import Poll, Register, Registrant
 from gateway.dispatch import provisioning
-from gateway.dispatch.provisioning import Applicant, Provisioning, Question, RefusedApplicantError
+from gateway.dispatch.provisioning import Applicant, Provisioning, RefusedApplicantError
 from gateway.dispatch.provisioning_answers import Answer
 from gateway.identity.assignments import Assignments
 from gateway.identity.registry import Registry
@@ -21,6 +20,7 @@ from gateway.observe.provisioning import (
     ProvisioningRefusal,
     ProvisioningRefused,
 )
+from support.provisioning_service import ScriptedService
 
 NOW = 1_800_000_000
 KEY = b"k" * 32
@@ -37,22 +37,6 @@ def token(who: Registrant = REG, key: bytes = KEY, life_s: int = 3600) -> str:
 
 def applicant(who: Registrant = REG, text: str | None = None, address: str = "10.0.0.1") -> Applicant:
     return Applicant(registrant=who, token=token(who) if text is None else text, address=address)
-
-
-class ScriptedService:
-    """Answers when the test says so."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Question, Callable[[Answer | None], None]]] = []
-
-    def ask(self, question: Question, answer: Callable[[Answer | None], None]) -> None:
-        self.asked.append((question, answer))
-
-    def answer(self, status: int, document: Any, retry_after_s: int | None = None) -> None:
-        self.asked.pop(0)[1](Answer(status, json.dumps(document).encode(), retry_after_s))
-
-    def away(self) -> None:
-        self.asked.pop(0)[1](None)
 
 
 class House:
