@@ -1,18 +1,22 @@
 # A leaf board: Wi-Fi, time, identity, gateway, and again from where it was lost. Here is the sequence; who does what
-# stands in the other files. Cost: 4 KB .mpy with its other half in duty.py, 2.5 KB of heap run in place; buffers 3.8 KB.
+# stands in the other files, and those are in the heap only while they are needed. Cost: 2.8 KB .mpy, 1.6 KB of heap run
+# in place, 1.4 KB for the buffer that certificates and packets share.
 import gc
 import os
 import sys
 import time
 
-ROOM = bytearray(1408)  # a certificate, or a packet of MQTT; taken while the heap is in one piece
+# What is needed long stays together at the bottom of the heap if the rest is swept away often: a handshake needs one
+# piece of 5.3 KB. The buffer takes a certificate, or a packet of MQTT.
+gc.collect()
+gc.threshold(1024)
+ROOM = bytearray(1408)
 
 import store
 from clock import SANE, Clock
 from duty import Duty
 from link import CertError, Link, LinkError, Refused
 from micropython import const
-from sas import token
 from wifi import Wifi
 
 IDENTITY = "/identity.json"
@@ -63,7 +67,6 @@ class App:
         self.board.watchdog(_WATCHDOG_S)
         while True:
             wait = self.attempt()
-            self.duty.end()
             self.link.close()
             if self.failures > 2:
                 self.duty.sleep()  # where that is wanted
@@ -84,7 +87,8 @@ class App:
             self.say("lost", error.args[0] if error.args else type(error).__name__)
             if isinstance(error, LinkError) and error.args[0] == "memory":
                 self.board.reset()  # the heap is in pieces; only a start mends it
-        except MemoryError:
+        except MemoryError as error:
+            sys.print_exception(error)
             self.board.reset()
         self.failures += 1
         base = min(_LONGEST_S, 1 << min(self.failures, 6))
@@ -119,26 +123,30 @@ class App:
 
     def contact(self):
         # Its code is in the heap only now.
+        import slots
+
+        version = slots.report()["version"] or "0"
+        del slots
+        forget("slots")
         import contact
 
+        forget("contact", "web", "sas")
         self.led.show(_CONTACT)
         config = self.config
         plain = config.get("httpPort")
         root = config.get("root")
         check = None if plain else self.check(config["gateway"], root)
-        self.link.open(config.get("address") or config["gateway"], plain or config.get("httpsPort", 443), check)
-        who = {"registrationId": config.get("id") or self.board.name(), "model": self.board.MODEL}
-        who["version"] = self.duty.version()
+        who = {"registrationId": config.get("id") or self.board.name(), "model": self.board.MODEL, "version": version}
         try:
-            found = contact.ask(self.link, config["gateway"], who, config["credential"], check and root)
+            self.link.open(config.get("address") or config["gateway"], plain or config.get("httpsPort", 443), check)
+            found = contact.ask(self.link, config["gateway"], who, config["credential"], ROOM)
+            self.link.close()
+            found = contact.believed(found, config["credential"], check and root)
         except contact.ContactError as error:
             self.say("contact", error.args[0])
             self.link.close()
             self.pause(min(error.args[1], 3600))
             raise LinkError("contact")
-        finally:
-            self.link.close()
-        del sys.modules["contact"], sys.modules["web"], contact
         self.clock.set(found["since"])
         store.save(IDENTITY, found)
         self.device = found["deviceId"]
@@ -156,29 +164,38 @@ class App:
         del check
         self.say("tls")
         # What is needed from here on takes the place of what has looked at certificates.
+        import cloud
         import mqttc
+        from sas import token
 
-        del sys.modules["mqttc"]
-        hub = self.duty.hub_for(who)
+        forget("cloud", "hub", "mqttc", "sas", "slots")
+        talk = cloud.Cloud(self.duty, who)
+        hub = talk.hub
         mqtt = mqttc.Mqtt(self.link, hub.on_message, ROOM)
         life = min(max(who["settings"].get("tokenLife", _LIFE_S), 10), 86400)
         password = token(hub.resource, who["key"], self.clock.now() + life)
         renew_at = time.ticks_add(time.ticks_ms(), life * 800)
         mqtt.connect(hub.client_id, hub.user, password, self.idle)
-        del password, who
+        del password, who, token
         mqtt.subscribe(hub.topics(), self.idle)
-        self.duty.begin()
         self.refusals = self.failures = 0
+        talk.begin(mqtt)
         self.led.show(_RUNNING)
         self.say("gateway")
         while time.ticks_diff(renew_at, time.ticks_ms()) > 0:
             self.idle()
             mqtt.poll()
-            self.duty.serve(mqtt)
+            talk.serve()
             if not self.wifi.is_up():
                 raise LinkError("wifi")
             time.sleep_ms(_TURN_MS)
         self.say("renew")
+
+
+def forget(*names):
+    # Their code stays in the heap as long as something uses it.
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def main():
@@ -192,5 +209,6 @@ def main():
         if not setup.dialogue():
             return  # nobody is at the other end
         config = store.load(setup.CONFIG)
-    del sys.modules["setup"], setup
+    del setup
+    forget("setup")
     App(hardware, config).run()

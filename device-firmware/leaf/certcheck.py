@@ -33,7 +33,10 @@ class Key:
         for _ in range(16):
             value = value * value % self.n
         value = (value * base % self.n).to_bytes(self.size, "big")
-        return value == b"\0\x01" + b"\xff" * (self.size - 54) + b"\0" + _DIGEST_INFO + digest
+        at = self.size - 52
+        if value[:2] != b"\0\x01" or value[at:] != b"\0" + _DIGEST_INFO + digest:
+            return False
+        return value.count(b"\xff", 2, at) == at - 2
 
 
 def key_of(text):

@@ -6,11 +6,7 @@ from binascii import a2b_base64, b2a_base64, hexlify, unhexlify
 from hashlib import sha256
 
 import web
-from micropython import const
 from sas import hmac_sha256, same
-
-_ANSWER = const(1500)
-
 
 class ContactError(Exception):
     pass  # (status of HTTP or a word, seconds to wait or 0): mac, answer, sealed
@@ -37,47 +33,47 @@ def opened(key, secret, nonce):
     return b2a_base64(sealed)[:-1].decode()
 
 
-def ask(stream, host, who, credential, pinned):
-    # `who`: registrationId, model, version. `pinned`: the channel was checked, so that the key may come as it is.
-    # Returns what the gateway said. ContactError otherwise.
-    secret = secret_of(credential)
+def ask(link, host, who, credential, room):
+    # `who`: registrationId, model, version. Returns nonce, proof and body, which stands in `room`: the connection is not
+    # needed any more, and its memory is.
     nonce = hexlify(os.urandom(16))
     said = {"nonce": nonce.decode(), "kind": credential["kind"]}
     said.update(who)
-    mac = hmac_sha256(secret, b"edge-bootstrap-1\n", who["registrationId"].encode(), b"\n", nonce)
-    said["mac"] = hexlify(mac).decode()
+    name = who["registrationId"].encode()
+    said["mac"] = hexlify(hmac_sha256(secret_of(credential), b"edge-bootstrap-1\n", name, b"\n", nonce)).decode()
     headers = {"Content-Type": "application/json"}
     try:
-        answer = web.request(stream, host, "POST", "/bootstrap/v1/contact", headers, json.dumps(said).encode())
-        body = answer.read(_ANSWER)
+        answer = web.request(link, host, "POST", "/bootstrap/v1/contact", headers, json.dumps(said).encode())
+        if answer.size > len(room):
+            raise ContactError("answer", 0)
+        size = answer.readinto(room)
     except web.WebError as error:
         raise ContactError(error.args[0], 0)
     if answer.status != 200:
         wait = answer.headers.get("retry-after", "")
         raise ContactError(answer.status, int(wait) if wait.isdigit() else 0)
+    return nonce, answer.headers.get("x-bootstrap-mac", ""), memoryview(room)[:size]
+
+
+def believed(answer, credential, pinned):
+    # What is kept of an answer, if it is from one who knows the secret. `pinned`: the channel was checked, so that the
+    # key may come as it is.
+    nonce, mac, body = answer
+    secret = secret_of(credential)
     wanted = hmac_sha256(secret, b"edge-bootstrap-answer-1\n", nonce, b"\n", body)
     try:
-        if not same(wanted, unhexlify(answer.headers["x-bootstrap-mac"])):
+        if not same(wanted, unhexlify(mac)):
             raise ContactError("mac", 0)
-        return identity(json.loads(body), secret, nonce, pinned)
+        found = json.loads(body)
+        if isinstance(found["key"], str) and not pinned:
+            raise ContactError("sealed", 0)
+        if found["root"]["e"] != 65537:
+            raise ContactError("answer", 0)
+        found["key"] = opened(found["key"], secret, nonce)
+        found["since"] = int(found.pop("time"))
+        for name in ("deviceId", "hub", "gateway", "mqttPort", "httpsPort"):
+            found[name]
+        found["settings"] = found.get("settings") or {}
     except (KeyError, ValueError, TypeError):
         raise ContactError("answer", 0)
-
-
-def identity(found, secret, nonce, pinned):
-    # What is kept of an answer that is the gateway's.
-    if isinstance(found["key"], str) and not pinned:
-        raise ContactError("sealed", 0)
-    if found["root"]["e"] != 65537:
-        raise ContactError("answer", 0)
-    return {
-        "deviceId": found["deviceId"],
-        "key": opened(found["key"], secret, nonce),
-        "hub": found["hub"],
-        "gateway": found["gateway"],
-        "mqttPort": int(found["mqttPort"]),
-        "httpsPort": int(found["httpsPort"]),
-        "root": found["root"],
-        "since": int(found["time"]),
-        "settings": found.get("settings") or {},
-    }
+    return found

@@ -15,7 +15,7 @@ def split(text, mark):
 
 
 class Hub:
-    # `switch(word)`, `method(name, payload) -> (status, dict)` and `desired(patch, version)` are called by `on_message`;
+    # `switch(word)`, `method(name, object) -> (status, dict)` and `desired(patch)` are called by `on_message`;
     # answers wait in `replies` (topic, payload), a few at most.
     def __init__(self, hub, device, switch, method, desired):
         self.client_id = device
@@ -59,7 +59,11 @@ class Hub:
             self._switch(bytes(payload))
         elif topic.startswith(_METHODS):
             name, rid = split(topic[len(_METHODS) :], "/?$rid=")
-            status, answer = self._method(name, payload)
+            try:
+                said = json.loads(bytes(payload))
+            except ValueError:
+                said = None
+            status, answer = self._method(name, said if isinstance(said, dict) else {})
             self._reply("$iothub/methods/res/" + str(status) + "/?$rid=" + rid, json.dumps(answer).encode())
         elif topic.startswith(_TWIN + "PATCH/properties/desired/"):
             self._take(payload, None)
@@ -70,14 +74,9 @@ class Hub:
         try:
             found = json.loads(bytes(payload))
             found = found[section] if section else found
-            self._desired(found, found.get("$version"))
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError):
+            found = None
+        if isinstance(found, dict):
+            self._desired(found)
+        else:
             self.drops += 1
-
-    def object_of(self, payload):
-        # The JSON payload of a method, {} where it is none.
-        try:
-            found = json.loads(bytes(payload))
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
