@@ -93,7 +93,7 @@ class Director:
             return
         self._meet(who.device, self._book.boards.get(who.device, NOBODY))
         for rollout in self._book.rollouts.values():
-            rollout.come_back(who.device)
+            rollout.come_back(who.device, self._clock())
         self._wake.set()
 
     def heard(self, who: Identity, patch: Mapping[str, Any], _version: int | None = None) -> None:
@@ -165,8 +165,8 @@ class Director:
         rollout = Rollout(model=manifest.model, version=version, serial=manifest.serial, terms=terms)
         self._book.rollouts[manifest.model] = rollout
         self._models |= {manifest.model}
-        for who in self._methods.listeners():
-            self.came(who, True)
+        for device in self._connected():
+            self._meet(device, self._book.boards.get(device, NOBODY))
         for device, board in self._book.boards.items():
             if board.model == manifest.model and device not in self._book.pins:
                 rollout.admit(device, board)
@@ -305,7 +305,7 @@ class Director:
 
     def _step(self, tasks: asyncio.TaskGroup) -> None:
         now = self._clock()
-        connected = {who.device for who in self._methods.listeners() if who.module is None}
+        connected = self._connected()
         for rollout in self._book.rollouts.values():
             for device in rollout.overdue(now):
                 self._follow(rollout, device, rollout.happen(device, Happening.OVERDUE, now))
@@ -317,6 +317,9 @@ class Director:
             if self._book.boards.get(device, NOBODY).version != self._book.pins[device]:
                 self._pinned_asked.add(device)
                 tasks.create_task(self._ask_pinned(device), name=f"update of {device}")
+
+    def _connected(self) -> set[str]:
+        return {who.device for who in self._methods.listeners() if who.module is None}
 
     def _judge(self, rollout: Rollout) -> None:
         """Stop a roll-out that fails, spread one that came through its canaries, and see whether it is complete."""

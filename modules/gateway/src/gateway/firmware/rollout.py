@@ -25,6 +25,9 @@ MAX_SILENT_S: Final = 86_400.0
 ASK_AGAIN_S: Final = 60.0
 """A board that is connected and did not answer is asked again after so long, or when it comes back."""
 
+REPORT_S: Final = 5.0
+"""For a board that has connected to say what it runs, before it is asked to run another."""
+
 _AMOUNT: Final = re.compile(r"([0-9]{1,5})(%?)", re.ASCII)
 
 
@@ -215,6 +218,7 @@ class Rollout:
 
     def hear(self, device: str, board: Board, now: float) -> Progress | None:
         """A board has said how it is. Returns its progress if it is another now."""
+        self._ask_at.pop(device, None)
         happening = self._meaning_of(board)
         return None if happening is None else self.happen(device, happening, now)
 
@@ -233,9 +237,10 @@ class Rollout:
             self._ask_at[device] = now + ASK_AGAIN_S
         return after
 
-    def come_back(self, device: str) -> None:
-        """A board has connected: it may be asked now."""
-        self._ask_at.pop(device, None)
+    def come_back(self, device: str, now: float) -> None:
+        """A board has connected: it may be asked once it has said what it runs, or has had the time to."""
+        if device in self.boards:
+            self._ask_at[device] = now + REPORT_S
 
     def begin_again(self, now: float) -> None:
         """After a start of the gateway: whoever was asked is asked again, whoever was updating has its time anew."""
@@ -338,7 +343,7 @@ class Rollout:
         if board.state is BoardState.UPDATING:
             return Happening.BEGUN
         if board.version == self.version:
-            return Happening.ARRIVED if board.state is BoardState.RUNNING else Happening.BEGUN
+            return Happening.BEGUN if board.state is BoardState.TRIAL else Happening.ARRIVED
         if board.serial > self.serial:
             return Happening.OVERTAKEN
         return Happening.BROKEN if board.failed == self.version else None
