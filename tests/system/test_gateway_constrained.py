@@ -93,6 +93,18 @@ async def test_packets_that_are_ready_at_once_come_in_records_of_their_own(site:
         assert board.tls.record_sizes[before:] == [2, 2, 2]
 
 
+async def test_acknowledgements_of_one_batch_come_in_records_of_their_own(site: GatewaySite) -> None:
+    async with board_of(site) as board:
+        before = len(board.tls.record_sizes)
+        topic = "devices/d1/messages/events/"
+        await board.tls.write(b"".join(raw_mqtt.publish(topic, b"{}", packet_id=number) for number in range(1, 6)))
+        assert [await board.next() for _ in range(5)] == [
+            (raw_mqtt.PUBACK, bytes((0, number))) for number in range(1, 6)
+        ]
+        assert board.tls.record_sizes[before:] == [4] * 5
+        await site.arrived(5)
+
+
 async def test_two_messages_back_to_back_survive_what_the_board_writes_between(site: GatewaySite) -> None:
     async with board_of(site) as board:
         await board.tls.write(raw_mqtt.PINGREQ)  # its answer and the two messages wait in the socket together
@@ -214,7 +226,7 @@ async def test_an_answer_over_https_comes_in_small_records(site: GatewaySite) ->
         assert max(tls.record_sizes) <= 4096
 
 
-async def test_a_session_is_never_resumed(site: GatewaySite) -> None:
+async def test_nobody_gets_a_session_ticket(site: GatewaySite) -> None:
     await start(site)
     context = site.client_tls(version=ssl.TLSVersion.TLSv1_2)
     context.set_ciphers("AES128-SHA256:@SECLEVEL=2")

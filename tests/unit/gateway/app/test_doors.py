@@ -20,7 +20,7 @@ from edgewire.transport.reports import (
     TurnedAwayReason,
 )
 from edgewire.transport.tls import Profile, Security
-from gateway.app.doors import HINT_CONSTRAINED, Doors
+from gateway.app.doors import CONSTRAINED_HANDSHAKE_S, HINT_CONSTRAINED, Doors
 from gateway.app.settings import Environment, read_environment
 from gateway.observe.events import Event
 from gateway.observe.head import (
@@ -161,6 +161,8 @@ async def test_small_boards_have_doors_of_their_own(tmp_path: Path) -> None:
         ours = doors(site, Security(small.pem, small.key_pem, profile=Profile.CONSTRAINED))
         await ours.open(environment(mqtt=0, constrained_mqtt=mqtt, constrained_https=https))
         assert str(ours) == (f"constrained mqtt on {ADDRESS} port {mqtt}, constrained https on {ADDRESS} port {https}")
+        assert {each.limits.handshake_timeout_s for each in ours._listeners.values()} == {CONSTRAINED_HANDSHAKE_S}
+        assert TransportLimits().handshake_timeout_s < CONSTRAINED_HANDSHAKE_S
         async with AxTlsClient.connect(ADDRESS, mqtt) as board:
             assert board.suite in SUITES
         with pytest.raises(ssl.SSLError):

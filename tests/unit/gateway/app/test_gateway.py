@@ -217,5 +217,5 @@ def test_what_few_sites_need_is_not_loaded_before_it_is_needed() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "gateway.head.mqtt" in loaded
     heavy = {"aiohttp", "azure.iot.device", "gateway.head.amqp", "prometheus_client", "requests"}
-    heavy |= {"gateway.dispatch.twins", "gateway.twin.store"}
+    heavy |= {"gateway.dispatch.twins", "gateway.twin.store", "gateway.app.constrained", "edgewire.transport.fitness"}
     assert not heavy & set(loaded), "each of these is megabytes, or the better part of one"

@@ -8,6 +8,7 @@ Invariants:
 - An owner hears `on_connected` once, after all handshakes, and `on_closed` once, as its last call.
 - Whatever a peer can grow has a limit (`limits.py`): handshakes, HTTP heads, messages, what it does not read.
 - TLS runs over memory BIOs (some 22 kB a connection; asyncio's own keeps 280 kB), 1.2 and 1.3, ECDHE with AEAD only.
+- `tls.Profile.CONSTRAINED` is the exception, on listeners of its own: RSA key exchange and CBC, for small boards.
 
 Entry points: `listener.listen`, `dialer.dial`, `pump.Session`, `pump.Owner`, `pump.Pump`, `tls.Security`,
 `websocket.WebSocketService`, `reports` for what a listener tells besides.
