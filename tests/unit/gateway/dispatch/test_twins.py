@@ -453,6 +453,28 @@ async def test_before_the_file_is_open_requests_are_503_and_say_why() -> None:
     assert cloud.calls == []
 
 
+async def test_requests_that_come_before_it_is_known_whether_the_file_opens_wait_for_that(tmp_path: Path) -> None:
+    site = Site(tmp_path / "twins.db")
+    early = asyncio.ensure_future(site.get())
+    await asyncio.sleep(0)
+    assert not early.done()
+    await site.start()
+    assert (await early).status == 200
+    await site.stop()
+
+
+async def test_requests_that_came_early_are_503_once_the_file_did_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING_REQUESTS_IN_ALL", 1)
+    twins = Twins(lambda _: None)
+    twins.use(FakeTwinCloud(twins))
+    early: list[TwinReply] = []
+    twins.get(D1, early.append)
+    twins.get(D2, early.append)
+    assert [reply.status for reply in early] == [429]
+    twins.closed_because("the key is not there")
+    assert failure(early[1]) == (503, "twins are not served now: the key is not there")
+
+
 async def test_watchers_from_before_the_file_was_open_hear_what_they_missed(tmp_path: Path) -> None:
     site = Site(tmp_path / "twins.db")
     watcher = Watcher()

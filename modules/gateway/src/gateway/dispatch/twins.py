@@ -108,7 +108,10 @@ class Twins:
         self._emit = emit
         self._cloud: TwinCloud | None = None
         self._store: TwinStore | None = None
-        self._closed_because = "the gateway is starting"
+        self._closed_because: str | None = None
+        """Why there is no store, as far as that is known."""
+        self._early: list[tuple[Identity, Answer, Job]] = []
+        """Requests from before it is known whether there is a store: a start takes a moment, and devices are quick."""
         self._watchers: dict[Identity, TwinWatcher] = {}
         self._jobs: dict[Identity, deque[Job]] = {}
         self._requests: dict[Identity, int] = {}
@@ -138,15 +141,17 @@ class Twins:
         return self._cloud is not None
 
     def keep_in(self, store: TwinStore) -> None:
-        """Keep mirrors here; before this, requests are answered 503."""
+        """Keep mirrors here; requests that came before are worked off now."""
         self._store = store
+        self._end_waiting()
         for who in self.wanted():
             if self._is_up(who):
                 self.on_up(who)
 
     def closed_because(self, why: str) -> None:
-        """Why there is no store yet, for those who ask."""
+        """There is no store yet, and why: until there is, requests are answered 503."""
         self._closed_because = why
+        self._end_waiting()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -221,13 +226,27 @@ class Twins:
         if self._cloud is None:
             answer(TWINS_NOT_SERVED)
         elif self._store is None:
-            answer(failed(AWAY, f"twins are not served now: {self._closed_because}"))
+            self._request_early(who, answer, job)
         elif not self._has_room(who):
             answer(failed(TOO_MANY, "too many requests to twins wait for their answers"))
         else:
             self._requests[who] = self._requests.get(who, 0) + 1
             self._requests_in_all += 1
             self._add(who, partial(self._counted, who, job))
+
+    def _request_early(self, who: Identity, answer: Answer, job: Job) -> None:
+        if self._closed_because is not None:
+            answer(failed(AWAY, f"twins are not served now: {self._closed_because}"))
+        elif len(self._early) >= MAX_WAITING_REQUESTS_IN_ALL:
+            answer(failed(TOO_MANY, "too many requests to twins wait for the start of the gateway"))
+        else:
+            self._early.append((who, answer, job))
+
+    def _end_waiting(self) -> None:
+        """It is known now: those that came early are asked as if they came now."""
+        early, self._early = self._early, []
+        for request in early:
+            self._request(*request)
 
     def _has_room(self, who: Identity) -> bool:
         return self._requests.get(who, 0) < MAX_WAITING_REQUESTS and self._requests_in_all < MAX_WAITING_REQUESTS_IN_ALL
