@@ -455,6 +455,7 @@ async def test_before_the_file_is_open_requests_are_503_and_say_why() -> None:
 
 async def test_requests_that_come_before_it_is_known_whether_the_file_opens_wait_for_that(tmp_path: Path) -> None:
     site = Site(tmp_path / "twins.db")
+    site.twins.use(site.cloud)
     early = asyncio.ensure_future(site.get())
     await asyncio.sleep(0)
     assert not early.done()
