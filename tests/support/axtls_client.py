@@ -74,6 +74,8 @@ class Trouble(Enum):
     BAD_CERTIFICATE = -262
     UNEXPECTED = -260
     BAD_RECORD = -263
+    ALERT = -256
+    """An alert behind the key exchange; the code is in the text."""
     LOST = -9984
     """The server went away in the handshake."""
 
@@ -220,6 +222,21 @@ class AxTlsClient:
         self._unread[:count] = sealed[:count]
         self.damaged_bytes += count
 
+    def sealed_premaster(self, key: RSAPublicKey, premaster: bytes) -> bytes:
+        """What goes into ClientKeyExchange. Spec: RFC 5246 §7.4.7.1."""
+        return key.encrypt(premaster, PKCS1v15())
+
+    async def send_sealed(self, body: bytes) -> tuple[int, bytes]:
+        """Send the body of a data record as it stands; the next record of the server."""
+        self._put(DATA, body)
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._record()
+
+    def seal(self, clear: bytes) -> bytes:
+        """The body of the next data record."""
+        assert self._out is not None
+        return self._out.seal(DATA, clear)
+
     # The handshake, RFC 5246 §7.3.
 
     async def _handshake(self, name: str | None, suites: tuple[Suite, ...]) -> None:
@@ -231,13 +248,15 @@ class AxTlsClient:
         premaster = VERSION + os.urandom(46)
         key = self.certificates[0].public_key()
         assert isinstance(key, RSAPublicKey)
-        sealed = key.encrypt(premaster, PKCS1v15())
+        sealed = self.sealed_premaster(key, premaster)
         self._say(16, len(sealed).to_bytes(2, "big") + sealed)
         master = prf(premaster, b"master secret", ours + theirs, 48)
         coming, self._out = self._ways(master, theirs + ours)
         self._put(CHANGE, b"\x01")
         self._say(FINISHED, prf(master, b"client finished", hashlib.sha256(self._heard).digest(), 12))
         kind, body = await self._record()
+        if kind == ALERT:
+            give_up(Trouble.ALERT, f"the server's alert {body[1]}")
         if (kind, body) != (CHANGE, b"\x01"):
             give_up(Trouble.UNEXPECTED, f"a record of kind {kind} where the keys should change")
         expected = prf(master, b"server finished", hashlib.sha256(self._heard).digest(), 12)
