@@ -1,4 +1,4 @@
-"""The key of the listeners for small boards is no oracle: whatever is wrong with what a client seals, the answer is one.
+"""The key of the listeners for small boards is no oracle: whatever is wrong with what was sealed, the answer is one.
 
 RSA key exchange and CBC were broken time and again by servers whose answers told one fault from another
 (Bleichenbacher, ROBOT; Vaudenay, Lucky 13). OpenSSL hides the difference; should a version of it not, these tests say
