@@ -58,7 +58,24 @@ def test_a_length_that_no_manifest_has_is_refused_before_it_is_believed(length: 
         read_bundle(length.to_bytes(4, "big") + bytes(2_000))
 
 
-PATHS = ["", ".", "..", "../x", "/etc", "a/b", "a\\b", "a\0", "a\n", "%2e%2e", "-a", ".a", "a b", "x" * 41, "é", "\uff11"]
+PATHS = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc",
+    "a/b",
+    "a\\b",
+    "a\0",
+    "a\n",
+    "%2e%2e",
+    "-a",
+    ".a",
+    "a b",
+    "x" * 41,
+    "é",
+    "\uff11",
+]
 
 
 @pytest.mark.parametrize("text", PATHS)

@@ -74,7 +74,6 @@ class Director:
         self._clock = clock
         self._release_key = release_key
         self._book: Book = read_book(store.folder, emit)
-        self._models: frozenset[str] = store.models()
         self._pinned_asked: set[str] = set()
         """Pinned boards that were asked since they came: once is enough."""
         self._wake = asyncio.Event()
@@ -132,7 +131,7 @@ class Director:
         self._wake.set()
 
     def _known_models(self) -> frozenset[str]:
-        return self._models | self._book.rollouts.keys()
+        return self._store.models() | self._book.rollouts.keys()
 
     # What boards may have.
 
@@ -164,7 +163,6 @@ class Director:
             )
         rollout = Rollout(model=manifest.model, version=version, serial=manifest.serial, terms=terms)
         self._book.rollouts[manifest.model] = rollout
-        self._models |= {manifest.model}
         for device in self._connected():
             self._meet(device, self._book.boards.get(device, NOBODY))
         for device, board in self._book.boards.items():

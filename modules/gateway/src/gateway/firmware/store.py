@@ -62,6 +62,7 @@ class FirmwareStore:
         self._emit = emit
         self._verified: dict[str, _Stamp] = {}
         self._told: set[str] = set()
+        self._models: tuple[int, frozenset[str]] = (0, frozenset())
 
     # Changing.
 
@@ -92,8 +93,15 @@ class FirmwareStore:
         return sorted((each for each in found if each is not None), key=lambda each: (each.model, each.serial))
 
     def models(self) -> frozenset[str]:
-        """The models that there is firmware for."""
-        return frozenset(manifest.model for manifest in self.all())
+        """The models that there is or was firmware for; asked for each board, so it costs a stat."""
+        try:
+            stamp = self._manifests.stat().st_mtime_ns
+            if self._models[0] != stamp:
+                names = (path.name for path in self._manifests.iterdir() if path.is_dir())
+                self._models = (stamp, frozenset(filter(is_name, names)))
+        except OSError:
+            return frozenset()
+        return self._models[1]
 
     def find(self, model: str, version: str) -> Manifest | None:
         """The manifest of a version; None if there is none, or only a damaged one, which is said."""
