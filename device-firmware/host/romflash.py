@@ -1,4 +1,6 @@
 # The partition of an ESP8266 as its `vfs` offers it; run.py puts this module in that one's place for whoever asks.
+from vfs import VfsRom, mount
+
 view = None  # put here by run.py
 
 

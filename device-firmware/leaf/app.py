@@ -19,6 +19,7 @@ from link import CertError, Link, LinkError, Refused
 from micropython import const
 from wifi import Wifi
 
+CONFIG = "/config.json"  # see setup.py
 IDENTITY = "/identity.json"
 # LED, see led.py
 _RUNNING = const(0)
@@ -37,20 +38,19 @@ ERRORS = (OSError, LinkError, ValueError, KeyError)
 
 class App:
     def __init__(self, board, config):
+        # What was told and learnt stays in flash; here is what is asked for all the time.
         self.board = board
-        self.config = config
         self.link = Link()
         found = store.load(IDENTITY)
         self.device = found and found["deviceId"]  # None: it does not know yet who it is
+        self.address = config.get("address")
         self.wifi = Wifi(board.station(), config["wifi"])
-        earliest = (found or config).get("since", SANE)
         hosts = config.get("ntp") or ["pool.ntp.org", "time.cloudflare.com"]
-        self.clock = Clock(board, board.ntp(), hosts + [config["gateway"]], earliest)
+        self.clock = Clock(board, board.ntp(), hosts + [config["gateway"]], (found or config).get("since", SANE))
         self.duty = Duty(board, self.clock, self.wifi, config)
         self.led = self.duty.led
         self.failures = 0
         self.refusals = 0
-
 
     def idle(self):
         # Called in every wait: the board lives.
@@ -132,13 +132,13 @@ class App:
 
         forget("contact", "web", "sas")
         self.led.show(_CONTACT)
-        config = self.config
+        config = store.load(CONFIG)
         plain = config.get("httpPort")
         root = config.get("root")
         check = None if plain else self.check(config["gateway"], root)
         who = {"registrationId": config.get("id") or self.board.name(), "model": self.board.MODEL, "version": version}
         try:
-            self.link.open(config.get("address") or config["gateway"], plain or config.get("httpsPort", 443), check)
+            self.link.open(self.address or config["gateway"], plain or config.get("httpsPort", 443), check)
             found = contact.ask(self.link, config["gateway"], who, config["credential"], ROOM)
             self.link.close()
             found = contact.believed(found, config["credential"], check and root)
@@ -147,6 +147,7 @@ class App:
             self.link.close()
             self.pause(min(error.args[1], 3600))
             raise LinkError("contact")
+        del config
         self.clock.set(found["since"])
         store.save(IDENTITY, found)
         self.device = found["deviceId"]
@@ -155,13 +156,17 @@ class App:
     def check(self, name, root):
         return self.board.check(name, root, self.clock.text(), ROOM)
 
+    def dial(self):
+        who = store.load(IDENTITY)
+        check = self.check(who["gateway"], who["root"])
+        host = self.address or who["gateway"]
+        port = who["mqttPort"]
+        del who
+        self.link.open(host, port, check)
+
     def session(self):
-        who = store.load(IDENTITY)  # in the heap for the session's beginning alone
         self.led.show(_GATEWAY)
-        address = self.config.get("address") or who["gateway"]
-        check = self.check(who["gateway"], who.pop("root"))
-        self.link.open(address, who["mqttPort"], check)
-        del check
+        self.dial()
         self.say("tls")
         # What is needed from here on takes the place of what has looked at certificates.
         import cloud
@@ -169,6 +174,8 @@ class App:
         from sas import token
 
         forget("cloud", "hub", "mqttc", "sas", "slots")
+        who = store.load(IDENTITY)
+        del who["root"]
         talk = cloud.Cloud(self.duty, who)
         hub = talk.hub
         mqtt = mqttc.Mqtt(self.link, hub.on_message, ROOM)
@@ -203,12 +210,12 @@ def main():
     import setup
 
     hardware = board.Board()
-    config = store.load(setup.CONFIG)
+    config = store.load(CONFIG)
     while config is None or setup.fault(config):
         hardware.led(True)
         if not setup.dialogue():
             return  # nobody is at the other end
-        config = store.load(setup.CONFIG)
+        config = store.load(CONFIG)
     del setup
     forget("setup")
     App(hardware, config).run()

@@ -250,6 +250,7 @@ class Judge:
                 raise CertError("ca")
             if not Key(one.modulus.bytes()).signed(*self._below):
                 raise CertError("chain")
+            self._below = None
         self.trusted = self._root.signed(one.signature, one.digest)
         self._below = one.signature, one.digest
 

@@ -24,12 +24,20 @@ def bundle(key: rsa.RSAPrivateKey) -> bytes:
 
 def test_a_board_gets_starter_rescue_key_and_a_program_that_is_believed(key: rsa.RSAPrivateKey, bundle: bytes) -> None:
     files = provision.layout("nodemcu", key.public_key(), bundle, b'{"gateway": "gw"}')
-    assert files["rescue/release.key"] == release.modulus(key.public_key())
+    assert release.modulus(key.public_key()) in files["rescue.img"]
     assert files["a.img"] == read_bundle(bundle).image
     state = json.loads(files["boot.json"])
     assert (state["run"], state["a"]["version"], state["a"]["serial"]) == ("a", "1.0.0", 1)
     assert files["config.json"] == b'{"gateway": "gw"}'
-    assert {f"rescue/{name}.mpy" for name in build.rescue("nodemcu")} <= files.keys()
+    assert all(f"{name}.mpy".encode() in files["rescue.img"] for name in build.rescue("nodemcu"))
+
+
+def test_a_board_without_romfs_gets_its_rescue_as_a_folder(key: rsa.RSAPrivateKey) -> None:
+    bundle = release.make_bundle(key, "esp32", "1.0.0", 1, Format.FILES)
+    files = provision.layout("esp32", key.public_key(), bundle)
+    assert files["rescue/release.key"] == release.modulus(key.public_key())
+    assert {f"rescue/{name}.mpy" for name in build.rescue("esp32")} <= files.keys()
+    assert files["a.img"].startswith(release.FILES_MAGIC)
 
 
 def test_what_starts_a_board_is_written_last(key: rsa.RSAPrivateKey, bundle: bytes) -> None:
@@ -38,7 +46,7 @@ def test_what_starts_a_board_is_written_last(key: rsa.RSAPrivateKey, bundle: byt
 
 def test_the_rescue_is_a_few_kilobytes(key: rsa.RSAPrivateKey, bundle: bytes) -> None:
     files = provision.layout("nodemcu", key.public_key(), bundle)
-    assert sum(len(body) for name, body in files.items() if name.startswith("rescue/")) < 20_000
+    assert len(files["rescue.img"]) < 20_000
 
 
 def test_a_bundle_for_another_board_is_refused(key: rsa.RSAPrivateKey, bundle: bytes) -> None:
@@ -63,6 +71,12 @@ def test_the_serial_line_takes_them_in_order_and_restarts_at_the_end() -> None:
     assert all(call[1:3] == ["connect", "/dev/ttyUSB0"] for call in calls)
     assert "os.remove(n)" in calls[0][-1]  # a board with a program would start it between two calls
     assert [call[-1] for call in calls[2:]] == [":rescue/a.mpy", ":boot.py", ":main.py", "reset"]
+
+
+def test_an_image_of_the_rescue_is_put_into_the_partition_before_the_board_may_start() -> None:
+    calls = provision.commands({"rescue.img": b"", "boot.py": b"", "main.py": b""}, Path("/folder"), "/dev/ttyUSB0")
+    ends = [call[-1].rpartition("/")[2] for call in calls[2:]]
+    assert ends == [":rescue.img", "install.py", ":boot.py", ":main.py", "reset"]
 
 
 @pytest.mark.parametrize("text", [b"", b"no key"])

@@ -83,7 +83,7 @@ def images(folder: Path) -> tuple[Path, Path]:
     doubles = {path.stem: path for path in (FIRMWARE / "host").glob("*.py") if path.stem != "run"}
     build.compiled(doubles, folder / "host")
     hardware = folder / "host.romfs"
-    hardware.write_bytes(build.image(folder / "host"))
+    hardware.write_bytes(build.image(folder / "host").ljust(65_536, b"\xff"))
     return hardware, program
 
 
@@ -96,7 +96,7 @@ class LeafBoard:
         self.flash.write_bytes(b"\xff" * FLASH_BYTES)
         self._command = [
             *(str(MICROPYTHON), "-X", f"heapsize={heap}", str(FIRMWARE / "host/run.py")),
-            *(str(path) for path in (self.flash, folder / "world", *pictures)),
+            *(str(path) for path in (pictures[0], self.flash, folder / "world", pictures[1])),
         ]
         self.lines: list[str] = []
         self.starts = 0
