@@ -223,6 +223,11 @@ NOT_LIMITS: Final = MappingProxyType(
         "cli.run": {"DONE", "FAULT", "UNUSABLE"},
         "head.subscriptions": {"NOT_AUTHORIZED", "SUCCESS", "NO_SUBSCRIPTION_EXISTED", "MQTT5"},
         "app.devices_upstream": {"AMQPS_PORT", "WEBSOCKET_PORT"},
+        "app.provisioning": {"HTTPS_PORT"},
+        "dispatch.provisioning_answers": {  # codes of the service
+            *("BAD_REQUEST", "UNAUTHORIZED", "NOT_ALLOWED", "TOO_LARGE", "THROTTLED", "AWAY"),
+        },
+        "identity.assignments": {"VERSION"},
         "identity.roster": {"VERSION"},
         "identity.tokens": {"VERSION"},
         "upstream.amqp_lane": {"SECTION_BYTES"},  # of the wire

@@ -66,8 +66,7 @@ class DpsSite(Site):
 
     def board(self, who: Registrant = REG, *, level: int = 4, **options: Any) -> Device:
         """A board that was let in and listens; nothing it was told is left."""
-        options = {"username": LOGIN.format(who), "token": self.sas(who), "level": level} | options
-        board = self.connect(who.registration, **options)
+        board = self.connect(who.registration, username=LOGIN.format(who), token=self.sas(who), level=level, **options)
         board.send(Subscribe(packet_id=1, filters=(SubscribeFilter(filter=RESULTS, qos=1),)))
         connack, suback = board.received()
         assert isinstance(connack, Connack)
