@@ -1,7 +1,7 @@
 import orjson
 import pytest
 
-from edgewire.message import identity
+from edgewire.message import Identity, identity
 from gateway.dispatch.twin_desk import TWINS_NOT_SERVED, NoTwins, TwinDesk, TwinReply, failed
 
 D1 = identity("d1")
@@ -30,3 +30,10 @@ def test_where_twins_are_not_served_each_request_is_answered_501() -> None:
     watcher = Watcher()
     desk.subscribe(D1, watcher)
     desk.unsubscribe(D1, watcher)
+
+
+def test_a_report_that_is_not_kept_is_heard_by_who_listens() -> None:
+    desk, heard, replies = NoTwins(), list[tuple[Identity, bytes]](), list[TwinReply]()
+    desk.hearer = lambda who, patch: heard.append((who, patch))
+    desk.report(D1, b"{}", replies.append)
+    assert (heard, replies) == ([(D1, b"{}")], [TWINS_NOT_SERVED])

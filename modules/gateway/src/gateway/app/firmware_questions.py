@@ -21,7 +21,7 @@ async def answer(director: Director, question: Mapping[str, Any]) -> Mapping[str
 
 
 async def _answer(director: Director, question: Mapping[str, Any]) -> Mapping[str, Any]:
-    do = question.get("do")
+    do = str(question.get("do"))
     if do == "status":
         return director.status()
     if do == "rollout":
