@@ -228,6 +228,9 @@ NOT_LIMITS: Final = MappingProxyType(
             *("BAD_REQUEST", "UNAUTHORIZED", "NOT_ALLOWED", "TOO_LARGE", "THROTTLED", "AWAY"),
         },
         "identity.assignments": {"VERSION"},
+        "iothub.bootstrap": {"SEALED_KEY_BYTES"},  # an HMAC's length
+        "identity.anchor": {"PINNED_EXPONENT"},
+        "identity.claim_codes": {"VERSION"},
         "identity.roster": {"VERSION"},
         "identity.tokens": {"VERSION"},
         "upstream.amqp_lane": {"SECTION_BYTES"},  # of the wire

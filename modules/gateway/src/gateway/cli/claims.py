@@ -222,7 +222,7 @@ def _text_of(file: str) -> str:
 
 def _list(path: Path, arguments: argparse.Namespace) -> int:
     codes, _ = read_claims(path)
-    listed = sorted(codes.by_name.values(), key=lambda code: (code.made_at, code.name))
+    listed = sorted(codes.by_name.values(), key=lambda code: (code.kind.value, code.device, code.made_at, code.name))
     if arguments.json:
         print(json.dumps({"codes": [_document(code) for code in listed]}))
         return 0

@@ -70,8 +70,8 @@ def _root(last: x509.Certificate, known: Sequence[x509.Certificate]) -> x509.Cer
         last = above
     name = last.issuer.rfc4514_string() or "(no subject)"
     raise AnchorError(
-        f"the server certificate's chain ends below its root, and the trust bundle does not hold '{name}'. Append the "
-        "root to the chain's file, or set GATEWAY_TRUST_BUNDLE_FILE to a bundle that has it"
+        f"the server certificate's chain ends below its root, and the trust bundle does not hold '{name}'. Set "
+        "GATEWAY_TRUST_BUNDLE_FILE to a bundle that has it"
     )
 
 
