@@ -1,20 +1,21 @@
-# The ROMFS partition, from which programs run in place. Cost: 0.7 KB .mpy, 0.9 KB of heap.
+# The ROMFS partition, from which programs run in place. Its last 64 KiB are the rescue's (boot.py). Cost: 0.7 KB .mpy, 0.9 KB of heap.
 import vfs
 from micropython import const
 
-_ALIGN = const(4)  # bytes; what flash is written in
+_RESCUE = const(65536)
 
 
 class Partition:
     def __init__(self):
         self._view = memoryview(vfs.rom_ioctl(2, 0))
-        self.size = len(self._view)
+        self.size = len(self._view) - _RESCUE
 
     def read(self, at, view):
         # A copy: flash is slow to read byte by byte.
         view[:] = self._view[at : at + len(view)]
 
     def erase(self, size):
+        # From the beginning, in whole sectors.
         vfs.rom_ioctl(3, 0, size)
 
     def write(self, at, view):

@@ -23,7 +23,7 @@ _NAMES = ("shed", "house")
 _PASSWORD = "correct horse"
 _HOSTS = ("time.one", "time.two")
 
-shared = None  # put here by run.py
+shared = partition = None  # put here by start.py
 host = ""
 
 

@@ -17,7 +17,7 @@ from micropython import const
 _PIECE = const(1024)  # bytes that are asked for at once
 _SYNC = const(4096)  # bytes after which the file is made safe; what is written later is fetched again
 _MANIFEST = const(1024)
-_IMAGE = const(320 * 1024)  # the ROMFS partition of the ESP8266; a page of flash is kept free beside it
+_IMAGE = const(256 * 1024)  # of the ESP8266's 320 KiB of ROMFS; the rest is the rescue's
 _TEXT = const(40)
 _PATH = const(160)
 _TOKEN_S = const(3600)

@@ -54,7 +54,7 @@ MODULES: Final = frozenset(
 """In the build, or frozen into it."""
 HARDWARE: Final = frozenset({"machine", "network", "esp", "onewire", "ds18x20", "ntptime"})
 """Only board files and what runs before any program may import these, so that all else runs on a PC."""
-NEAR_HARDWARE: Final = frozenset({"boot/power.py", "boot/main.py"})
+NEAR_HARDWARE: Final = frozenset({"boot/go.py", "boot/power.py"})
 
 NAMES: Final = frozenset({"aiter", "anext", "ascii", "breakpoint", "compile", "complex", "execfile", "format", "vars"})
 ATTRIBUTES: Final = {

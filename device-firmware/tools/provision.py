@@ -6,6 +6,8 @@
 The board runs the official MicroPython already (docs: device-firmware/README.md). What is written: boot.py and main.py,
 the rescue with the public half of the release key, the first program in slot a, and the set-up if one is given. The two
 files that start it all come last: a board on which this was interrupted has none, and is simply written again.
+For a board with ROMFS the rescue is an image in the last 64 KiB of that partition (boot/install.py puts it there), for
+others a folder.
 """
 
 import argparse
@@ -23,10 +25,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from gateway.firmware.bundle import BundleError, read_bundle
+from gateway.firmware.bundle import BundleError, Format, read_bundle
 
 STARTERS: Final = ("boot.py", "main.py")
 MPREMOTE: Final = Path(sys.executable).parent / "mpremote"
+RESCUE_IMAGE: Final = "rescue.img"
+RESCUE_BYTES: Final = 65_536
 _SAID: Final = ("version", "serial", "size", "sha256", "format")
 
 
@@ -55,16 +59,25 @@ def layout(board: str, key: rsa.RSAPublicKey, bundle: bytes, config: bytes | Non
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build.compiled(build.rescue(board), folder)
-        files = {f"rescue/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+        (folder / "release.key").write_bytes(release.modulus(key))
+        files = _rescue(folder, manifest.format)
     about = {name: json.loads(manifest.text)[name] for name in _SAID}
     files |= {
-        "rescue/release.key": release.modulus(key),
         "a.img": image,
         "boot.json": json.dumps({"run": "a", "a": about}).encode(),
     }
     if config is not None:
         files["config.json"] = config
     return files | {name: (build.FIRMWARE / "boot" / name).read_bytes() for name in STARTERS}
+
+
+def _rescue(folder: Path, kind: Format) -> dict[str, bytes]:
+    if kind is Format.FILES:
+        return {f"rescue/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+    image = build.image(folder)
+    if len(image) > RESCUE_BYTES:
+        raise ProvisionError(f"the rescue has {len(image)} bytes, and its part of the flash {RESCUE_BYTES}")
+    return {RESCUE_IMAGE: image}
 
 
 def check_signature(key: rsa.RSAPublicKey, bundle: bytes) -> None:
@@ -89,7 +102,9 @@ def commands(files: dict[str, bytes], folder: Path, port: str) -> list[list[str]
     copies = [[*connect, "resume", "fs", "cp", str(folder / name), f":{name}"] for name in files]
     stop = [*connect, "exec", "import os\nfor n in ('main.py', 'boot.py'):\n try: os.remove(n)\n except OSError: pass"]
     make = [*connect, "resume", "exec", "import os\ntry: os.mkdir('rescue')\nexcept OSError: pass"]
-    return [stop, make, *copies, [*connect, "resume", "reset"]]
+    install = [[*connect, "resume", "run", str(build.FIRMWARE / "boot/install.py")]] if RESCUE_IMAGE in files else []
+    starters = len(STARTERS)
+    return [stop, make, *copies[:-starters], *install, *copies[-starters:], [*connect, "resume", "reset"]]
 
 
 def _arguments() -> argparse.Namespace:

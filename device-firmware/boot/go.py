@@ -1,0 +1,20 @@
+# From the starter to what it has chosen. Whatever ends a program is a failed start: it is counted at the next one.
+import gc
+import sys
+
+
+def main():
+    import starter
+
+    name = starter.main()
+    del starter
+    gc.collect()
+    try:
+        __import__(name).main()
+    except (KeyboardInterrupt, SystemExit):
+        raise  # somebody is at the console
+    except BaseException as error:
+        sys.print_exception(error)
+    import machine
+
+    machine.reset()

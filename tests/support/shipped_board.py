@@ -1,0 +1,86 @@
+"""A board as it leaves the bench: set up by the tools, started from its flash; and the firmware it may get."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import build
+import provision
+import release
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gateway.firmware.bundle import Format
+from support.leaf_board import HEAP, LeafBoard
+from support.micropython import run
+
+MODEL: Final = "nodemcu"
+PARTITION_BYTES: Final = 128 * 1024
+FLASH_BLOCKS: Final = 64
+TLS_BYTES: Final = 11_900
+"""What a handshake takes from a board's own heap, and here from elsewhere: the board asks for so much less."""
+NEED: Final = "NEED = 12600"
+NEVER: Final = "def main():\n    raise ValueError('a bad program')\n"
+
+
+@cache
+def release_key() -> rsa.RSAPrivateKey:
+    """The release key of this run."""
+    return rsa.generate_private_key(65537, release.KEY_BITS)
+
+
+def host_board(folder: Path) -> Path:
+    """The board's own file, but for the memory that TLS does not take from this heap."""
+    text = (build.FIRMWARE / f"boards/{MODEL}.py").read_text(encoding="utf-8")
+    assert NEED in text
+    path = folder / "board.py"
+    path.write_text(text.replace(NEED, f"NEED = {12600 - TLS_BYTES}"), encoding="utf-8")
+    return path
+
+
+def bundle(folder: Path, version: str, **changed: str) -> bytes:
+    """A signed bundle of the program as it is, or with modules changed."""
+    folder.mkdir()
+    modules = build.program(MODEL) | {"board": host_board(folder)}
+    for name, text in changed.items():
+        modules[name] = folder / f"{name}.py"
+        modules[name].write_text(text, encoding="utf-8")
+    build.compiled(modules, folder / "compiled")
+    image = build.image(folder / "compiled")
+    serial = release.serial_of(version)
+    return release.signed(
+        release_key(), model=MODEL, version=version, serial=serial, image=image, kind=Format.ROMFS
+    )
+
+
+def ship(board: "ShippedBoard", folder: Path, first: bytes, config: Mapping[str, Any]) -> None:
+    """Write the board's flash as the tools do, with `first` as its program; its partition is empty."""
+    files = provision.layout(MODEL, release_key().public_key(), first, json.dumps(config).encode())
+    own = folder / "own"
+    build.compiled(build.rescue(MODEL) | {"board": host_board(folder)}, own)
+    (own / "release.key").write_bytes(release.modulus(release_key().public_key()))
+    rescue = build.image(own)
+    empty = b"\xff" * (PARTITION_BYTES - provision.RESCUE_BYTES)
+    board.partition.write_bytes(empty + rescue.ljust(provision.RESCUE_BYTES, b"\xff"))
+    del files[provision.RESCUE_IMAGE]
+    provision.write(files, folder / "files")
+    pairs = [f"{name}={folder / 'files' / name}" for name in files]
+    assert run("mkflash.py", str(board.flash), str(FLASH_BLOCKS), *pairs, heap="4m") == ["written"]
+
+
+class ShippedBoard(LeafBoard):
+    """A board that starts from its flash, with a partition to run its program from."""
+
+    def __init__(self, folder: Path, hardware: Path, heap: int = HEAP) -> None:
+        self.partition = folder / "partition"
+        self.partition.write_bytes(b"\xff" * PARTITION_BYTES)
+        super().__init__(folder, (hardware, self.partition), heap)
+        self._command.append("power_up")
+
+
+def damaged(data: bytes) -> bytes:
+    """A bundle of which one byte of the image is another: what a store would not take, made by a bad line."""
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
