@@ -1,6 +1,6 @@
 # A leaf board: Wi-Fi, time, identity, gateway, and again from where it was lost. Here is the sequence; who does what
 # stands in the other files, and those are in the heap only while they are needed. Cost: 2.8 KB .mpy, 1.6 KB of heap run
-# in place, 1.4 KB for the buffer that certificates and packets share.
+# in place, 1.5 KB for the buffer that certificates and packets share.
 import gc
 import os
 import sys
@@ -10,7 +10,7 @@ import time
 # piece of 5.3 KB. The buffer takes a certificate, or a packet of MQTT.
 gc.collect()
 gc.threshold(1024)
-ROOM = bytearray(1408)
+ROOM = bytearray(1504)
 
 import store
 from clock import SANE, Clock

@@ -21,7 +21,7 @@ HTTPS_PORT: Final = 8444
 @pytest.fixture
 async def shipped(tmp_path: Path, pictures: tuple[Path, Path]) -> AsyncIterator[ShippedBoard]:
     (tmp_path / "board").mkdir()
-    board = ShippedBoard(tmp_path / "board", pictures[0])
+    board = ShippedBoard(tmp_path / "board", pictures[0], 38000)
     yield board
     await board.stop()
 
@@ -61,6 +61,7 @@ async def order(site: GatewaySite, version: str) -> None:
 
 async def firmware(site: GatewaySite, **wanted: Any) -> dict[str, Any]:
     """What the board reports, once it is as wanted."""
+
     def found() -> dict[str, Any]:
         return dict(site.hub.reported(WHO).get("firmware") or {})
 
@@ -70,6 +71,13 @@ async def firmware(site: GatewaySite, **wanted: Any) -> dict[str, Any]:
 
 async def test_an_update_is_fetched_tried_and_kept(site: GatewaySite, shipped: ShippedBoard, tmp_path: Path) -> None:
     await begin(site, shipped, tmp_path, bundle(tmp_path / "one", "1.0.0"))
+    print(shipped.transcript())
+    import asyncio
+
+    for _ in range(8):
+        await asyncio.sleep(1)
+        print(site.hub.reported(WHO))
+    print(shipped.transcript(), site.gateway.transcript())
     await firmware(site, version="1.0.0", state="running")
     await add(site, tmp_path, bundle(tmp_path / "two", "1.1.0"))
     await order(site, "1.1.0")

@@ -1,0 +1,27 @@
+"""Single modules of the firmware, run by the boards' interpreter: cases in, answers out, as JSON."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+from support.leaf_board import FIRMWARE, MICROPYTHON
+
+PROGRAMS: Final = Path(__file__).parents[1] / "firmware/programs"
+PATIENCE_S: Final = 60.0
+
+
+def run(program: str, cases: Any) -> Any:
+    """What `programs/<program>.py` says to these cases, with the modules of device-firmware/leaf to import."""
+    done = subprocess.run(
+        [MICROPYTHON, "-X", "heapsize=64m", PROGRAMS / f"{program}.py"],
+        input=json.dumps(cases) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        env={"PATH": os.environ["PATH"], "MICROPYPATH": f"{FIRMWARE}/leaf:.frozen"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
