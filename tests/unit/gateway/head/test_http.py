@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -373,8 +374,8 @@ async def test_a_message_is_polled_with_its_headers_and_completed(
     assert (await client.answer()).status == 412
     site.http.report()
     counted = [event for event in site.events if isinstance(event, HttpRequestsAnswered)]
-    assert HttpRequestsAnswered(HttpAction.SETTLE, 412, 1) in counted
-    assert HttpRequestsAnswered(HttpAction.RECEIVE, 200, 1) in counted
+    assert HttpRequestsAnswered(HttpAction.SETTLE, HTTPStatus.PRECONDITION_FAILED, 1) in counted
+    assert HttpRequestsAnswered(HttpAction.RECEIVE, HTTPStatus.OK, 1) in counted
 
 
 @pytest.mark.parametrize(

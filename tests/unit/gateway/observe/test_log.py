@@ -8,7 +8,7 @@ import pytest
 from gateway.observe.dispatch import MessagesReceived
 from gateway.observe.events import Event, Level
 from gateway.observe.head import MessageRefused, RefusedMessage
-from gateway.observe.log import FIELD_CHARS, HIDDEN, LINES_PER_PERIOD, PERIOD_S, Log, without_secrets
+from gateway.observe.log import FIELD_CHARS, HIDDEN, LINES_PER_PERIOD, PERIOD_S, SENTENCE_CHARS, Log, without_secrets
 
 
 class Why(Enum):
@@ -119,6 +119,23 @@ def test_a_secret_in_a_peers_text_is_not_written(text: str, *, as_json: bool) ->
 )
 def test_ordinary_ids_and_topics_are_written_as_they_are(text: str) -> None:
     assert without_secrets(text) == text
+
+
+@pytest.mark.timeout(20)  # it took a minute where the search went back in a run of letters, for each of its letters
+@pytest.mark.parametrize("text", ["x" * 65_535, "x/" * 32_767, "sig=" * 16_383, "aA0" * 21_845 + "%3"], ids=len)
+def test_a_sentence_without_end_is_cut_in_a_moment(text: str) -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO)
+    log.write_event(MessageRefused(text, RefusedMessage.UNKNOWN_TOPIC, ""))
+    assert len(lines[0]) < SENTENCE_CHARS + 100
+
+
+def test_a_secret_at_the_cut_is_hidden_whole() -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
+    secret = "0123456789abcdefABCDEF0123456789abcdefABCDE="
+    log.write_event(MessageRefused("x" * (FIELD_CHARS - 20) + " " + secret, RefusedMessage.UNKNOWN_TOPIC, ""))
+    assert secret[:12] not in lines[0]
 
 
 def test_a_field_without_end_is_cut() -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, NamedTuple, assert_never
 
@@ -146,7 +147,7 @@ class HttpHead:
         """Emit what was counted since the last call."""
         answered, self.answered = self.answered, Counter()
         for (action, status), count in answered.items():
-            self.emit(HttpRequestsAnswered(action, status, count))
+            self.emit(HttpRequestsAnswered(action, HTTPStatus(status), count))
 
     def close(self) -> None:
         """The gateway stops: what devices have polled and not settled is the hub's again."""

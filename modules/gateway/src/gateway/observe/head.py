@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import ClassVar
 
 from gateway.observe.events import Event, Level
@@ -201,12 +202,12 @@ class HttpRequestsAnswered(Event):
     LABELS: ClassVar[tuple[str, ...]] = ("action", "status")
 
     action: HttpAction
-    status: int
+    status: HTTPStatus
     count: int
 
     def sentence(self) -> str:
         """What a person reads in the log."""
-        return f"{self.count} requests over HTTPS to {self.action.value} were answered with {self.status}"
+        return f"{self.count} requests over HTTPS to {self.action.value} were answered with {self.status.value}"
 
 
 class RefusedRequest(Enum):

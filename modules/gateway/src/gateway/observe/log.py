@@ -21,11 +21,14 @@ PERIOD_S: Final = 10.0
 
 FIELD_CHARS: Final = 1_000
 """Of one field in a line for programs: a client id may have 65,535."""
+SENTENCE_CHARS: Final = 4_000
+"""Of a sentence, which may hold such an id or several."""
 
 HIDDEN: Final = "(hidden)"
 
 _NAMED_SECRET: Final = re.compile(r"(sig|SharedAccessKey)(=|%3D)[^&;\s'\"]+", re.IGNORECASE)
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{22,}(?:=|%3D){1,2}")
+# Only where such a run begins, and without going back in it: a client id may be one run of 65,535 characters.
+_BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{22,}+(?:=|%3D){1,2}")
 _LOOKS_RANDOM: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])(?!.*/messages/)")
 
 _RANK: Final[Mapping[Level, int]] = MappingProxyType({Level.DEBUG: 0, Level.INFO: 1, Level.WARNING: 2, Level.ERROR: 3})
@@ -78,12 +81,16 @@ def without_secrets(text: str) -> str:
     return _BASE64.sub(lambda found: HIDDEN if _LOOKS_RANDOM.match(found[0]) else found[0], text)
 
 
+def _shown(sentence: str) -> str:
+    return clean(without_secrets(sentence)[:SENTENCE_CHARS])
+
+
 def _human_line(now: float, level: Level, sentence: str, _event: Event | None) -> str:
-    return f"{_time(now)} {level.value.upper():7} {clean(without_secrets(sentence))}"
+    return f"{_time(now)} {level.value.upper():7} {_shown(sentence)}"
 
 
 def _json_line(now: float, level: Level, sentence: str, event: Event | None) -> str:
-    row: dict[str, object] = {"time": _time(now), "level": level.value, "message": clean(without_secrets(sentence))}
+    row: dict[str, object] = {"time": _time(now), "level": level.value, "message": _shown(sentence)}
     if event is not None:
         row["event"] = type(event).__name__
         row.update({field.name: _plain(getattr(event, field.name)) for field in fields(event)})
@@ -92,7 +99,7 @@ def _json_line(now: float, level: Level, sentence: str, event: Event | None) -> 
 
 def _plain(value: object) -> object:
     if isinstance(value, str):
-        return without_secrets(value[:FIELD_CHARS])
+        return without_secrets(value)[:FIELD_CHARS]  # in this order: half a secret would not be known for one
     return value.value if isinstance(value, Enum) else value
 
 
