@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench device-firmware/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench compiled crash soak compatibility check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled firmware crash soak compatibility check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ bench: setup ## the gateway beside mosquitto, its bridge, amqtt and RabbitMQ: RO
 
 compiled: setup ## compile the straight line of a message into build/compiled (needs gcc)
 	@$(PYTHON) tools/compile_line.py
+
+firmware: peers ## compile and pack the boards' programs into build/firmware; print sizes and free heap
+	@$(PYTHON) device-firmware/tools/build.py
+	@$(PYTHON) -m pytest -q -s tests/firmware/test_sizes.py
 
 crash: peers ## kill the gateway and cut its power under load: CYCLES=200 of each, SEED=1, KIND=all
 	@PYTHONPATH=tests $(PYTHON) -m crash --cycles $(or $(CYCLES),200) --seed $(or $(SEED),1) --kind $(or $(KIND),all)

@@ -1,4 +1,4 @@
-"""Whom the board takes for its gateway: chains of every kind, and handshakes made to show two certificates to two eyes."""
+"""Whom the board takes for its gateway: chains of every kind, and handshakes that show two eyes two certificates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Wanted:
     path: int | None = None
     since: datetime = NOW - timedelta(days=1)
     until: datetime = NOW + timedelta(days=30)
-    digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
+    digest: hashes.SHA256 | hashes.SHA512 = field(default_factory=hashes.SHA256)
     more: tuple[tuple[x509.ExtensionType, bool], ...] = ()
     elliptic: bool = False
     pss: bool = False
@@ -124,7 +124,7 @@ def hello_and(*ders: bytes) -> bytes:
 def case(
     stream: bytes, *, name: str = GATEWAY, root: str = "root", now: str | None = NOW_TEXT, step: int = 5000
 ) -> Any:
-    """For programs/watch.py."""
+    """For device-firmware/tests/watch.py."""
     bits = int(root.partition("-")[2] or 2048)
     modulus = rsa_key(root, bits).public_key().public_numbers().n
     return {"stream": stream.hex(), "step": step, "name": name, "root": f"{modulus:x}", "now": now}

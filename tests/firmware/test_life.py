@@ -1,9 +1,11 @@
-"""The life of a board: the firmware as it is shipped, a board's heap, real TLS to a real gateway, the stand-in behind."""
+"""The life of a board: its firmware as shipped, its heap, real TLS to a real gateway, the stand-in behind."""
 
 import json
+import sys
 from typing import Any, Final
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from edgewire.iothub import sas
 from edgewire.message import identity
@@ -133,7 +135,7 @@ async def test_a_blank_board_becomes_one_that_sends_listens_and_answers(site: Ga
     assert reported["memory"]["lowest"] <= reported["memory"]["free"]
 
     heap = board.heap()
-    print("\nfree heap of 32,000:", heap, "lowest", found["lowest"])
+    sys.stdout.write(f"\nfree heap of 32,000: {heap}, lowest {found['lowest']}\n")
     assert all(heap[phase] >= least for phase, least in LEAST_FREE.items()), heap
     assert "Traceback" not in board.transcript()
 
@@ -174,12 +176,40 @@ async def test_a_board_that_nobody_knows_any_more_asks_who_it_is(site: GatewaySi
     await more_readings(site)
     before = key_of_board(site)
     at = len(board.lines)
+    site.hub.hub.remove(WHO)  # or the gateway would ask the hub and believe it
     removed = await site.command("devices", "remove", NAME)
     assert removed.code == 0, removed.error
     at = await board.said("LEAF refused 5", after=at)
     at = await board.said("LEAF identity", after=at, patience_s=60)
-    await board.said("LEAF gateway", after=at)
     assert key_of_board(site) != before
+    site.hub.add_device(NAME, keys=(sas.encode_key(key_of_board(site)),))
+    await board.said("LEAF gateway", after=at)
+    await more_readings(site)
+
+
+async def test_a_gateway_below_another_root_gets_nothing_from_a_board_that_knows_its_own(
+    site: GatewaySite, board: LeafBoard
+) -> None:
+    await start(site)
+    board.start()
+    await board.said("SETUP?")
+    modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
+    await board.say(told(site, await claim(site), root={"n": f"{modulus:x}", "e": 65537}))
+    await board.said("LEAF certificate issuer")
+    assert not (site.data / FILE_NAME).exists() or Registry(site.data / FILE_NAME).find(WHO) is None
+
+
+async def test_a_wrong_code_gets_no_identity_and_the_right_one_of_a_later_set_up_does(
+    site: GatewaySite, board: LeafBoard
+) -> None:
+    await start(site)
+    board.start()
+    await board.said("SETUP?")
+    await board.say({"wifi": []})
+    await board.said("SETUP? wifi")
+    await board.say(told(site, "ABCD-EFGH-JKLM"))
+    await board.said("LEAF contact 401")
+    assert "LEAF identity" not in board.transcript()
 
 
 async def test_a_board_restarts_when_it_is_told_to_and_says_why(site: GatewaySite, board: LeafBoard) -> None:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import mmap
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+import build
 
 from project_sources import ROOT
 
@@ -20,10 +21,7 @@ RESET, ASLEEP = 75, 76
 """How a process ends that is a board's reset, and one that is a deep sleep (host/hardware.py)."""
 PATIENCE_S: Final = 30.0
 NETWORKS: Final = ("shed", "house")
-PASSWORD: Final = "correct horse"  # noqa: S105 — of the network in host/hardware.py
-
-sys.path.append(str(FIRMWARE / "tools"))
-import build  # noqa: E402 — a script of the firmware's, found by the line above
+PASSWORD: Final = "correct horse"
 
 
 class World:

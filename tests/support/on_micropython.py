@@ -3,17 +3,16 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 from typing import Any, Final
 
 from support.leaf_board import FIRMWARE, MICROPYTHON
 
-PROGRAMS: Final = Path(__file__).parents[1] / "firmware/programs"
+PROGRAMS: Final = FIRMWARE / "tests"
 PATIENCE_S: Final = 60.0
 
 
 def run(program: str, cases: Any) -> Any:
-    """What `programs/<program>.py` says to these cases, with the modules of device-firmware/leaf to import."""
+    """What `device-firmware/tests/<program>.py` says to these cases, with the modules of device-firmware/leaf to import."""
     done = subprocess.run(
         [MICROPYTHON, "-X", "heapsize=64m", PROGRAMS / f"{program}.py"],
         input=json.dumps(cases) + "\n",
