@@ -44,7 +44,7 @@ def other(slot):
 
 
 def confirm():
-    # The program has logged in and one of its messages was acknowledged. Writes only if that is news.
+    # The program has logged in and one of its messages was acknowledged. True, and written, only if that is news.
     state = load()
     if state["trial"]:
         state.update({"run": state["trial"], "trial": None, "left": 0, "crashes": 0})
@@ -52,8 +52,9 @@ def confirm():
     elif state["crashes"]:
         state["crashes"] = 0
     else:
-        return
+        return False
     save(state)
+    return True
 
 
 def order(job):
