@@ -27,8 +27,8 @@ SEEN = Board(model="nodemcu", version="1.0.0", serial=1, state=BoardState.RUNNIN
         ),
         ({"state": "trial"}, Board(model="nodemcu", version="1.0.0", serial=1, state=BoardState.TRIAL)),
         (
-            {"state": "rolled-back", "failed": "1.1.0"},
-            Board(model="nodemcu", version="1.0.0", serial=1, state=BoardState.ROLLED_BACK, failed="1.1.0"),
+            {"state": "failed", "failed": "1.1.0", "reason": "hash"},
+            Board(model="nodemcu", version="1.0.0", serial=1, state=BoardState.FAILED, failed="1.1.0", reason="hash"),
         ),
         ({"failed": None}, SEEN),
         ({"model": "esp32"}, Board(model="esp32", version="1.0.0", serial=1, state=BoardState.RUNNING)),

@@ -42,7 +42,7 @@ def test_the_file_is_version_1() -> None:
     assert orjson.loads(text_of(full())) == {
         "version": 1,
         "boards": {
-            device: {"model": "m", "version": "1.0", "serial": 1, "state": "running", "failed": None}
+            device: {"model": "m", "version": "1.0", "serial": 1, "state": "running", "failed": None, "reason": None}
             for device in ("m-1", "m-2")
         },
         "pins": {"m-3": "1.0"},

@@ -192,6 +192,15 @@ async def test_a_silent_board_fails(house: House) -> None:
     assert BoardNotUpdated("nodemcu-1", "1.1.0", BoardFailure.SILENT, "") in house.events
 
 
+async def test_a_board_that_could_not_says_why(house: House) -> None:
+    board = house.board(1)
+    await house.director.start("1.1.0", None, ALL)
+    await settle()
+    said = {"version": "1.0.0", "serial": 1, "state": "failed", "failed": "1.1.0", "reason": "signature"}
+    house.director.heard(board.who, {"firmware": said})
+    assert BoardNotUpdated("nodemcu-1", "1.1.0", BoardFailure.FAILED, "signature") in house.events
+
+
 async def test_modules_and_devices_that_are_no_boards_are_left_alone(house: House) -> None:
     house.methods.subscribe(identity("nodemcu-1", "m"), Board(house, "nodemcu-1"))
     house.methods.subscribe(identity("thermostat"), Board(house, "thermostat"))

@@ -1,7 +1,8 @@
 """Boards as they were seen: which model, which version, how it goes with the last update.
 
-A board tells it in its reported property `firmware`: `{"version", "serial", "state", "failed"}`, and `model` if it
-likes. A patch may hold only what has changed. Whatever is not of this form is passed over: a twin is the device's own.
+A board tells it in its reported property `firmware`: `{"version", "serial", "state", "failed"}`, and `reason` and
+`model` if it likes. A patch may hold only what has changed. Whatever is not of this form is passed over: a twin is the
+device's own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,6 +41,8 @@ class Board:
     state: BoardState | None = None
     failed: str = ""
     """The version that it could not be brought to."""
+    reason: str = ""
+    """Why, in a word of the board's own."""
 
 
 NOBODY: Final = Board()
@@ -70,7 +73,7 @@ def read_report(patch: Mapping[str, Any], before: Board) -> Board | None:
 def read_board(members: Mapping[str, Any], before: Board = NOBODY) -> Board:
     """The board with what these members say, and the rest as before."""
     changed: dict[str, Any] = {}
-    for name in ("model", "version", "failed"):
+    for name in ("model", "version", "failed", "reason"):
         if name in members:
             value = members[name]
             changed[name] = value if isinstance(value, str) and is_name(value) else ""
@@ -92,6 +95,7 @@ def write_board(board: Board) -> dict[str, Any]:
         "serial": board.serial,
         "state": None if board.state is None else board.state.value,
         "failed": board.failed or None,
+        "reason": board.reason or None,
     }
 
 

@@ -378,7 +378,8 @@ class Director:
         if progress is Progress.DONE:
             self._emit(BoardUpdated(device, rollout.version))
         elif progress in _FAILURES:
-            self._emit(BoardNotUpdated(device, rollout.version, _FAILURES[progress], ""))
+            reason = self._book.boards.get(device, NOBODY).reason if progress is Progress.FAILED else ""
+            self._emit(BoardNotUpdated(device, rollout.version, _FAILURES[progress], reason))
 
     def _say(self, rollout: Rollout, turn: RolloutTurn) -> None:
         self._emit(RolloutTurned(rollout.model, rollout.version, turn))
