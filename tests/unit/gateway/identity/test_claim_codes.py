@@ -146,7 +146,7 @@ def test_who_may_be_renewed_by_a_code() -> None:
     assert LABEL.may_renew("node-1")
     assert not CODE.may_renew("node-1")
     used = replace(CODE, uses=(USE,))
-    assert used.may_renew("node-1")
+    assert not used.may_renew("node-1")
     assert used.use_of("node-1", NONCE) == USE
     assert used.use_of("node-1", "1" * 32) is None
     assert used.use_of("node-2", NONCE) is None

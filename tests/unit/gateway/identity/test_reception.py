@@ -137,6 +137,14 @@ def test_a_code_may_be_good_for_many(desk: Desk) -> None:
     assert desk.refusal(replace(BOARD, device="node-3")) is ContactRefusal.USED
 
 
+def test_who_shares_a_code_cannot_take_over_anothers_device(desk: Desk) -> None:
+    desk.codes(replace(CODE, boards=3))
+    key = desk.admit()
+    desk.reception.on_event(DeviceConnected("node-1", ADDRESS))
+    assert desk.refusal(nonce="f" * 32) is ContactRefusal.TAKEN
+    assert desk.key_of("node-1") == key
+
+
 def test_a_lost_answer_is_given_again_after_a_restart_too(desk: Desk) -> None:
     key = desk.admit()
     desk.start()

@@ -84,8 +84,11 @@ class Code:
         return next((use for use in self.uses if use.device == device and use.nonce == nonce), None)
 
     def may_renew(self, device: str) -> bool:
-        """Whether the device may be there already: the code names it, or has made it."""
-        return self.device == device or any(use.device == device for use in self.uses)
+        """Whether the device may be there already: the code names it.
+
+        That it has made the device is not enough: who shares a code could take over each other's devices.
+        """
+        return self.device == device
 
 
 @dataclass(frozen=True, slots=True)
