@@ -227,7 +227,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "app.devices_upstream": {"AMQPS_PORT", "WEBSOCKET_PORT"},
         "app.provisioning": {"HTTPS_PORT"},
         "dispatch.provisioning_answers": {  # codes of the service
-            *("BAD_REQUEST", "UNAUTHORIZED", "NOT_ALLOWED", "TOO_LARGE", "THROTTLED", "AWAY"),
+            *("BAD_REQUEST", "UNAUTHORIZED", "NOT_FOUND", "NOT_ALLOWED", "TOO_LARGE", "THROTTLED", "AWAY"),
         },
         "identity.assignments": {"VERSION"},
         "iothub.bootstrap": {"SEALED_KEY_BYTES"},  # an HMAC's length

@@ -34,7 +34,9 @@ def room(folder: Path, events: list[Event], **environ: str) -> ProvisioningRoom:
     )
 
 
-@pytest.mark.parametrize("said", ["dps.test:", "dps.test:x", "dps.test:0", ":443"])
+@pytest.mark.parametrize(
+    "said", ["dps.test:", "dps.test:x", "dps.test:0", ":443", "dps..test", "d\u00fcs.test", "a b", "https://dps.test"]
+)
 async def test_a_service_that_cannot_be_is_told_with_what_to_do(tmp_path: Path, said: str) -> None:
     with pytest.raises(ConfigError, match="unset it if no device registers through here"):
         room(tmp_path, [], GATEWAY_DPS=said)

@@ -1,6 +1,7 @@
 """Provisioning through the gateway, as the settings want it: which service, what is remembered, who is served."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.head.http_services import HttpService
 
 HTTPS_PORT: Final = 443
+_HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]{2,45}")
+"""A name as DNS has it, or an address: it is written into requests."""
 
 
 class ProvisioningRoom:
@@ -37,12 +40,13 @@ class ProvisioningRoom:
         clock: Callable[[], float],
     ) -> None:
         place = read_place(environment.dps, HTTPS_PORT)
-        if place is None:
+        if place is None or _HOST.fullmatch(place.host) is None:
             raise ConfigError(
                 f"GATEWAY_DPS is '{environment.dps}': it must be a host name, with a port or without, such as "
                 "global.azure-devices-provisioning.net. Correct it, or unset it if no device registers through here"
             )
-        name = place.host if place.port == HTTPS_PORT else f"{place.host}:{place.port}"
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        name = host if place.port == HTTPS_PORT else f"{host}:{place.port}"
         dialer = Dialer(place, environ, websocket=None, trust_pem=trust_pem, emit=emit)
         self._link = DpsLink(name, dialer.dial, place=name, emit=emit)
         self._assignments = Assignments(environment.data_dir / FILE_NAME, registry, emit, clock)

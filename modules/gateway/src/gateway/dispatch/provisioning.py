@@ -274,7 +274,9 @@ class Provisioning:
 
     def _answer_from_memory(self, applicant: Applicant, request: Request, then: Then) -> None:
         kept = self._assignments.recall(applicant.registrant, applicant.token)
-        if kept is None:
+        if kept is None and isinstance(request, Poll) and request.operation_id.startswith(OWN_OPERATION):
+            then(answers.refusal(answers.NOT_FOUND, "there is no such operation; register again"))
+        elif kept is None:
             then(answers.refusal(answers.AWAY, "the provisioning service cannot be reached now", answers.RETRY_S))
         elif isinstance(request, Register):
             # In two steps, as the service: raw clients read no assignment in the first answer.

@@ -129,13 +129,14 @@ class DpsLink:
                 said = await call.answered
         except TimeoutError:
             self._note_away(f"it did not answer in {self._answer_s:g} s")
-            answer(None)
+            self._loop.call_soon(answer, None)
         except (DialError, ProtocolError) as error:
             self._note_away(str(error))
-            answer(None)
+            self._loop.call_soon(answer, None)
         else:
             self._note_back()
-            answer(Answer(said.status, said.body, _retry_after_s(said)))
+            # Not from here: a fault in what is done with it must not end the questions of others.
+            self._loop.call_soon(answer, Answer(said.status, said.body, _retry_after_s(said)))
         finally:
             call.end()
 
