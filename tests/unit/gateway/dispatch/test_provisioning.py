@@ -227,9 +227,7 @@ async def test_one_registration_asks_so_often_from_one_address(house: House) -> 
     assert house.reasons == [ProvisioningRefusal.TOO_MANY]
 
 
-async def test_all_together_ask_no_more_than_the_service_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_all_together_ask_no_more_than_the_service_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provisioning, "TOTAL_RECOVERY_S", 60.0)  # however long the test takes
     house = House(tmp_path)
     for number in range(provisioning.TOTAL_BURST):
