@@ -193,7 +193,7 @@ async def test_paused_nobody_is_asked_and_who_is_pinned_never_is(fleet: Fleet) -
         assert (await fleet.command("pause", code=1)).startswith("gateway firmware: the roll-out of 1.2.0 is paused")
         await fleet.command("unpin", boards[0].device)
         await fleet.command("resume")
-        await fleet.until(lambda rollout: rollout["complete"])
+        await fleet.until(lambda rollout: rollout["boards"]["done"] == 3)
         assert fleet.versions() == ["1.2.0"] * 3
         assert "stays" in await fleet.command("remove", "1.2.0", code=1)
         await fleet.command("remove", NEW)
