@@ -1,14 +1,16 @@
 import asyncio
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
-from edgewire.transport.pump import Peer
+from edgewire.transport.pump import Owner, Peer, Session
 from edgewire.transport.reports import (
     AcceptFailed,
     ConnectionCut,
@@ -177,3 +179,33 @@ async def test_no_door_for_small_boards_opens_without_their_identity(tmp_path: P
         ours = doors(site)
         await ours.open(environment(mqtt=0, constrained_mqtt=free_port()))
         assert str(ours) == "nowhere"
+
+
+async def test_a_plain_door_leads_to_first_contact_alone(tmp_path: Path) -> None:
+    came: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
+
+    def accept(peer: Peer) -> tuple[Session[Any], Owner[Any]]:
+        came.set_result(peer)
+        return site.head.accept(peer)
+
+    async with AmqpSite.open(tmp_path) as site:
+        port, credential = free_port(), self_signed("gateway", addresses=(ADDRESS,))
+        ours = Doors(
+            Security(credential.pem, credential.key_pem),
+            site.events.append,
+            TransportLimits(),
+            mqtt=site.head.accept,
+            amqp=site.amqp.accept,
+            http=site.amqp.accept,
+            bootstrap=accept,
+        )
+        settings = environment(mqtt=0)
+        await ours.open(settings)
+        assert str(ours) == "nowhere"
+        await ours.open(replace(settings, bootstrap_plain_port=port))
+        assert str(ours) == f"plain bootstrap on {ADDRESS} port {port}"
+        _, writer = await asyncio.open_connection(ADDRESS, port)
+        writer.write(b"x")
+        assert (await asyncio.wait_for(came, 5)).tls == ""
+        writer.close()
+        await ours.close(0)
