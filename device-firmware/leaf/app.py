@@ -122,36 +122,50 @@ class App:
             raise LinkError("time")
 
     def contact(self):
-        # Its code is in the heap only now.
+        self.led.show(_CONTACT)
+        pinned = self.reach()
+        # Its code is in the heap only now: what looks at certificates has just left.
         import slots
 
-        version = slots.report()["version"] or "0"
+        who = {"registrationId": self.board.name(), "model": self.board.MODEL}
+        who["version"] = slots.report()["version"] or "0"
         del slots
         forget("slots")
         import contact
 
         forget("contact", "web", "sas")
-        self.led.show(_CONTACT)
         config = store.load(CONFIG)
-        plain = config.get("httpPort")
-        root = config.get("root")
-        check = None if plain else self.check(config["gateway"], root)
-        who = {"registrationId": config.get("id") or self.board.name(), "model": self.board.MODEL, "version": version}
+        credential = config["credential"]
+        if config.get("id"):
+            who["registrationId"] = config["id"]
         try:
-            self.link.open(self.address or config["gateway"], plain or config.get("httpsPort", 443), check)
-            found = contact.ask(self.link, config["gateway"], who, config["credential"], ROOM)
+            found = contact.ask(self.link, config["gateway"], who, credential, ROOM)
             self.link.close()
-            found = contact.believed(found, config["credential"], check and root)
+            del config, who
+            found = contact.believed(found, credential, pinned)
         except contact.ContactError as error:
             self.say("contact", error.args[0])
             self.link.close()
             self.pause(min(error.args[1], 3600))
             raise LinkError("contact")
-        del config
         self.clock.set(found["since"])
         store.save(IDENTITY, found)
         self.device = found["deviceId"]
         self.say("identity", self.device)
+
+    def reach(self):
+        # Opens the link to where boards ask who they are. True if that was checked against a pinned root.
+        config = store.load(CONFIG)
+        host = config["gateway"]
+        plain = config.get("httpPort")
+        port = plain or config.get("httpsPort", 443)
+        root = config.get("root")
+        del config
+        pinned = root is not None and not plain
+        check = None if plain else self.check(host, root)
+        del root
+        self.link.open(self.address or host, port, check)
+        return pinned
 
     def check(self, name, root):
         return self.board.check(name, root, self.clock.text(), ROOM)
@@ -205,17 +219,23 @@ def forget(*names):
         sys.modules.pop(name, None)
 
 
-def main():
+def ready():
+    # A function of its own, so that nothing of what it has read stays on the stack of `main`.
     import board
     import setup
 
+    forget("setup")
     hardware = board.Board()
     config = store.load(CONFIG)
     while config is None or setup.fault(config):
         hardware.led(True)
         if not setup.dialogue():
-            return  # nobody is at the other end
+            return None  # nobody is at the other end
         config = store.load(CONFIG)
-    del setup
-    forget("setup")
-    App(hardware, config).run()
+    return App(hardware, config)
+
+
+def main():
+    app = ready()
+    if app:
+        app.run()

@@ -53,8 +53,6 @@ class Mqtt:
             self.poll()
             idle()
             time.sleep_ms(_TURN_MS)
-        if self._connack:
-            raise Refused(self._connack)
 
     def subscribe(self, topics, idle):
         at = self._id(_FIELD)
@@ -194,7 +192,9 @@ class Mqtt:
         if kind == 0x30:
             self._publish(first, body)
         elif kind == 0x20 and len(body) == 2:
-            self._connack = body[1]
+            if body[1]:
+                raise Refused(body[1])  # before the end of the connection is read, which follows
+            self._connack = 0
         elif kind in (0x40, 0x90) and len(body) >= 2:
             if body[0] << 8 | body[1] == self._waits:
                 self._waits = 0

@@ -12,7 +12,7 @@ PATIENCE_S: Final = 60.0
 
 
 def run(program: str, cases: Any) -> Any:
-    """What `device-firmware/tests/<program>.py` says to these cases, with the modules of device-firmware/leaf to import."""
+    """What `device-firmware/tests/<program>.py` says to these cases, with the modules of leaf to import."""
     done = subprocess.run(
         [MICROPYTHON, "-X", "heapsize=64m", PROGRAMS / f"{program}.py"],
         input=json.dumps(cases) + "\n",
