@@ -60,6 +60,7 @@ class Rescue:
             except UpdateError as error:
                 reason = error.args[0]
                 if reason not in _AGAIN:
+                    print("RESCUE", reason)
                     self.failed(reason, True)
                     return False
             except (OSError, LinkError, WebError, ValueError) as error:
@@ -86,7 +87,9 @@ class Rescue:
 
     def failed(self, reason, final):
         state = slots.load()
-        if final or not state["job"]:
+        if reason == "same":
+            state.update({"job": None, "tried": 0})  # it has what was ordered
+        elif final or not state["job"]:
             slots.end_job(state, str(reason))
         else:
             state["job"]["reason"] = str(reason)

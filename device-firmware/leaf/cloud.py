@@ -60,7 +60,8 @@ class Cloud:
         self._sent = -1
         if not duty.proven:
             duty.proven = True
-            slots.confirm()  # a program that has got this far is a good one
+            if slots.confirm():  # a program that has got this far is a good one
+                self._report()
 
     def _report(self):
         self._report_at = time.ticks_add(time.ticks_ms(), _REPORT_MS)

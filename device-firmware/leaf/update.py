@@ -26,7 +26,7 @@ API = "/firmware/v1/"
 
 
 class UpdateError(Exception):
-    pass  # manifest, version, model, format, size, older, bad, signature, room, hash, or a status as text
+    pass  # manifest, version, model, format, size, same, older, bad, signature, room, hash, or a status as text
 
 
 def signed_text(manifest):
@@ -76,7 +76,9 @@ def wanted(state, manifest, rescue):
     serial = manifest["serial"]
     for slot in (state["run"], state["trial"]):
         here = state[slot]["serial"] if slot and state[slot] else 0
-        if not rescue and serial == here or slot == state["run"] and serial < here:
+        if not rescue and serial == here:
+            raise UpdateError("same")
+        if slot == state["run"] and serial < here:
             raise UpdateError("older")
     if serial == state["bad"] and not rescue:
         raise UpdateError("bad")

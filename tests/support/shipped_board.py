@@ -39,7 +39,7 @@ def host_board(folder: Path) -> Path:
     return path
 
 
-def bundle(folder: Path, version: str, **changed: str) -> bytes:
+def bundle(folder: Path, version: str, key: rsa.RSAPrivateKey | None = None, **changed: str) -> bytes:
     """A signed bundle of the program as it is, or with modules changed."""
     folder.mkdir()
     modules = build.program(MODEL) | {"board": host_board(folder)}
@@ -50,11 +50,11 @@ def bundle(folder: Path, version: str, **changed: str) -> bytes:
     image = build.image(folder / "compiled")
     serial = release.serial_of(version)
     return release.signed(
-        release_key(), model=MODEL, version=version, serial=serial, image=image, kind=Format.ROMFS
+        key or release_key(), model=MODEL, version=version, serial=serial, image=image, kind=Format.ROMFS
     )
 
 
-def ship(board: "ShippedBoard", folder: Path, first: bytes, config: Mapping[str, Any]) -> None:
+def ship(board: "ShippedBoard", folder: Path, first: bytes, config: Mapping[str, Any], who: Mapping[str, Any]) -> None:
     """Write the board's flash as the tools do, with `first` as its program; its partition is empty."""
     files = provision.layout(MODEL, release_key().public_key(), first, json.dumps(config).encode())
     own = folder / "own"
@@ -64,6 +64,7 @@ def ship(board: "ShippedBoard", folder: Path, first: bytes, config: Mapping[str,
     empty = b"\xff" * (PARTITION_BYTES - provision.RESCUE_BYTES)
     board.partition.write_bytes(empty + rescue.ljust(provision.RESCUE_BYTES, b"\xff"))
     del files[provision.RESCUE_IMAGE]
+    files["identity.json"] = json.dumps(who).encode()
     provision.write(files, folder / "files")
     pairs = [f"{name}={folder / 'files' / name}" for name in files]
     assert run("mkflash.py", str(board.flash), str(FLASH_BLOCKS), *pairs, heap="4m") == ["written"]
@@ -82,5 +83,3 @@ class ShippedBoard(LeafBoard):
 def damaged(data: bytes) -> bytes:
     """A bundle of which one byte of the image is another: what a store would not take, made by a bad line."""
     return data[:-1] + bytes([data[-1] ^ 1])
-
-
