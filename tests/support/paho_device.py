@@ -59,8 +59,8 @@ class PahoDevice:
         self.client.on_connect = lambda *args: self.connects(_code(args[3]))
         self.client.on_disconnect = lambda *args: self.disconnects(_code(args[2]))
         self.client.on_publish = lambda *args: self.acknowledged(args[2])
-        # Whoever has this callback is trusted to write: else paho writes in the caller's thread, too, beside its own, and
-        # a TLS connection is for one thread at a time.
+        # Whoever has this callback is trusted to write: else paho writes in the caller's thread, too, beside its own,
+        # and a TLS connection is for one thread at a time.
         self.client.on_socket_register_write = lambda *_: None
 
     @property
