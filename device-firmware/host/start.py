@@ -33,21 +33,24 @@ def mount(open_, map_):
 
     disk = Disk(mapped(sys.argv[2], 2))
     shared = mapped(sys.argv[3], 2)
-    program = vfs.VfsRom(mapped(sys.argv[4], 0))
+    partition = mapped(sys.argv[4], 2)
     vfs.umount("/")
     try:
         vfs.mount(disk, "/")
     except OSError:
         vfs.VfsLfs2.mkfs(disk)
         vfs.mount(disk, "/")
-    vfs.mount(program, "/rom")
-    return shared
+    try:
+        vfs.mount(vfs.VfsRom(partition), "/rom")
+    except OSError:
+        pass  # nothing was put there yet: power_up.py
+    return shared, partition
 
 
 def main(open_, map_):
     import hardware
 
-    hardware.shared = mount(open_, map_)
+    hardware.shared, hardware.partition = mount(open_, map_)
     for name in ("machine", "network", "ntptime", "onewire", "ds18x20"):
         sys.modules[name] = hardware
     module = sys.argv[5] if len(sys.argv) > 5 else "app"
