@@ -247,3 +247,18 @@ async def test_without_a_time_that_can_be_nothing_is_trusted(site: GatewaySite, 
     await set_up(site, board)  # the answer at first contact is proven, and brings the time
     await more_readings(site)
     assert all(reading["at"] > 1_735_689_600 for reading in readings(site))
+
+
+async def test_the_heap_is_as_free_after_many_sessions_as_after_the_first(site: GatewaySite, board: LeafBoard) -> None:
+    await start(site)
+    await set_up(site, board)
+    first = board.heap()
+    at = len(board.lines)
+    for number in range(8):
+        board.world.networks = 0b10 if number % 2 == 0 else 0b01
+        at = await board.said("LEAF lost wifi", after=at)
+        at = await board.said("LEAF gateway", after=at)
+        await more_readings(site)
+    last = board.heap()
+    assert board.starts == 1
+    assert all(last[phase] >= first[phase] - 200 for phase in ("tls", "gateway")), (first, last)
