@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from support.leaf_board import FIRMWARE
 from support.on_micropython import run
 
 NOW = 1_795_000_000
@@ -112,3 +113,8 @@ def test_what_no_server_says_ends_the_session(wire: str) -> None:
 
 def test_a_refusal_is_heard_with_its_code() -> None:
     assert run("pieces", {"mqtt": [{"wire": "20020005", "step": 99, "room": 300}]})["mqtt"][0][3] == 5
+
+
+def test_a_program_that_stops_turning_is_ended_by_its_boards_watchdog() -> None:
+    found = run("watchdog", {"boards": str(FIRMWARE / "boards")})
+    assert found == [["nodemcu", 0, 1], ["esp32", 0, 1]]
