@@ -5,17 +5,21 @@ import sys
 sys.path.append(json.loads(sys.stdin.readline())["boards"])
 
 
-class Machine:
-    # machine and network, as far as these two functions of a board ask for them.
+class Timer:
     PERIODIC = 0
-    resets = 0
-    ticked = None
 
-    def Timer(self, number):
-        return self
+    def __init__(self, number):
+        pass
 
     def init(self, period, mode, callback):
-        self.ticked = callback
+        machine.ticked = callback
+
+
+class Machine:
+    # machine and network, as far as a watchdog asks for them.
+    Timer = Timer
+    resets = 0
+    ticked = None
 
     def reset(self):
         self.resets += 1
