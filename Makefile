@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench device-firmware/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench compiled firmware crash soak compatibility check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,13 @@ compiled: setup ## compile the straight line of a message into build/compiled (n
 firmware: peers ## compile and pack the boards' programs into build/firmware; print sizes and free heap
 	@$(PYTHON) device-firmware/tools/build.py
 	@$(PYTHON) -m pytest -q -s tests/firmware/test_sizes.py
+
+board-sim: setup ## boards against the gateway of `make run`: N=50, SECONDS=60, or SIM="--address … --data …"
+	@$(PYTHON) tools/board_sim.py --boards $(or $(N),50) --seconds $(or $(SECONDS),60) $(or $(SIM),--cloud run/cloud)
+
+flash: setup ## put MicroPython and our program onto a board: PORT=… KEY=….public.pem BUNDLE=….fw (docs/flash.md)
+	@$(PYTHON) tools/flash.py $(if $(PORT),--port $(PORT)) $(if $(IMAGE),--image $(IMAGE)) $(if $(SHA256),--sha256 $(SHA256)) \
+		$(if $(KEY),--key $(KEY)) $(if $(BUNDLE),--bundle $(BUNDLE)) $(if $(BOARD),--board $(BOARD)) $(if $(CONFIG),--config $(CONFIG))
 
 crash: peers ## kill the gateway and cut its power under load: CYCLES=200 of each, SEED=1, KIND=all
 	@PYTHONPATH=tests $(PYTHON) -m crash --cycles $(or $(CYCLES),200) --seed $(or $(SEED),1) --kind $(or $(KIND),all)
