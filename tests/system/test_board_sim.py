@@ -73,6 +73,24 @@ async def test_boards_send_listen_answer_and_take_an_update(site: GatewaySite) -
     assert "sim" not in (await site.command("devices", "list", "--json")).out
 
 
+async def test_boards_come_back_to_a_gateway_that_was_killed_and_lose_nothing(site: GatewaySite) -> None:
+    await site.gateway.start()
+    process = await boards(site, "--json")
+    try:
+        await site.connected(BOARDS)
+        await site.gateway.kill()
+        await site.gateway.start()
+        code, said = await ended(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    found = json.loads(said)
+    assert code == 0, said
+    assert found["losses"] >= BOARDS
+    assert found["sent"] == found["acknowledged"]
+
+
 async def test_it_says_what_it_needs(site: GatewaySite) -> None:
     assert await ended(await boards(site, "--boards", "3000")) == (
         2,
