@@ -4,14 +4,14 @@
 import gc
 import time
 
+gc.threshold(1024)  # a handshake needs large pieces: sweep often
+
 import partition
 import slots
 import store
 from clock import SANE, Clock
 from link import Link, LinkError
 from micropython import const
-from update import UpdateError, Updater
-from web import WebError
 from wifi import Wifi
 
 _ROOM = const(1600)  # a certificate; a piece of an image
@@ -57,13 +57,13 @@ class Rescue:
             try:
                 print("RESCUE", "trial", self.attempt())
                 return True
-            except UpdateError as error:
+            except slots.UpdateError as error:
                 reason = error.args[0]
                 if reason not in _AGAIN:
                     print("RESCUE", reason)
                     self.failed(reason, True)
                     return False
-            except (OSError, LinkError, WebError, ValueError) as error:
+            except Exception as error:  # whatever it was, the next attempt or the next start may go better
                 reason = error.args[0] if error.args else "link"
             finally:
                 self._link.close()
@@ -82,7 +82,9 @@ class Rescue:
         self._link.open(self._config.get("address") or who["gateway"], who["httpsPort"], check)
         del check
         now = self._clock.now()
-        updater = Updater(self._link, who, self._board.MODEL, partition.form(), now, self._room, self.idle)
+        import update  # not before the handshake: it needs the room
+
+        updater = update.Updater(self._link, who, self._board.MODEL, partition.form(), now, self._room, self.idle)
         return updater.run(self._job)
 
     def failed(self, reason, final):

@@ -13,6 +13,10 @@ STATE = "/boot.json"
 TRIALS = const(3)  # starts of a new program without a confirmation, before the old one comes back
 
 
+class UpdateError(Exception):
+    pass  # manifest, version, model, format, size, same, older, bad, signature, room, hash, or a status as text
+
+
 def load():
     # Without a file: the state of a board that has no program.
     state = {

@@ -13,6 +13,7 @@ import slots
 import store
 import web
 from micropython import const
+from slots import UpdateError
 
 _PIECE = const(1024)  # bytes that are asked for at once
 _SYNC = const(4096)  # bytes after which the file is made safe; what is written later is fetched again
@@ -23,10 +24,6 @@ _PATH = const(160)
 _TOKEN_S = const(3600)
 KEY = "/rescue/release.key"  # 256 bytes: the modulus of the key that signs releases
 API = "/firmware/v1/"
-
-
-class UpdateError(Exception):
-    pass  # manifest, version, model, format, size, same, older, bad, signature, room, hash, or a status as text
 
 
 def signed_text(manifest):
