@@ -6,6 +6,7 @@ import json
 import os
 import sys
 
+import certcheck
 import chips
 import slots
 import starter
@@ -17,6 +18,15 @@ WHO = {"gateway": "gw", "hub": "hub", "deviceId": "d", "key": "AAAA"}
 CONFIG = {"wifi": [{"ssid": "one"}]}
 OTHER = {"wifi": [{"ssid": "two"}], "interval": 5}
 STARTS = 12  # that a board may need until it runs a program, restarts after copying included
+
+
+def release_key():
+    # Loaded already: the file system of this machine is away when it is asked for.
+    with open(update.KEY, "rb") as file:
+        return certcheck.Key(file.read())
+
+
+update.release_key = release_key
 
 
 class ResetError(Exception):

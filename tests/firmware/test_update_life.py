@@ -22,7 +22,7 @@ WHO: Final = identity(NAME)
 MQTT_PORT: Final = 8884
 HTTPS_PORT: Final = 8444
 SHIPPED_HEAP: Final = 36_000
-"""More than 32,000: what runs before the program, and the doubles of partition and starter, leave some of theirs here."""
+"""More than 32,000: what runs before the program, and the doubles of its hardware, leave some of theirs behind here."""
 
 
 @pytest.fixture
