@@ -18,7 +18,7 @@ run: setup ## stand-in, gateway and three boards; watch messages being routed an
 	@$(PYTHON) tools/demo.py
 
 test: peers ## all tests, with real clients
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) tools/run_tests.py
 
 bench: setup ## the gateway beside mosquitto, its bridge, amqtt and RabbitMQ: ROUNDS=5, or BENCH=--quick for three minutes
 	@tools/bench_peers
