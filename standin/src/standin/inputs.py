@@ -65,7 +65,7 @@ class Inputs:
 
     def number(self, device: str, endpoint: Endpoint, message: Message) -> tuple[Delivery, Statement] | None:
         """The next delivery and the statement that keeps it, or None if this module's queue is full."""
-        target = identity(device, endpoint.module)
+        target = identity(device, endpoint.name)
         queue = self._queue(target)
         if queue.messages >= MAX_WAITING or queue.size + len(message.body) > MAX_WAITING_BYTES:
             return None

@@ -83,15 +83,41 @@ class Message:
     body: bytes
 
 
+class EndpointKind(Enum):
+    """What kind of place it is, without the names that operators choose."""
+
+    UPSTREAM = "upstream"
+    """The cloud."""
+    MODULE = "module"
+    """An input of a module on this edge device."""
+    NAMED = "endpoint"
+    """One that the settings configure by a name: an Event Hub."""
+    TOPIC = "topic"
+    """A topic of the gateway's own broker."""
+    STAGE = "stage"
+    """Messages that wait here to be made into others: batches, aggregates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a route sends: the cloud, or a module's input on this edge device."""
+    """Where a route sends. `name` is the module's, the configured one, the topic, or the route of a stage."""
 
-    module: ModuleId | None = None
+    kind: EndpointKind = EndpointKind.UPSTREAM
+    name: str | None = None
     input: str | None = None
 
     def __str__(self) -> str:
-        return "$upstream" if self.module is None else f"/modules/{self.module}/inputs/{self.input}"
+        match self.kind:
+            case EndpointKind.UPSTREAM:
+                return "$upstream"
+            case EndpointKind.MODULE:
+                return f"/modules/{self.name}/inputs/{self.input}"
+            case EndpointKind.NAMED:
+                return f'Endpoint("{self.name}")'
+            case EndpointKind.TOPIC:
+                return f'Topic("{self.name}")'
+            case EndpointKind.STAGE:
+                return f"what route '{self.name}' collects"
 
 
 UPSTREAM: Final = Endpoint()
@@ -99,7 +125,22 @@ UPSTREAM: Final = Endpoint()
 
 def module_input(module: str, input_name: str) -> Endpoint:
     """The endpoint of `BrokeredEndpoint("/modules/<module>/inputs/<input_name>")`."""
-    return Endpoint(ModuleId(module), input_name)
+    return Endpoint(EndpointKind.MODULE, module, input_name)
+
+
+def named_endpoint(name: str) -> Endpoint:
+    """The endpoint of `Endpoint("<name>")`."""
+    return Endpoint(EndpointKind.NAMED, name)
+
+
+def local_topic(pattern: str) -> Endpoint:
+    """The endpoint of `Topic("<pattern>")`."""
+    return Endpoint(EndpointKind.TOPIC, pattern)
+
+
+def stage_of(route: str) -> Endpoint:
+    """Where the messages of `route` wait to be made into others."""
+    return Endpoint(EndpointKind.STAGE, route)
 
 
 DEFAULT_PRIORITY: Final = 2_000_000_000

@@ -228,6 +228,8 @@ def test_endpoints_are_named_one_way() -> None:
         ("/modules/m/inputs/i", "/modules/m/inputs/i"),
         ("modules/m/inputs/i/", "/modules/m/inputs/i"),
         ('BrokeredEndpoint("/modules/m/inputs/i")', "/modules/m/inputs/i"),
+        ("endpoint('archive')", 'Endpoint("archive")'),
+        ('Topic("alerts/{device}")', 'Topic("alerts/{device}")'),
         ("/modules/m", None),
         ("/modules//inputs/i", None),
     ):

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from edgewire.message import UPSTREAM, Delivery, Envelope, Message, MessageSource, identity, module_input
+from edgewire.message import (
+    UPSTREAM,
+    Delivery,
+    Envelope,
+    Message,
+    MessageSource,
+    identity,
+    local_topic,
+    module_input,
+    named_endpoint,
+)
 from gateway.routing.compile import Compiled, RouteSpec, compile_routes
 
 VECTORS = Path(__file__).parents[3] / "vectors"
@@ -159,6 +169,9 @@ def test_priority_and_time_to_live_come_from_the_route_or_the_default() -> None:
         ('BrokeredEndpoint(" /modules/m/inputs/i ")', module_input("m", "i")),
         ('BrokeredEndpoint("/a/m/b/i")', module_input("m", "i")),
         ("BrokeredEndpoint ( '/modules/m/inputs/it\\'s' )", module_input("m", "it\\'s")),
+        ('Endpoint("archive")', named_endpoint("archive")),
+        ("endpoint( ' archive ' )", named_endpoint("archive")),
+        ('Topic("alerts/{device}")', local_topic("alerts/{device}")),
         ("$upstream and whatever else", UPSTREAM),
     ],
 )
@@ -189,6 +202,9 @@ def test_sinks(sink: str, endpoint: object) -> None:
         "FROM /messages/* INTO $downstream",
         "FROM /messages/* INTO $upstream.x",
         "FROM /messages/* INTO OtherEndpoint('/modules/m/inputs/i')",
+        "FROM /messages/* INTO Endpoint('')",
+        "FROM /messages/* INTO Topic(' ')",
+        "FROM /messages/* INTO Topic(site)",
         "FROM /messages/* INTO BrokeredEndpoint('/modules/m/inputs')",
         "FROM /messages/* INTO BrokeredEndpoint('/modules/m/inputs/i/x')",
         "FROM /messages/* INTO BrokeredEndpoint('/modules//inputs/i')",

@@ -1,8 +1,10 @@
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewire.message import UPSTREAM, module_input
+from edgewire.message import UPSTREAM, Endpoint, local_topic, module_input, named_endpoint, stage_of
 from faults.model_disk import ModelDisk
 from gateway.store.queues import Queue, Queues, load_queues, read_queues, save_queues, write_queues
 
@@ -23,6 +25,18 @@ GOLDEN = bytes.fromhex(
 def test_table_bytes_are_version_1() -> None:
     assert write_queues(TABLE) == GOLDEN
     assert read_queues(GOLDEN) == TABLE
+
+
+@pytest.mark.parametrize(
+    ("kind", "endpoint"), [(1, named_endpoint("archive")), (2, local_topic("alerts/{device}")), (3, stage_of("hourly"))]
+)
+def test_other_kinds_of_endpoints_are_told_apart_by_a_number(kind: int, endpoint: Endpoint) -> None:
+    table = Queues(store_id=bytes(16), queues=(Queue(queue_id=7, endpoint=endpoint, priority=3, since=2),))
+    data = write_queues(table)
+    assert data[36:40] == bytes([7, 0, kind, 0])
+    assert read_queues(data) == table
+    unknown = data[:38] + bytes([9]) + data[39:]
+    assert read_queues(unknown[:4] + zlib.crc32(unknown[8:]).to_bytes(4, "little") + unknown[8:]) is None
 
 
 def test_a_table_cut_or_changed_is_not_taken() -> None:

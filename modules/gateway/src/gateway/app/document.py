@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from edgewire.message import Message
+from edgewire.message import Message, local_topic, named_endpoint
 from gateway.app.sample import SampleError, read_sample
 from gateway.routing.compile import RouteSpec, compile_routes
 from gateway.routing.problems import RouteProblem, near_match
@@ -506,6 +506,9 @@ def endpoint_name(text: str) -> str | None:
     inner = text.strip()
     if inner.lower() == "$upstream":
         return "$upstream"
+    for written, endpoint in (("endpoint(", named_endpoint), ("topic(", local_topic)):
+        if inner.lower().startswith(written):
+            return str(endpoint(inner[len(written) :].rstrip(")").strip().strip("\"'")))
     if inner.lower().startswith("brokeredendpoint("):
         inner = inner[len("brokeredendpoint(") :].rstrip(")").strip().strip("\"'")
     items = inner.removeprefix("/").removesuffix("/").split("/")

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edgewire.message import Endpoint
+from edgewire.message import EndpointKind
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
@@ -18,6 +18,7 @@ from gateway.app.configuration import Configuration
 from gateway.app.control import ControlSocket, ControlSocketError
 from gateway.app.doors import Doors
 from gateway.app.firmware import FirmwareHouse
+from gateway.app.forwarding import Forwarding
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import LatestTime
 from gateway.app.questions import answerers
@@ -151,11 +152,15 @@ class Gateway:
         await self._open_control(rooms)
 
     async def _open_settings(self) -> None:
-        in_force = InForce(self._ingress, self._store, self._serve)
+        self._forwarding = Forwarding(self._store, self._emit)
+        in_force = InForce(self._ingress, self._store, self._forwarding.serve)
         self._in_force = in_force
         self._configuration = Configuration(path=self._data / "settings.json", apply=in_force.apply, emit=self._emit)
         await self._configuration.start()
         self._upstream = self._make_upstream()
+        if self._upstream is not None:
+            for kind in (EndpointKind.UPSTREAM, EndpointKind.MODULE):
+                self._forwarding.use(kind, self._upstream.carrier)
         if self._environment.settings_file is not None:
             self._settings_file = SettingsFile(
                 path=self._environment.settings_file,
@@ -183,7 +188,7 @@ class Gateway:
                 connections=self._connections.summary,
                 emit=emit,
             )
-        return Upstream(store=self._store, emit=emit, module=module, twin=twin, devices=self._devices)
+        return Upstream(module=module, twin=twin, devices=self._devices)
 
     def _make_devices_upstream(self) -> "DevicesUpstream | None":
         if not self._environment.upstream_amqp:
@@ -463,7 +468,8 @@ class Gateway:
             if self._twin_room is not None:
                 keeping.append(tasks.create_task(self._twin_room.run(), name="twins"))
             if self._upstream is not None:
-                self._upstream.start(tasks, self._in_force.endpoints)
+                self._upstream.start(tasks)
+            self._forwarding.start(tasks, self._in_force.endpoints)
             self._emit(GatewayStarted(__version__, str(self._doors)))
             on_ready(str(self._doors))
             await asyncio.wait([told, self._fault], return_when=asyncio.FIRST_COMPLETED)
@@ -482,6 +488,7 @@ class Gateway:
         self._mqtt.wills.publish_all()
         self._report()
         await self._store.flush()
+        await self._forwarding.stop()
         if self._upstream is not None:
             await self._upstream.stop()
 
@@ -523,10 +530,6 @@ class Gateway:
     def _on_damage(self, damage: StoreDamaged) -> None:
         if not self._fault.done():
             self._fault.set_exception(damage)
-
-    def _serve(self, endpoints: Iterable[Endpoint]) -> None:
-        if self._upstream is not None:
-            self._upstream.serve(endpoints)
 
     def _tell_twin(self) -> None:
         if self._upstream is not None and self._upstream.twin is not None:

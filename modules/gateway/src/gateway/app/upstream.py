@@ -1,7 +1,7 @@
-"""The ways out: the links to edgeHub or the hub, a forwarder per endpoint, and the twin that comes with the module."""
+"""The ways to the cloud: the links to edgeHub or the hub, and the twin that comes with the module."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from edgewire.message import UPSTREAM, Endpoint
@@ -10,19 +10,14 @@ from gateway.app.lean_import import without_detection
 from gateway.app.settings import Environment
 from gateway.app.twin_settings import DesiredSettings, TwinSync
 from gateway.observe.events import Event
-from gateway.store.store import Store
-from gateway.store.values import Entry
-from gateway.upstream.forwarder import Forwarder, Window
 from gateway.upstream.methods import ModuleMethods
-from gateway.upstream.proxy import CloudProxy, LinkStatus, MessageProxy
+from gateway.upstream.proxy import CloudProxy, LinkStatus, MessageProxy, Window
 
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream  # 3 MB that a gateway without it does without
 
 CLOSE_S: Final = 1.5
 """For the link's own goodbye; the whole shutdown must fit into five seconds."""
-LAST_SENDS_S: Final = 1.0
-"""For what is on its way to be acknowledged at shutdown; the rest is sent after the next start."""
 
 EDGE_VARIABLES: Final = ("IOTEDGE_WORKLOADURI", "EdgeHubConnectionString")
 """One of these is set where there is an edgeHub: by IoT Edge, or by its simulator."""
@@ -68,7 +63,7 @@ def make_twin(
 
 
 class Upstream:
-    """Sends what the store holds, one task per endpoint, and keeps the module's twin and methods.
+    """Keeps the links, and the module's twin and methods.
 
     `module` and `devices` are the two ways; where there are both, `$upstream` has each message go by the one that is
     its, and inputs of modules are reached as the module always.
@@ -77,48 +72,26 @@ class Upstream:
     def __init__(
         self,
         *,
-        store: Store,
-        emit: Callable[[Event], None],
         module: CloudProxy | None = None,
         twin: TwinSync | None = None,
         devices: "DevicesUpstream | None" = None,
     ) -> None:
-        self._store = store
-        self._emit = emit
         self._module = module
         self._devices = devices
         self.twin = twin
-        self.proxy: MessageProxy | None = module if devices is None else devices.beside(module)
-        """What carries `$upstream`."""
-        self._tasks: asyncio.TaskGroup | None = None
+        self._cloud: MessageProxy | None = module if devices is None else devices.beside(module)
         self._links: list[asyncio.Task[None]] = []
-        self._forwarders: dict[Endpoint, tuple[Forwarder[Entry], asyncio.Task[None]]] = {}
 
-    def start(self, tasks: asyncio.TaskGroup, endpoints: Iterable[Endpoint]) -> None:
-        """Open the links and forward to these endpoints, and to those with a backlog."""
-        self._tasks = tasks
+    def carrier(self, endpoint: Endpoint) -> MessageProxy | None:
+        """What carries messages to the cloud, or to an input of a module: those are reached through edgeHub alone."""
+        return self._cloud if endpoint == UPSTREAM else self._module
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Open the links."""
         runners = {"link to edgeHub": self._module, "module twin": self.twin, "on behalf of devices": self._devices}
         self._links = [
             tasks.create_task(runner.run(), name=name) for name, runner in runners.items() if runner is not None
         ]
-        self.serve(endpoints)
-
-    def serve(self, endpoints: Iterable[Endpoint]) -> None:
-        """Forward to these too from now on. A backlog is sent even if no route names its endpoint any more."""
-        if self._tasks is None:
-            return
-        for endpoint in {*endpoints, *self._store.endpoints()} - set(self._forwarders):
-            proxy = self.proxy if endpoint == UPSTREAM else self._module
-            if proxy is None:
-                continue  # the inputs of modules are reached through edgeHub, as the module
-            forwarder = Forwarder[Entry](
-                endpoint=endpoint,
-                backlog=self._store.reader(endpoint),
-                proxy=proxy,
-                emit=self._emit,
-            )
-            task = self._tasks.create_task(forwarder.run(), name=f"forward to {endpoint}")
-            self._forwarders[endpoint] = (forwarder, task)
 
     def links(self) -> tuple[LinkStatus | None, LinkStatus | None]:
         """How the link as the module is, and the one on behalf of devices; None for a way that is not used."""
@@ -128,12 +101,7 @@ class Upstream:
         )
 
     async def stop(self) -> None:
-        """Take nothing more, give what is in flight a moment to be acknowledged, close the links."""
-        for forwarder, _ in self._forwarders.values():
-            forwarder.stop()
-        forwarding = [task for _, task in self._forwarders.values()]
-        if forwarding:
-            await asyncio.wait(forwarding, timeout=LAST_SENDS_S)
-        for task in [*forwarding, *self._links]:
+        """Close the links."""
+        for task in self._links:
             task.cancel()
-        await asyncio.gather(*forwarding, *self._links, return_exceptions=True)
+        await asyncio.gather(*self._links, return_exceptions=True)

@@ -4,14 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from edgewire.message import EndpointKind
 from gateway.observe.events import Event, Level
-
-
-class EndpointKind(Enum):
-    """Where messages go, without the names that operators choose."""
-
-    UPSTREAM = "upstream"
-    MODULE = "module"
 
 
 class LinkFault(Enum):

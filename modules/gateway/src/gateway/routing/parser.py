@@ -1,8 +1,9 @@
 """Tokens to a syntax tree: the grammar of edgehub.md §2.1 and §2.3, and what to say where a text leaves it."""
 
+from types import MappingProxyType
 from typing import Final
 
-from edgewire.message import UPSTREAM, Endpoint, module_input
+from edgewire.message import UPSTREAM, Endpoint, local_topic, module_input, named_endpoint
 from gateway.routing.lexer import Kind, Token, lex
 from gateway.routing.problems import Finding, SyntaxRefused, near_match
 from gateway.routing.tree import Call, Chain, DollarName, Literal, Name, Node, Prefix, RouteSyntax, Span
@@ -376,6 +377,17 @@ def _no_operand(token: Token) -> SyntaxRefused:
     )
 
 
+_ENDPOINTS: Final = 'BrokeredEndpoint("/modules/<module>/inputs/<input>"), Endpoint("<name>") or Topic("<topic>")'
+_FIXES: Final = MappingProxyType(
+    {
+        "brokeredendpoint": 'write BrokeredEndpoint("/modules/<module>/inputs/<input>")',
+        "endpoint": 'write Endpoint("<name>"), with a name that stands under "endpoints" in the settings',
+        "topic": 'write Topic("alerts/{device}"): a topic of the gateway\'s own broker',
+    }
+)
+"""What to write, by the type of endpoint in lower case. The first is edgeHub's, the others are ours."""
+
+
 def _read_sink(reader: _Reader) -> tuple[Endpoint, Span]:
     """What follows the condition: INTO and one sink."""
     into = reader.take()
@@ -386,13 +398,13 @@ def _read_sink(reader: _Reader) -> tuple[Endpoint, Span]:
         return _function_endpoint(reader, sink)
     if sink.kind is Kind.END:
         raise _refuse(into, "nothing stands after INTO", "write INTO $upstream")
-    fix = 'write $upstream, or BrokeredEndpoint("/modules/<module>/inputs/<input>")'
+    fix = f"write $upstream, {_ENDPOINTS}"
     raise _refuse(sink, f"{_shown(sink)} is no place to send to", fix)
 
 
 def _system_endpoint(token: Token) -> Endpoint:
     if token.text.lower() != "$upstream":
-        fix = "the only endpoint with $ is $upstream"
+        fix = f"the only endpoint with $ is $upstream; others are {_ENDPOINTS}"
         raise _refuse(token, f"the endpoint '{token.text}' is not supported", fix)
     return UPSTREAM
 
@@ -402,16 +414,26 @@ def _function_endpoint(reader: _Reader, name: Token) -> tuple[Endpoint, Span]:
     address = reader.take()
     if address.kind is Kind.UNTERMINATED:
         raise _unterminated(address)
-    fix = 'write BrokeredEndpoint("/modules/<module>/inputs/<input>")'
+    kind = name.text.lower()
+    fix = _FIXES.get(kind, _FIXES["brokeredendpoint"])
     if address.kind is not Kind.STRING:
         raise _refuse(address, f"the address of the endpoint must be text in quotes, not {_shown(address)}", fix)
     if reader.take_symbol(")") is None:
         raise _refuse(name, f"missing closing ')' after the address of {name.text}", fix)
-    if name.text.lower() != "brokeredendpoint":
-        near = near_match(name.text, ("BrokeredEndpoint",))
+    if kind not in _FIXES:
+        near = near_match(name.text, ("BrokeredEndpoint", "Endpoint", "Topic"))
         hint = f"; did you mean '{near}'?" if near else ""
         raise _refuse(name, f"the endpoint type '{name.text}' is not supported{hint}", fix)
-    return _module_endpoint(address, fix), Span(name.start, reader.last.end)
+    return _endpoint(kind, address, fix), Span(name.start, reader.last.end)
+
+
+def _endpoint(kind: str, address: Token, fix: str) -> Endpoint:
+    if kind == "brokeredendpoint":
+        return _module_endpoint(address, fix)
+    text = address.text[1:-1].strip()
+    if not text:
+        raise _refuse(address, "the name of the endpoint is empty", fix)
+    return named_endpoint(text) if kind == "endpoint" else local_topic(text)
 
 
 def _module_endpoint(address: Token, fix: str) -> Endpoint:

@@ -1,7 +1,8 @@
 """Which endpoint and priority each queue number stands for: the files `queues` and `queues.copy`.
 
-Layout: magic, CRC-32 of the rest, version, 0, store id, number of queues; per queue its number, 0, u32 priority, the
-first sequence it may stand for, two values (module, input) as u32 length + 1 and UTF-8, 0 for none.
+Layout: magic, CRC-32 of the rest, version, 0, store id, number of queues; per queue its number, its
+endpoint's kind, u32 priority, the first sequence it may stand for, two values (name, input) as u32 length + 1 and
+UTF-8, 0 for none. Kind 0 is the cloud without a name, and with one a module's input.
 A number is given again only when nothing waits under its old meaning; `since` keeps old records from counting.
 """
 
@@ -9,8 +10,10 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct, error
+from types import MappingProxyType
+from typing import Final
 
-from edgewire.message import Endpoint, ModuleId
+from edgewire.message import UPSTREAM, Endpoint, EndpointKind, module_input
 from gateway.store.files import File, Files
 from gateway.store.segment import VERSION
 from gateway.store.values import MAX_QUEUES
@@ -21,9 +24,20 @@ NEW_SUFFIX = ".new"
 
 MAGIC = b"EGQU"
 HEADER = Struct("<4sIHHI16sI")  # magic, CRC-32, version, 0, 0, store id, queues
-QUEUE = Struct("<HHIQ")  # queue, 0, priority, since
+QUEUE = Struct("<HHIQ")  # queue, kind, priority, since
 LENGTH = Struct("<I")
 MAX_FILE_BYTES = 8 << 20
+
+KINDS: Final = MappingProxyType(
+    {
+        EndpointKind.UPSTREAM: 0,
+        EndpointKind.MODULE: 0,
+        EndpointKind.NAMED: 1,
+        EndpointKind.TOPIC: 2,
+        EndpointKind.STAGE: 3,
+    }
+)
+_KINDS_READ: Final = MappingProxyType({number: kind for kind, number in KINDS.items() if number})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +63,8 @@ def write_queues(table: Queues) -> bytes:
     """The file's bytes."""
     parts = [HEADER.pack(MAGIC, 0, table.version, 0, 0, table.store_id, len(table.queues))[8:]]
     for queue in table.queues:
-        parts.append(QUEUE.pack(queue.queue_id, 0, queue.priority, queue.since))
-        parts.append(_value(queue.endpoint.module))
+        parts.append(QUEUE.pack(queue.queue_id, KINDS[queue.endpoint.kind], queue.priority, queue.since))
+        parts.append(_value(queue.endpoint.name))
         parts.append(_value(queue.endpoint.input))
     rest = b"".join(parts)
     return MAGIC + zlib.crc32(rest).to_bytes(4, "little") + rest
@@ -109,11 +123,19 @@ def _read_all(data: bytes, count: int) -> Iterable[Queue]:
     if count > MAX_QUEUES:
         raise ValueError("more queues than there can be")
     for _ in range(count):
-        queue_id, _, priority, since = QUEUE.unpack_from(data, at)
-        module, at = _read_value(data, at + QUEUE.size)
+        queue_id, kind, priority, since = QUEUE.unpack_from(data, at)
+        name, at = _read_value(data, at + QUEUE.size)
         input_name, at = _read_value(data, at)
-        endpoint = Endpoint(None if module is None else ModuleId(module), input_name)
+        endpoint = _endpoint(kind, name, input_name)
         yield Queue(queue_id=queue_id, endpoint=endpoint, priority=priority, since=since)
+
+
+def _endpoint(kind: int, name: str | None, input_name: str | None) -> Endpoint:
+    if kind:
+        if kind not in _KINDS_READ:
+            raise ValueError("a kind of endpoint that this version does not know")
+        return Endpoint(_KINDS_READ[kind], name, input_name)
+    return UPSTREAM if name is None else module_input(name, input_name or "")
 
 
 def _read_value(data: bytes, at: int) -> tuple[str | None, int]:

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from edgewire.message import Endpoint, Outcome
 from edgewire.transport.backoff import Backoff
 from gateway.observe.events import Event
-from gateway.observe.upstream import EndpointKind, ForwardingPaused, MessageRejected, MessagesForwarded
+from gateway.observe.upstream import ForwardingPaused, MessageRejected, MessagesForwarded
 from gateway.upstream.proxy import Entry, MessageProxy, Sent, Window
 
 __all__ = ["Backlog", "Forwarder", "Window"]
@@ -51,7 +51,6 @@ class Forwarder(Generic[E]):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._endpoint = endpoint
-        self._kind = EndpointKind.UPSTREAM if endpoint.module is None else EndpointKind.MODULE
         self._backlog = backlog
         self._proxy = proxy
         self._emit = emit
@@ -150,7 +149,7 @@ class Forwarder(Generic[E]):
         for entry, reason in rejected:
             self._emit(
                 MessageRejected(
-                    endpoint_kind=self._kind,
+                    endpoint_kind=self._endpoint.kind,
                     endpoint=str(self._endpoint),
                     entry_id=entry.entry_id,
                     sender=str(entry.message.envelope.sender),
@@ -161,7 +160,7 @@ class Forwarder(Generic[E]):
             self._backlog.settle([*accepted, *(entry for entry, _ in rejected)])
         if accepted:
             self._backoff.reset()
-            self._emit(MessagesForwarded(self._kind, str(self._endpoint), len(accepted)))
+            self._emit(MessagesForwarded(self._endpoint.kind, str(self._endpoint), len(accepted)))
         return [sent for _, sent in finished if sent.outcome is Outcome.RELEASED]
 
     async def _pause(self, released: list[Sent]) -> None:
@@ -172,7 +171,7 @@ class Forwarder(Generic[E]):
         delay_s = self._backoff.next_delay_s()
         self._emit(
             ForwardingPaused(
-                endpoint_kind=self._kind,
+                endpoint_kind=self._endpoint.kind,
                 endpoint=str(self._endpoint),
                 reason=released[0].reason,
                 released=len(released),

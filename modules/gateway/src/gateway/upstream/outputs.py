@@ -16,17 +16,19 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from edgewire.errors import UsageError
-from edgewire.message import UPSTREAM, Endpoint, module_input
+from edgewire.message import UPSTREAM, Endpoint, EndpointKind, module_input
 
 UPSTREAM_OUTPUT: Final = "upstream"
 _NUMBER: Final = re.compile(r"-?[0-9]*\.[0-9]+([eE][+-]?[0-9]+)?")
 
 
 def output_name(endpoint: Endpoint) -> str:
-    """The output that stands for `endpoint`."""
-    if endpoint.module is None:
+    """The output that stands for `endpoint`. Raises UsageError for one that is not reached through edgeHub."""
+    if endpoint == UPSTREAM:
         return UPSTREAM_OUTPUT
-    name = f"{quote(endpoint.module, safe='').replace('.', '%2E')}.{quote(endpoint.input or '', safe='')}"
+    if endpoint.kind is not EndpointKind.MODULE:
+        raise UsageError(f"{endpoint} is not reached through edgeHub")
+    name = f"{quote(endpoint.name or '', safe='').replace('.', '%2E')}.{quote(endpoint.input or '', safe='')}"
     return f"{name[:-1]}%{ord(name[-1]):02X}" if _NUMBER.fullmatch(name) else name
 
 
