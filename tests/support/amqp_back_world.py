@@ -159,4 +159,5 @@ async def back_world(folder: Path | None = None, **how: Any) -> AsyncIterator[Ba
                 raise task.exception()  # type: ignore[misc] # looked at in the line above
         for one in made.hub.connections:
             assert one.failed is None
-            assert one.wire.errors + one.wire.other.errors == []
+            if errors := one.wire.errors + one.wire.other.errors:
+                raise ExceptionGroup("an end of the wire crashed", errors)
