@@ -237,5 +237,7 @@ class BackDesk:
         elif request.operation is TwinOperation.REPORT and status < 300:
             twin.reported.append(json.loads(request.patch))
             version = 1 + len(twin.reported)
+        if not self.links[who, Purpose.TWIN, Role.SENDER].attached:
+            return  # the device asked and left in one write: there is nobody to answer
         answer = TwinAnswer(correlation_id=request.correlation_id, status=status, version=version, document=document)
         self._send(who, Purpose.TWIN, write_answer(answer))
