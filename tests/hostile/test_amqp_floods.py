@@ -42,7 +42,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FLOOD_BYTES: Final = 100_000
 MOST_KB: Final = 30 * 1024
 PATIENCE_S: Final = 30.0
-SLOWEST_S: Final = 2.0
+SLOWEST_S: Final = 4.0
 OTHER: Final = 5
 """A handle, and a channel, that no link and no session has."""
 BIGGEST: Final = 0xFFFFFFFF

@@ -18,9 +18,9 @@ from support.raw_amqp import OPEN, AmqpPeer
 FASTER: Final = 10
 CONNECT_S: Final = 20.0 / FASTER  # AmqpLimits.connect_timeout_s
 UNCLAIMED_S: Final = 60.0 / FASTER  # gateway.head.amqp.UNCLAIMED_S
-SLACK_S: Final = 3.0
+SLACK_S: Final = 6.0
 EACH: Final = 10
-GOOD_LOGIN_S: Final = 2.0
+GOOD_LOGIN_S: Final = 5.0
 ANONYMOUS: Final = write_frame(0, SaslInit(mechanism=Symbol("ANONYMOUS")))
 PEERS: Final = {
     "nothing": b"",

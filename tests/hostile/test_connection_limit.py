@@ -31,7 +31,7 @@ async def test_one_connection_too_many_is_closed_before_tls_and_a_place_that_is_
 
 HANDSHAKES = 512  # TransportLimits.max_handshakes_per_address
 SOURCE = "127.94.0.1"
-GOOD_LOGIN_S = 2.0
+GOOD_LOGIN_S = 5.0
 
 
 async def test_an_address_full_of_silent_connections_lets_those_in_that_speak(site: GatewaySite) -> None:

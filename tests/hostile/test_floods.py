@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STORM_S = 2.0
 WORKERS = 8
 LEAST_PER_S = 50
-SLOWEST_S = 2.0
+SLOWEST_S = 4.0
 TAKEOVERS = 300
 
 

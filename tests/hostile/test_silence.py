@@ -15,8 +15,8 @@ OTHERS = 40
 CONNECT_S = 10.0  # ServerLimits.connect_timeout_s
 HANDSHAKE_S = 20.0  # TransportLimits.handshake_timeout_s
 KEEP_ALIVE_S = 4
-SLACK_S = 3.0
-GOOD_LOGIN_S = 2.0
+SLACK_S = 6.0
+GOOD_LOGIN_S = 5.0
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303")
 
 

@@ -14,7 +14,7 @@ from support.gateway_site import GatewaySite
 from support.paho_device import Dial, let_in
 
 WEBSOCKET_PORT = 8443
-SOON_S = 2.0
+SOON_S = 8.0
 """From a command's end to the cut."""
 
 

@@ -11,7 +11,7 @@ from support.gateway_site import KEY, GatewaySite
 from support.paho_device import Dial, dial, let_in
 
 SECONDARY = sas.encode_key(b"fedcba9876543210" * 2)
-SOON_S = 2.0
+SOON_S = 8.0
 """From the command's end to the cut."""
 NOT_AUTHORIZED = 5
 

@@ -13,7 +13,7 @@ from edgewire.codec.mqtt.packets import Connect
 from support.gateway_site import GatewaySite
 from support.paho_device import let_in
 
-SOON_S = 2.0
+SOON_S = 8.0
 NOISE = random.Random(1).randbytes(4000)
 CONNECT = write_connect(Connect(client_id="d1", level=4, clean_start=True, keep_alive_s=60, username="hub/d1"))
 NO_TLS = {

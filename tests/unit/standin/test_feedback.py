@@ -83,7 +83,7 @@ async def test_a_batch_leaves_when_its_first_record_has_waited(desk: Desk) -> No
     came = asyncio.Event()
     desk.feedback.watch(came.set)
     desk.add("m1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await came.wait()
     desk.feedback.unwatch(came.set)
     assert desk.names() == ["m1"]
