@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from gateway.app.control import ControlSocket, ControlSocketError
 from gateway.app.doors import Doors
 from gateway.app.firmware import FirmwareHouse
 from gateway.app.forwarding import Forwarding
+from gateway.app.http_house import HttpHouse
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import LatestTime
 from gateway.app.questions import answerers
@@ -47,15 +48,11 @@ from gateway.store.store import Store
 from gateway.store.values import StoreLimits
 
 if TYPE_CHECKING:
-    from gateway.app.bootstrap import GatewayFacts
     from gateway.app.devices_upstream import DevicesUpstream
     from gateway.app.provisioning import ProvisioningRoom
     from gateway.app.twins import TwinRoom
     from gateway.dispatch.twins import Twins
     from gateway.head.amqp import AmqpHead
-    from gateway.head.http import HttpHead
-    from gateway.head.http_bootstrap import BootstrapService
-    from gateway.head.http_services import HttpService
 
 HOUSEKEEPING_S: Final = 1.0
 """How soon a command that changes the registry takes effect on those who are connected."""
@@ -95,9 +92,6 @@ class Gateway:
         self._upstream: Upstream | None = None
         self._amqp: AmqpHead | None = None
         self._twin_room: TwinRoom | None = None
-        self._http: HttpHead | None = None
-        self._plain_http: HttpHead | None = None
-        self._bootstrap: BootstrapService | None = None
         self._provisioning: ProvisioningRoom | None = None
         self._constrained: ServerIdentity | None = None
 
@@ -146,7 +140,7 @@ class Gateway:
         self._identity = await server_identity(self._environment, self._environ, self._emit)
         await self._open_constrained()
         self._make_heads(self._identity)
-        self._expect_boards()
+        self._make_http()
         await self._open_doors(rooms)
         await self._open_dashboard(rooms)
         await self._open_control(rooms)
@@ -304,6 +298,25 @@ class Gateway:
             connect_timeout_s=CONSTRAINED_CONNECT_S, max_sent_packet_bytes=self._environment.constrained_max_packet
         )
 
+    def _make_http(self) -> None:
+        self._http = HttpHouse(
+            self._environment,
+            self._environ,
+            hub=self._hub_names[0],
+            authenticator=self._authenticator,
+            registry=self._registry,
+            ingress=self._ingress,
+            delivery=self._delivery,
+            methods=self._methods,
+            firmware=self._firmware,
+            provisioning=self._provisioning,
+            board_security=(self._constrained or self._identity).security,
+            trust_pem=self._trust_pem,
+            board_settings=lambda: self._in_force.board_settings,
+            observer=self.observer,
+        )
+        self._http.expect_boards()
+
     async def _open_doors(self, rooms: AsyncExitStack) -> None:
         limits = TransportLimits(max_connections=self._environment.max_connections)
         self._doors = Doors(
@@ -312,8 +325,8 @@ class Gateway:
             limits,
             mqtt=self._mqtt.accept,
             amqp=self._accept_amqp,
-            http=self._accept_http,
-            bootstrap=self._accept_plain_http,
+            http=self._http.accept,
+            bootstrap=self._http.accept_plain,
             constrained=None if self._constrained is None else self._constrained.security,
         )
         await self._doors.open(self._environment)
@@ -341,83 +354,6 @@ class Gateway:
             hub_names=self._hub_names,
             limits=AmqpLimits(),
         )
-
-    def _accept_http(self, peer: Peer) -> tuple[Session[Any], Owner[Any]]:
-        """Take in a peer that speaks HTTP. The first waits for the head, as with AMQP."""
-        if self._http is None:
-            self._http = self._make_http_head(self._http_services())
-        return self._http.accept(peer)
-
-    def _accept_plain_http(self, peer: Peer) -> tuple[Session[Any], Owner[Any]]:
-        """Take in a board without TLS: there is first contact, and nothing else."""
-        if self._plain_http is None:
-            from gateway.head.http_bootstrap import NothingElse  # noqa: PLC0415 — as above
-
-            self._plain_http = self._make_http_head([self._bootstrap_service(), NothingElse()])
-        return self._plain_http.accept(peer)
-
-    def _bootstrap_service(self) -> "BootstrapService":
-        if self._bootstrap is None:
-            from gateway.app.bootstrap import make_bootstrap  # noqa: PLC0415 — as above
-            from gateway.identity.reception import Reception  # noqa: PLC0415 — as above
-
-            reception = Reception(self._registry, self._data, self._emit)
-            self.observer.listen(reception.on_event)
-            self._bootstrap = make_bootstrap(
-                reception,
-                self._board_facts(),
-                self._firmware.offered,
-                emit=self._emit,
-                clock=self._time_not_set_back,
-            )
-        return self._bootstrap
-
-    def _board_facts(self) -> "GatewayFacts":
-        from gateway.app.bootstrap import GatewayFacts  # noqa: PLC0415 — as above
-
-        return GatewayFacts(
-            self._environment,
-            hub=self._hub_names[0],
-            security=(self._constrained or self._identity).security,
-            trust_pem=self._trust_pem,
-            settings=lambda: self._in_force.board_settings,
-            emit=self._emit,
-        )
-
-    def _time_not_set_back(self) -> float:
-        return max(time.time(), self._authenticator.clock_floor)
-
-    def _expect_boards(self) -> None:
-        """Say at the start what boards will miss at first contact, where boards are to come."""
-        environment, claims = self._environment, self._data / "claims.json"
-        ports = environment.constrained_mqtt_port, environment.constrained_https_port, environment.bootstrap_plain_port
-        if any(ports) or claims.exists():
-            self._board_facts().root()
-
-    def _make_http_head(self, services: Sequence["HttpService"]) -> "HttpHead":
-        from edgewire.session.http.limits import HttpLimits  # noqa: PLC0415 — see _accept_http
-        from gateway.head.http import HttpHead  # noqa: PLC0415 — as above
-
-        return HttpHead(
-            authenticator=self._authenticator,
-            ingress=self._ingress,
-            delivery=self._delivery,
-            methods=self._methods,
-            emit=self._emit,
-            clock=time.time,
-            edge_device=self._environ.get("IOTEDGE_DEVICEID", ""),
-            limits=HttpLimits(),
-            services=services,
-        )
-
-    def _http_services(self) -> list["HttpService"]:
-        """What is served over HTTPS beside the device API."""
-        from gateway.head.http_firmware import FirmwareService  # noqa: PLC0415 — see _accept_http
-
-        services: list[HttpService] = [self._bootstrap_service(), FirmwareService(self._firmware)]
-        if self._provisioning is not None:
-            services.append(self._provisioning.service())
-        return services
 
     async def _open_dashboard(self, rooms: AsyncExitStack) -> None:
         address, port = self._environment.metrics_address, self._environment.metrics_port
@@ -482,9 +418,7 @@ class Gateway:
     async def _shut_down(self) -> None:
         """Let nobody in, finish what was begun, keep the rest on disk; under five seconds in all."""
         await self._doors.close(GOODBYE_S)
-        for head in (self._http, self._plain_http):
-            if head is not None:
-                head.close()
+        self._http.close()
         self._mqtt.wills.publish_all()
         self._report()
         await self._store.flush()
@@ -516,9 +450,7 @@ class Gateway:
         self._ingress.report()
         self._delivery.report()
         self._methods.report()
-        for head in (self._http, self._plain_http):
-            if head is not None:
-                head.report()
+        self._http.report()
 
     def _clock_floor(self) -> float:
         return self._latest_time.follow(time.time())
