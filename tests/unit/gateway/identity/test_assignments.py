@@ -10,8 +10,8 @@ import pytest
 from edgewire.iothub import sas
 from edgewire.iothub.dps import Registrant
 from edgewire.message import identity
-from gateway.identity import assignments
-from gateway.identity.assignments import FILE_NAME, Assignments
+from gateway.identity import assignments, memory_file
+from gateway.identity.assignments import FILE_NAME, Assignment, Assignments
 from gateway.identity.registry import Registry
 from gateway.identity.roster import Group, Registration, Roster, SymmetricKeys
 from gateway.observe.events import Event
@@ -214,7 +214,7 @@ async def test_a_file_that_cannot_be_written_is_told_once(house: House) -> None:
 
 
 async def test_a_change_is_written_while_the_gateway_runs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assignments, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(memory_file, "SAVE_EVERY_S", 0.0)
     kept = house.open()
     keeping = asyncio.ensure_future(kept.keep_written())
     kept.keep(REG, token(), STATE)
@@ -225,8 +225,6 @@ async def test_a_change_is_written_while_the_gateway_runs(house: House, monkeypa
 
 
 def test_nothing_secret_is_shown() -> None:
-    shown = repr(
-        assignments.Assignment(registrant=REG, state=STATE, kept_at=0.0, salt=b"salty", hash=b"hashy", known=True)
-    )
+    shown = repr(Assignment(registrant=REG, state=STATE, kept_at=0.0, salt=b"salty", hash=b"hashy", known=True))
     assert "salty" not in shown
     assert "hashy" not in shown

@@ -10,11 +10,11 @@ from gateway.identity import locked_file
 from gateway.identity.locked_file import (
     LockedFileError,
     locked,
+    read_stamped,
     reason,
     remedy,
     replace_file,
     stamp_of,
-    stamp_of_open,
 )
 
 
@@ -27,9 +27,14 @@ def test_a_replaced_file_is_whole_private_and_has_another_stamp(tmp_path: Path) 
     assert path.read_bytes() == b"two"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stamp_of(path) != first
-    with path.open("rb") as file:
-        assert stamp_of_open(file.fileno()) == stamp_of(path)
+    assert read_stamped(path) == (b"two", stamp_of(path))
     assert [each.name for each in tmp_path.iterdir()] == ["codes.json"]
+
+
+def test_no_file_has_no_stamp_and_one_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    assert read_stamped(tmp_path / "none") == (None, None)
+    with pytest.raises(LockedFileError, match="cannot be read"):
+        read_stamped(tmp_path)
 
 
 def test_one_holds_the_lock_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

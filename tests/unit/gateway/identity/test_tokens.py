@@ -7,7 +7,7 @@ import pytest
 
 from edgewire.iothub import sas
 from edgewire.message import Identity, identity
-from gateway.identity import tokens
+from gateway.identity import memory_file, tokens
 from gateway.identity.registry import Registry
 from gateway.identity.roster import Group, Registration, Roster, SymmetricKeys, Thumbprints
 from gateway.identity.tokens import MAX_TOKENS, REFUSED_S, DeviceTokens, PresentedTokens, Token
@@ -141,7 +141,7 @@ async def test_tokens_survive_in_a_file_that_nobody_else_may_read(house: House) 
 
 
 async def test_changes_are_written_while_it_runs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "SAVE_EVERY_S", 0.001)
+    monkeypatch.setattr(memory_file, "SAVE_EVERY_S", 0.001)
     keeping = asyncio.create_task(house.presented.keep())
     for life_s in (600, 700):
         house.presented.vouch(D1, token(life_s=life_s))

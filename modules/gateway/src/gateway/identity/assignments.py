@@ -11,7 +11,6 @@ The file (mode 0600) is written within two seconds; it is a memory: one that can
     {"version": 1, "assignments": [{"scope", "registration", "state", "kept_at", "salt", "hash", "known"}]}
 """
 
-import asyncio
 import hmac
 import json
 import os
@@ -24,20 +23,17 @@ from typing import Any, Final
 from edgewire.iothub import sas
 from edgewire.iothub.dps import Registrant
 from edgewire.message import identity
-from gateway.identity.locked_file import LockedFileError, replace_file
+from gateway.identity.memory_file import MemoryFile
 from gateway.identity.registry import Registry
 from gateway.identity.roster import SymmetricKeys
 from gateway.observe.events import Event
 from gateway.observe.provisioning import AssignmentsNotKept
 
 FILE_NAME: Final = "assignments.json"
-VERSION: Final = 1
 MAX_ASSIGNMENTS: Final = 4_096
 """Kept; beyond, the one that was asked for longest ago is forgotten."""
 MAX_STATE_BYTES: Final = 2_048
 """Of one registration state: some 500 bytes, and a small payload. A larger one is not kept."""
-SAVE_EVERY_S: Final = 2.0
-"""How long a new one may stay unwritten: it is for outages, and the device has its answer."""
 _SALT_BYTES: Final = 16
 
 
@@ -65,14 +61,13 @@ class Assignments:
     def __init__(
         self, path: Path, registry: Registry, emit: Callable[[Event], None], clock: Callable[[], float]
     ) -> None:
-        self._path = path
         self._registry = registry
-        self._emit = emit
         self._clock = clock
         self._kept: OrderedDict[tuple[str, str], Assignment] = OrderedDict()
-        self._changed = asyncio.Event()
-        self._complaint = ""
-        self._read()
+        self._file = MemoryFile(
+            path, "assignments", self._to_keep, lambda problem: emit(AssignmentsNotKept(str(path), problem))
+        )
+        self._file.read(self._understand)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -93,7 +88,7 @@ class Assignments:
                 known=self._is_signed_here(registrant, token),
             )
         )
-        self._changed.set()
+        self._file.changed()
 
     def recall(self, registrant: Registrant, token: str) -> Assignment | None:
         """What is kept for who has this token, None for nothing; its time and target are the caller's to check."""
@@ -111,16 +106,7 @@ class Assignments:
 
     async def keep_written(self) -> None:
         """Write the file after each change, until cancelled; the last one then."""
-        try:
-            while True:
-                await self._changed.wait()
-                await asyncio.sleep(SAVE_EVERY_S)
-                self._changed.clear()
-                text = self._text()
-                self._tell(await asyncio.to_thread(self._write, text))
-        finally:
-            if self._changed.is_set():
-                self._tell(self._write(self._text()))
+        await self._file.run()
 
     def _put(self, assignment: Assignment) -> None:
         key = _key(assignment.registrant)
@@ -131,7 +117,7 @@ class Assignments:
 
     def _drop(self, registrant: Registrant) -> None:
         if self._kept.pop(_key(registrant), None) is not None:
-            self._changed.set()
+            self._file.changed()
 
     def _proves(self, kept: Assignment, registrant: Registrant, token: str) -> bool:
         by_hash = kept.is_by(token)
@@ -156,33 +142,11 @@ class Assignments:
 
     # The file.
 
-    def _tell(self, problem: str) -> None:
-        if problem and problem != self._complaint:
-            self._emit(AssignmentsNotKept(str(self._path), problem))
-        self._complaint = problem
+    def _to_keep(self) -> list[dict[str, Any]]:
+        return list(map(_to_json, self._kept.values()))
 
-    def _text(self) -> bytes:
-        return json.dumps({"version": VERSION, "assignments": list(map(_to_json, self._kept.values()))}).encode()
-
-    def _write(self, text: bytes) -> str:
-        """Put the file in place. Gives what went wrong."""
-        try:
-            replace_file(self._path, text)
-        except LockedFileError as error:
-            return str(error)
-        return ""
-
-    def _read(self) -> None:
-        try:
-            said = json.loads(self._path.read_bytes())
-            if said["version"] != VERSION:
-                raise ValueError("another version")  # noqa: TRY301 - handled as any other that cannot be read
-            found = [_from_json(each) for each in said["assignments"]]
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            self._tell("it cannot be read and is begun anew")
-            return
+    def _understand(self, said: Any) -> None:
+        found = [_from_json(each) for each in said]
         for each in found[-MAX_ASSIGNMENTS:]:
             self._put(each)
 

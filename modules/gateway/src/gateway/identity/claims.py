@@ -11,11 +11,9 @@ from gateway.identity.locked_file import (
     LockedFileError,
     Stamp,
     locked,
-    reason,
-    remedy,
+    read_stamped,
     replace_file,
     stamp_of,
-    stamp_of_open,
 )
 from gateway.observe.bootstrap import ClaimsUnreadable
 from gateway.observe.events import Event
@@ -65,13 +63,9 @@ class ClaimBook:
 
 def read_claims(path: Path) -> tuple[Codes, Stamp | None]:
     """The codes in the file, and the stamp of just these bytes. Raises LockedFileError."""
-    try:
-        with path.open("rb") as file:
-            text, stamp = file.read(), stamp_of_open(file.fileno())
-    except FileNotFoundError:
+    text, stamp = read_stamped(path)
+    if text is None:
         return Codes(), None
-    except OSError as error:
-        raise LockedFileError(f"{path} cannot be read: {reason(error)}. {remedy(error)}") from error
     try:
         return read_codes(text), stamp
     except ClaimsError as error:

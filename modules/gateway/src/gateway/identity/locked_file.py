@@ -32,13 +32,19 @@ def stamp_of(path: Path) -> Stamp | None:
         return None
 
 
-def stamp_of_open(descriptor: int) -> Stamp:
-    """The stamp of an open file."""
-    return _stamp(os.fstat(descriptor))
-
-
 def _stamp(status: os.stat_result) -> Stamp:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def read_stamped(path: Path) -> tuple[bytes | None, Stamp | None]:
+    """The bytes of the file and the stamp of just these; None twice if there is none. Raises LockedFileError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(), _stamp(os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        raise LockedFileError(f"{path} cannot be read: {reason(error)}. {remedy(error)}") from error
 
 
 @contextlib.contextmanager

@@ -14,11 +14,9 @@ from gateway.identity.locked_file import (
     LockedFileError,
     Stamp,
     locked,
-    reason,
-    remedy,
+    read_stamped,
     replace_file,
     stamp_of,
-    stamp_of_open,
 )
 from gateway.identity.roster import Group, Registration, Roster, RosterError, Thumbprints, read_roster, write_roster
 from gateway.observe.events import Event
@@ -153,13 +151,9 @@ def _owners(roster: Roster) -> dict[str, frozenset[Identity]]:
 
 def _read(path: Path) -> tuple[Roster, Stamp | None]:
     """The roster in the file, and the stamp of just these bytes."""
-    try:
-        with path.open("rb") as file:
-            text, stamp = file.read(), stamp_of_open(file.fileno())
-    except FileNotFoundError:
+    text, stamp = read_stamped(path)
+    if text is None:
         return Roster(), None
-    except OSError as error:
-        raise RegistryError(f"{path} cannot be read: {reason(error)}. {remedy(error)}") from error
     try:
         return read_roster(text), stamp
     except RosterError as error:

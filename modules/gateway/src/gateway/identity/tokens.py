@@ -9,37 +9,32 @@ restart, and the device can come back at once while the hub is away. The file, v
 It is a memory, not a registry: one that cannot be read is begun anew.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
-import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
 from edgewire.iothub.ids import is_id
 from edgewire.message import Identity, identity
+from gateway.identity.memory_file import MemoryFile
 from gateway.identity.registry import Registry
 from gateway.identity.roster import SymmetricKeys
 from gateway.observe.events import Event
 from gateway.observe.identity import TokensNotKept
 
 FILE_NAME: Final = "tokens.json"
-VERSION: Final = 1
 MAX_TOKENS: Final = 10_000
 """Presented tokens that are kept, one per device; beyond, the one that was used longest ago is forgotten."""
 MAX_REFUSED: Final = 4_096
 """Refused tokens that are remembered, by their hashes."""
 REFUSED_S: Final = 60.0
 """So long a token that the hub refused is not asked about again: the hub's operator may be adding the device."""
-SAVE_EVERY_S: Final = 2.0
-"""How long a new token may stay unwritten: a device that has lost its connection presents it again anyway."""
 MINTED_S: Final = 3600
 """How long a token that we make is good."""
 RENEW_BEFORE_S: Final = 600.0
@@ -58,16 +53,13 @@ class PresentedTokens:
     """The tokens of devices that the hub vouched for. `keep` runs beside the gateway and writes the file."""
 
     def __init__(self, path: Path, emit: Callable[[Event], None], clock: Callable[[], float]) -> None:
-        self._path = path
-        self._emit = emit
         self._clock = clock
         self._tokens: OrderedDict[Identity, Token] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
-        self._changed = asyncio.Event()
-        self._complaint = ""
         self._listeners: list[Callable[[Identity], None]] = []
         self._ends: list[Callable[[Identity], object]] = []
-        self._read()
+        self._file = MemoryFile(path, "tokens", self._to_keep, lambda problem: emit(TokensNotKept(str(path), problem)))
+        self._file.read(self._understand)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -106,7 +98,7 @@ class PresentedTokens:
         self._tokens.move_to_end(who)
         if len(self._tokens) > MAX_TOKENS:
             self._tokens.popitem(last=False)
-        self._changed.set()
+        self._file.changed()
         for call in self._listeners:
             call(who)
 
@@ -115,7 +107,7 @@ class PresentedTokens:
         token = self._tokens.get(who)
         if token is not None and token.text == text:
             del self._tokens[who]
-            self._changed.set()
+            self._file.changed()
             for call in self._ends:
                 call(who)
         self._refused[_digest(text)] = self._clock() + REFUSED_S
@@ -125,53 +117,14 @@ class PresentedTokens:
 
     async def keep(self) -> None:
         """Write the file after each change, until cancelled; the last one then."""
-        try:
-            while True:
-                await self._changed.wait()
-                await asyncio.sleep(SAVE_EVERY_S)
-                self._changed.clear()
-                text = self._text()
-                self._tell(await asyncio.to_thread(self._write, text))
-        finally:
-            if self._changed.is_set():
-                self._tell(self._write(self._text()))
+        await self._file.run()
 
-    def _tell(self, problem: str) -> None:
-        if problem and problem != self._complaint:
-            self._emit(TokensNotKept(str(self._path), problem))
-        self._complaint = problem
-
-    def _text(self) -> bytes:
+    def _to_keep(self) -> dict[str, str]:
         now = self._clock()
-        live = {str(who): token.text for who, token in self._tokens.items() if token.expires_at > now}
-        return json.dumps({"version": VERSION, "tokens": live}).encode()
+        return {str(who): token.text for who, token in self._tokens.items() if token.expires_at > now}
 
-    def _write(self, text: bytes) -> str:
-        """Put the file in place, whole. Gives what went wrong."""
-        new = self._path.with_name(f".{self._path.name}.new")
-        try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - Path.open takes no descriptor
-                os.fchmod(descriptor, 0o600)
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            new.replace(self._path)
-        except OSError as error:
-            return f"it cannot be written: {(error.strerror or str(error)).lower()}"
-        return ""
-
-    def _read(self) -> None:
-        try:
-            said = json.loads(self._path.read_bytes())
-            if said["version"] != VERSION:
-                raise ValueError("another version")  # noqa: TRY301 - handled as any other that cannot be read
-            found = {str(name): str(text) for name, text in said["tokens"].items()}
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            self._tell("it cannot be read and is begun anew; devices present their tokens at their next connect")
-            return
+    def _understand(self, said: Any) -> None:
+        found = {str(name): str(text) for name, text in said.items()}
         now = self._clock()
         for name, text in list(found.items())[-MAX_TOKENS:]:
             who = _identity_of(name)
