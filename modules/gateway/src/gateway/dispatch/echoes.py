@@ -1,0 +1,110 @@
+"""Loops between brokers: what we sent to a peer and the peer brings back is recognised, and goes no further.
+
+Two ways, the exact one first:
+
+- **By its way**, where messages carry properties: every gateway that sends a message on adds its name to the property
+  `VIA`. A message that names us has been here, over however many brokers it came; one with too many names has lost its
+  way. Cannot be wrong.
+- **By its likeness**, where they carry none: a message from a peer that is the same, topic and payload, as one that we
+  sent to that same peer a moment ago. One sending explains one return, so a value that others send more often than we
+  do gets through. It can be wrong once: somebody behind the peer says the same on the same topic within the window.
+
+Not recognised without properties: a loop over three brokers (what went to one comes from another: a relay between two
+peers looks the same, and its messages must not be cut), and a loop in which a peer changes topic or payload.
+
+Bounded in time by the window and in number by `MAX_REMEMBERED`: the oldest are forgotten first, and a loop that is
+missed for that reason is cut at its next round.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+WINDOW_S: Final = 10.0
+"""How late an echo may come. Longer finds echoes that waited in a queue, and mistakes more messages for one."""
+
+MAX_REMEMBERED: Final = 10_000
+"""Messages sent within the window; at 200 bytes each, 2 MB at most."""
+
+VIA: Final = "edge-gateway-via"
+"""The property with the names of the gateways that sent a message on, the first first; no id has the `;` between."""
+
+MAX_HOPS: Final = 8
+"""Gateways in a row. No site has so many: a message with more names circles between gateways of one name each time."""
+
+Pairs = Sequence[tuple[str, str]]
+"""Properties in their order; a name may come twice."""
+
+_Key = tuple[str, str, int]
+
+
+class Echoes:
+    """Remembers what was sent to which peer, as hashes. `now` is any clock that does not go back, the same each time.
+
+    Record what was sent only to peers that may bring it back: a bridge, or a broker on which we hear our own topic.
+    """
+
+    def __init__(self, window_s: float = WINDOW_S, max_remembered: int = MAX_REMEMBERED) -> None:
+        self._window_s = window_s
+        self._max_remembered = max_remembered
+        self._sent: deque[tuple[float, _Key]] = deque()
+        self._due: dict[_Key, list[float]] = {}
+        """When each was sent that has not come back yet, the oldest first."""
+
+    def sent(self, to: str, topic: str, payload: bytes, now: float) -> None:
+        """`payload` goes to the peer `to` on `topic`; it may come back."""
+        self._forget_before(now - self._window_s)
+        if len(self._sent) >= self._max_remembered:
+            self._forget_oldest()
+        key = _key(to, topic, payload)
+        self._sent.append((now, key))
+        self._due.setdefault(key, []).append(now)
+
+    def is_echo(self, from_: str, topic: str, payload: bytes, now: float) -> bool:
+        """Whether this is what we sent to `from_`, come back. True once for each sending."""
+        if not self._sent:
+            return False
+        self._forget_before(now - self._window_s)
+        key = _key(from_, topic, payload)
+        times = self._due.get(key)
+        if times is None:
+            return False
+        self._take_oldest(key, times)
+        return True
+
+    def _forget_before(self, then: float) -> None:
+        while self._sent and self._sent[0][0] < then:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        at, key = self._sent.popleft()
+        times = self._due.get(key)
+        # What has come back is no longer due: the oldest that is due may be a younger sending than this one.
+        if times is not None and times[0] <= at:
+            self._take_oldest(key, times)
+
+    def _take_oldest(self, key: _Key, times: list[float]) -> None:
+        times.pop(0)
+        if not times:
+            del self._due[key]
+
+
+def has_been_here(properties: Pairs, gateway: str) -> bool:
+    """Whether the gateway of this name has sent the message on before, or more gateways than any site has."""
+    names = _names(properties)
+    return gateway in names or len(names) >= MAX_HOPS
+
+
+def with_our_name(properties: Pairs, gateway: str) -> list[tuple[str, str]]:
+    """The properties of a message that this gateway sends on."""
+    others = [pair for pair in properties if pair[0] != VIA]
+    return [*others, (VIA, ";".join([*_names(properties), gateway]))]
+
+
+def _names(properties: Pairs) -> list[str]:
+    return [name for key, value in properties if key == VIA for name in value.split(";") if name]
+
+
+def _key(peer: str, topic: str, payload: bytes) -> _Key:
+    # Python's hash of bytes is keyed anew in each process: nobody outside can find two payloads with the same.
+    return peer, topic, hash(payload)
