@@ -24,6 +24,8 @@ ROOMS: dict[str, set[str]] = {
     "gateway.identity": EDGEWIRE | {"gateway.observe", "gateway.store"},
     # How twins merge and what the hub takes is a matter of both peers: edgewire.iothub.twins, values alone.
     "gateway.twin": {"edgewire.errors", "edgewire.message", "edgewire.iothub", "gateway.observe", "gateway.store"},
+    # Pure: topics, IoT Hub's ids and sizes.
+    "gateway.topics": {"edgewire.errors", "edgewire.message", "edgewire.iothub"},
     "gateway.dispatch": {
         "edgewire.errors",
         "edgewire.iothub",
@@ -33,6 +35,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.twin",
         "gateway.routing",
         "gateway.store",
+        "gateway.topics",
     },
     "gateway.firmware": {
         "edgewire.errors",
@@ -47,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "gateway.dashboard": {"edgewire.message", "gateway.observe", "gateway.dispatch"},
     # Commands work on what the operator has (files, keys, messages), so they also read identities and tokens.
     "gateway.cli": EDGEWIRE
-    | {f"gateway.{room}" for room in ("observe", "routing", "store", "identity", "firmware", "app")},
+    | {f"gateway.{room}" for room in ("observe", "routing", "store", "identity", "firmware", "topics", "app")},
     "gateway.app": EDGEWIRE
     | {
         f"gateway.{room}"
@@ -59,6 +62,7 @@ ROOMS: dict[str, set[str]] = {
             "twin",
             "dispatch",
             "firmware",
+            "topics",
             "head",
             "upstream",
             "dashboard",
@@ -102,7 +106,14 @@ def test_a_forbidden_import_is_noticed(tmp_path: Path) -> None:
     assert [room_of(name) for name in imports(culprit)] == ["gateway.store", "gateway.head", "gateway.app"]
 
 
-PURE = ("edgewire.message", "edgewire.codec", "edgewire.iothub", "edgewire.session", "gateway.routing")
+PURE = (
+    "edgewire.message",
+    "edgewire.codec",
+    "edgewire.iothub",
+    "edgewire.session",
+    "gateway.routing",
+    "gateway.topics",
+)
 IMPURE_MODULES = {"asyncio", "socket", "time", "random", "secrets", "logging", "threading", "os", "selectors"}
 
 

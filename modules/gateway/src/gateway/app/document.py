@@ -7,7 +7,7 @@ of it is used, and all problems are reported with their place in the document.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgewire.message import Message, local_topic, named_endpoint
 from gateway.app.sample import SampleError, read_sample
@@ -15,6 +15,9 @@ from gateway.routing.compile import RouteSpec, compile_routes
 from gateway.routing.problems import RouteProblem, near_match
 from gateway.routing.table import Table
 from gateway.store.values import WhenFull
+
+if TYPE_CHECKING:
+    from gateway.topics.mapping import TopicDevices, TopicMap
 
 DEFAULT_TIME_TO_LIVE_S: Final = 7200
 DEFAULT_MAX_BYTES: Final = 1 << 30
@@ -78,6 +81,9 @@ class GatewaySettings:
     when_full: WhenFull = WhenFull.REFUSE
     board_settings: Mapping[str, Any] = field(default_factory=dict)
     tests: tuple[RouteTest, ...] = ()
+    topics: "TopicMap | None" = None
+    """None where the document has no rules; devices then speak on IoT Hub's topics alone."""
+    topic_devices: "TopicDevices | None" = None
     version: int | None = None
 
 

@@ -27,6 +27,7 @@ from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
 from gateway.app.status import gateway_status
+from gateway.app.topics import TopicRoom
 from gateway.app.upstream import Upstream, has_upstream, make_module, make_twin
 from gateway.dispatch.connections import Connections
 from gateway.dispatch.delivery import Delivery
@@ -148,6 +149,8 @@ class Gateway:
     async def _open_settings(self) -> None:
         self._forwarding = Forwarding(self._store, self._emit)
         in_force = InForce(self._ingress, self._store, self._forwarding.serve)
+        self._topics = TopicRoom(self._ingress, self._registry, self._data / FILE_NAME, self._emit)
+        in_force.tell(self._topics.use)
         self._in_force = in_force
         self._configuration = Configuration(path=self._data / "settings.json", apply=in_force.apply, emit=self._emit)
         await self._configuration.start()
@@ -391,6 +394,7 @@ class Gateway:
                 tasks.create_task(self._keep_house(), name="housekeeping"),
                 tasks.create_task(self._identity.keep(), name="server certificate"),
                 tasks.create_task(self._firmware.run(), name="firmware"),
+                tasks.create_task(self._topics.run(), name="devices by topics"),
             ]
             if self._constrained is not None:
                 keeping.append(tasks.create_task(self._constrained.keep(), name="certificate for small boards"))
@@ -450,6 +454,7 @@ class Gateway:
         self._ingress.report()
         self._delivery.report()
         self._methods.report()
+        self._topics.report()
         self._http.report()
 
     def _clock_floor(self) -> float:
@@ -480,6 +485,7 @@ class Gateway:
             link=link,
             devices_link=devices_link,
             link_now=asyncio.get_running_loop().time(),
+            topics=self._topics.status(),
             totals=self.metrics.totals(),
         )
 

@@ -20,8 +20,13 @@ class InForce:
         self._ingress = ingress
         self._store = store
         self._serve = serve
+        self._listeners: list[Callable[[GatewaySettings], None]] = []
         self.endpoints: frozenset[Endpoint] = frozenset()
         self.board_settings: Mapping[str, Any] = {}
+
+    def tell(self, listener: Callable[[GatewaySettings], None]) -> None:
+        """`listener` hears of settings when they come into force; it cannot refuse them any more."""
+        self._listeners.append(listener)
 
     def apply(self, settings: GatewaySettings, table: Table) -> None:
         """From the next message on these hold."""
@@ -30,3 +35,5 @@ class InForce:
         self._store.use(max_bytes=settings.max_bytes, when_full=settings.when_full)
         self.endpoints = frozenset(route.endpoint for route in table.routes)
         self._serve(self.endpoints)
+        for listener in self._listeners:
+            listener(settings)

@@ -26,10 +26,12 @@ def gateway_status(
     devices_link: LinkStatus | None,
     link_now: float,
     totals: Mapping[str, int],
+    topics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Who is connected, what waits, how the links are, which settings hold, what the process holds, and all counters.
 
     `link` is the one as the module, `devices_link` the one on behalf of devices; None for a way that is not used.
+    `topics` is what topic mapping says of itself, None where nobody maps.
     `started_at` and `now` in seconds since 1970, `link_now` in the links' own clock.
     """
     return {
@@ -51,6 +53,7 @@ def gateway_status(
             "maxBytes": store.max_bytes,
             "queues": [_queue(queue, now) for queue in store.queues],
         },
+        "topics": None if topics is None else dict(topics),
         "process": _process(),
         "counters": dict(totals),
     }

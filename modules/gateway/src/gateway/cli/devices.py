@@ -26,6 +26,7 @@ from gateway.identity.roster import (
     CaSigned,
     Credential,
     Group,
+    NoCredential,
     Registration,
     Roster,
     SymmetricKeys,
@@ -92,6 +93,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thumbprint", metavar="HEX", help="SHA-1 or SHA-256 of the device's certificate")
     parser.add_argument("--secondary-thumbprint", metavar="HEX", help="the next certificate, to renew without a gap")
     parser.add_argument("--x509-ca", action="store_true", help="certificate from the trust bundle, common name = ID")
+    parser.add_argument(
+        "--no-login", action="store_true", help="no credentials: it is known by the topics it publishes to"
+    )
     parser.add_argument("--disabled", action="store_true", help="known, but not let in; also for one of a group")
 
 
@@ -182,12 +186,16 @@ def _checked_id(text: str) -> str:
 def _new_credential(arguments: argparse.Namespace) -> Credential:
     by_key = arguments.key is not None or arguments.secondary_key is not None
     by_thumbprint = arguments.thumbprint is not None or arguments.secondary_thumbprint is not None
-    if by_key + by_thumbprint + arguments.x509_ca > 1:
-        raise InputError("keys, thumbprints and --x509-ca exclude each other: a device proves itself in one way")
-    if arguments.module is not None and (by_thumbprint or arguments.x509_ca):
+    if by_key + by_thumbprint + arguments.x509_ca + arguments.no_login > 1:
+        raise InputError(
+            "keys, thumbprints, --x509-ca and --no-login exclude each other: a device proves itself in one way"
+        )
+    if arguments.module is not None and (by_thumbprint or arguments.x509_ca or arguments.no_login):
         raise InputError("a module proves itself by keys only, with IoT Edge as well as here")
     if arguments.x509_ca:
         return CaSigned()
+    if arguments.no_login:
+        return NoCredential()
     return _new_thumbprints(arguments) if by_thumbprint else _new_keys(arguments, NEW_KEY_BYTES)
 
 
@@ -261,7 +269,7 @@ def _derive_key(registry: Registry, arguments: argparse.Namespace) -> int:
 def _secrets(entry: Registration, arguments: argparse.Namespace) -> dict[str, str]:
     """Keys, and the connection string where the hub is known."""
     keys = _key_members(entry.credential) if isinstance(entry.credential, SymmetricKeys) else {}
-    if arguments.hub is None:
+    if arguments.hub is None or isinstance(entry.credential, NoCredential):
         return keys
     parts = [f"HostName={arguments.hub}", f"DeviceId={entry.identity.device}"]
     if entry.identity.module is not None:
@@ -371,6 +379,8 @@ def _kind(credential: Credential) -> str:
             return "certificate by thumbprint"
         case CaSigned():
             return "certificate from the trust bundle"
+        case NoCredential():
+            return "no login, by topics"
 
 
 def _document(entry: Registration, secrets: Mapping[str, str]) -> dict[str, Any]:

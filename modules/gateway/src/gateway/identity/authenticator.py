@@ -18,7 +18,7 @@ from gateway.identity.certificates import CertificateError, ChainProblem, Leaf, 
 from gateway.identity.credentials import Admitted, Claim, LoginMethod, RefusalReason, Refused
 from gateway.identity.limiter import FailureLimiter
 from gateway.identity.registry import Registry
-from gateway.identity.roster import CaSigned, Group, Registration, SymmetricKeys, Thumbprints
+from gateway.identity.roster import CaSigned, Group, NoCredential, Registration, SymmetricKeys, Thumbprints
 from gateway.identity.tokens import Token
 from gateway.identity.vouching import Vouchers, Vouching
 
@@ -94,12 +94,17 @@ class Authenticator:
         if self._vouchers is None or not claim.token:
             return None
         self._registry.reload()
-        if self._registry.find(claim.identity) is not None:
+        if self._entry_of(claim.identity) is not None:
             return None
         verdict = self._judge(claim)
         if not isinstance(verdict, Refused) or verdict.reason is not RefusalReason.UPSTREAM_AWAY:
             return None
         return Token(claim.token, sas.parse(claim.token).expires_at)
+
+    def _entry_of(self, who: Identity) -> Registration | None:
+        """The entry that says how `who` logs in, None if there is none."""
+        entry = self._registry.find(who)
+        return None if entry is not None and entry.leaves_login_open else entry
 
     def _judge(self, claim: Claim) -> Admitted | Refused:
         if sas.host_of(claim.hub) not in self._hub_names:
@@ -152,7 +157,7 @@ class Authenticator:
     def _judge_signer(
         self, claim: Claim, token: Sas, group: Group | None, *, signed_by_own: bool
     ) -> Admitted | Refused:
-        registration = self._registry.find(claim.identity)
+        registration = self._entry_of(claim.identity)
         if registration is None:
             return self._judge_unknown(claim, token) if group is None else self._admit_by_group(claim, token, group)
         device = self._registry.find(identity(claim.identity.device))
@@ -202,7 +207,7 @@ class Authenticator:
             return Refused(RefusalReason.CERTIFICATE_MALFORMED)
         # The chain is followed for everybody, so that its cost tells nothing about who is registered for what.
         problem = self._problem_with(claim)
-        registration = self._registry.find(claim.identity)
+        registration = self._entry_of(claim.identity)
         if registration is None:
             return Refused(RefusalReason.UNKNOWN_DEVICE)
         refusal, method = _judge_leaf(registration, leaf, problem)
@@ -242,6 +247,8 @@ def _judge_leaf(
             return None if any(known) else RefusalReason.CERTIFICATE_MISMATCH, LoginMethod.THUMBPRINT
         case CaSigned():
             return _judge_issued(registration.identity, leaf, problem), LoginMethod.CERTIFICATE_AUTHORITY
+        case NoCredential():
+            return RefusalReason.WRONG_METHOD, LoginMethod.CERTIFICATE_AUTHORITY
         case _:
             assert_never(credential)
 

@@ -44,7 +44,8 @@ class RegistryMaker:
 
         def change(roster: Roster) -> Roster:
             before = roster.registrations.get(entry.identity)
-            if before is not None and not (may_renew and _is_renewable(before)):
+            is_taken = before is not None and not before.leaves_login_open
+            if is_taken and not (may_renew and before is not None and _is_renewable(before)):
                 raise TakenError
             return roster.with_registration(entry)
 
@@ -74,7 +75,8 @@ class GroupMaker:
     def make(self, device: str, *, may_renew: bool) -> bytes:
         """See DeviceMaker. A device has one key in a group, renewed or not."""
         del may_renew
-        if Registry(self._registry).find(identity(device)) is not None:
+        entry = Registry(self._registry).find(identity(device))
+        if entry is not None and not entry.leaves_login_open:
             raise TakenError  # its own entry wins over any group
         return sas.derive_device_key(self._group.keys.primary, device)
 

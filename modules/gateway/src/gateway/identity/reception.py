@@ -116,7 +116,7 @@ class Reception:
         if entry is not None and isinstance(entry.credential, SymmetricKeys):
             return entry.credential.primary
         groups = self._registry.groups_for(device)
-        if entry is None and groups:
+        if (entry is None or entry.leaves_login_open) and groups:
             return sas.derive_device_key(groups[0].keys.primary, device)
         return sas.derive_device_key(self._decoy, device)
 
@@ -129,7 +129,8 @@ class Reception:
         group, secret = found
         if not group.enabled:
             return ContactRefusal.DISABLED
-        if self._registry.find(identity(contact.registration_id)) is not None:
+        entry = self._registry.find(identity(contact.registration_id))
+        if entry is not None and not entry.leaves_login_open:
             return ContactRefusal.TAKEN  # its own entry wins over any group
         return Ticket(contact=contact, secret=secret, by=AdmittedBy.GROUP, name=group.name)
 
@@ -180,7 +181,7 @@ class Reception:
     def _is_taken(self, code: Code, device: str) -> bool:
         """Whether the id is another's. A code that names no board may not take one from a group either."""
         entry = self._registry.find(identity(device))
-        if entry is not None:
+        if entry is not None and not entry.leaves_login_open:
             is_by_key = isinstance(entry.credential, SymmetricKeys)
             return bool(code.group) or not (code.may_renew(device) and entry.enabled and is_by_key)
         if code.device:

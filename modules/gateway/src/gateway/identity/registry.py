@@ -121,7 +121,7 @@ class Registry:
         return {
             one
             for one, group in self._by_group.items()
-            if roster.groups.get(group.name) != group or one in roster.registrations
+            if roster.groups.get(group.name) != group or _has_own_login(roster, one)
         }
 
     # --- changing the file ---
@@ -138,6 +138,11 @@ class Registry:
                 replace_file(self._path, write_roster(after))
         self.reload()
         return after
+
+
+def _has_own_login(roster: Roster, who: Identity) -> bool:
+    entry = roster.registrations.get(who)
+    return entry is not None and not entry.leaves_login_open
 
 
 def _owners(roster: Roster) -> dict[str, frozenset[Identity]]:

@@ -10,6 +10,7 @@ The file `devices.json`, version 1, is a JSON object (UTF-8):
     <authentication>: {"type": "sas", "primaryKey": "<base64>", "secondaryKey": "<base64>"}
                     | {"type": "selfSigned", "primaryThumbprint": "<hex>", "secondaryThumbprint": "<hex>"}
                     | {"type": "certificateAuthority"}
+                    | {"type": "none"}
 
 `modules`, `secondaryThumbprint` and `idPrefix` may be absent; a status that is absent is "enabled". Anything else that
 is missing, unknown or given twice makes the whole file unusable: half a registry is worse than the one before.
@@ -68,7 +69,12 @@ class CaSigned:
     """A certificate of an authority in the trust bundle, whose common name is the device's id."""
 
 
-Credential = SymmetricKeys | Thumbprints | CaSigned
+@dataclass(frozen=True, slots=True)
+class NoCredential:
+    """A device that does not log in: it is known by the topics it publishes to. Only devices have this, no modules."""
+
+
+Credential = SymmetricKeys | Thumbprints | CaSigned | NoCredential
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,14 @@ class Registration:
     identity: Identity
     credential: Credential
     enabled: bool = True
+
+    @property
+    def leaves_login_open(self) -> bool:
+        """Whether it says nothing of logging in: a group, the hub or a code decides as if it were not there.
+
+        Publishers can bring such entries about, and must not shut out a device that has the same id and a key.
+        """
+        return self.enabled and isinstance(self.credential, NoCredential)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +257,11 @@ def _read_credential(value: Any, where: str) -> Credential:
         case "certificateAuthority":
             _members(value, where, {"type"}, set())
             return CaSigned()
+        case "none":
+            _members(value, where, {"type"}, set())
+            return NoCredential()
         case _:
-            raise RosterError(f"{where}: its 'type' is none of 'sas', 'selfSigned', 'certificateAuthority'")
+            raise RosterError(f"{where}: its 'type' is none of 'sas', 'selfSigned', 'certificateAuthority', 'none'")
 
 
 _KEYS: Final = {"primaryKey", "secondaryKey"}
@@ -317,6 +334,8 @@ def _write_credential(credential: Credential) -> dict[str, str]:
             return {"type": "selfSigned", "primaryThumbprint": primary, **second}
         case CaSigned():
             return {"type": "certificateAuthority"}
+        case NoCredential():
+            return {"type": "none"}
 
 
 def _write_group(group: Group) -> dict[str, str]:
