@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.dispatch.echoes import MAX_HOPS, VIA, Echoes, has_been_here, with_our_name
+from gateway.dispatch.echoes import MAX_HOPS, ROUND_S, VIA, Echoes, has_been_here, with_our_name
 
 
 def test_what_comes_back_from_where_it_was_sent_is_an_echo_once() -> None:
@@ -57,6 +57,21 @@ def test_a_relay_between_two_peers_is_no_loop() -> None:
     for second in range(5):
         assert not echoes.is_echo("west", "t", b"21.5", float(second))
         echoes.sent("east", "t", b"21.5", float(second))
+
+
+def test_what_went_to_a_bridge_comes_round_over_its_broker_at_once() -> None:
+    echoes = Echoes()
+    echoes.sent("bridge", "t", b"1", 0.0)
+    assert echoes.has_come_round("t", b"1", ROUND_S)
+    assert not echoes.has_come_round("t", b"1", ROUND_S)
+    assert not echoes.is_echo("bridge", "t", b"1", ROUND_S)
+
+
+def test_what_comes_later_over_another_way_is_a_message_of_its_own() -> None:
+    echoes = Echoes()
+    echoes.sent("bridge", "t", b"1", 0.0)
+    assert not echoes.has_come_round("t", b"1", ROUND_S + 0.1)
+    assert echoes.is_echo("bridge", "t", b"1", ROUND_S + 0.1)
 
 
 def test_a_message_that_names_us_has_been_here() -> None:

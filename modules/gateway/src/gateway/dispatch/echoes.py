@@ -9,8 +9,9 @@ Two ways, the exact one first:
   sent to that same peer a moment ago. One sending explains one return, so a value that others send more often than we
   do gets through. It can be wrong once: somebody behind the peer says the same on the same topic within the window.
 
-Not recognised without properties: a loop over three brokers (what went to one comes from another: a relay between two
-peers looks the same, and its messages must not be cut), and a loop in which a peer changes topic or payload.
+Not recognised without properties: a loop in which a peer changes topic or payload, and one over three brokers, what went
+to one comes from another. A relay between two peers looks the same, and its messages must not be cut; `has_come_round`
+is for those who know better.
 
 Bounded in time by the window and in number by `MAX_REMEMBERED`: the oldest are forgotten first, and a loop that is
 missed for that reason is cut at its next round.
@@ -22,6 +23,10 @@ from typing import Final
 
 WINDOW_S: Final = 10.0
 """How late an echo may come. Longer finds echoes that waited in a queue, and mistakes more messages for one."""
+
+ROUND_S: Final = 1.0
+"""How late a message may come round over a peer that it was not sent to. Brokers of one site take milliseconds; values
+that are the same by chance, and are passed on from one peer to another, come at most once a second from most sensors."""
 
 MAX_REMEMBERED: Final = 10_000
 """Messages sent within the window; at 200 bytes each, 2 MB at most."""
@@ -35,7 +40,7 @@ MAX_HOPS: Final = 8
 Pairs = Sequence[tuple[str, str]]
 """Properties in their order; a name may come twice."""
 
-_Key = tuple[str, str, int]
+_Key = tuple[str, int]
 
 
 class Echoes:
@@ -48,28 +53,44 @@ class Echoes:
         self._window_s = window_s
         self._max_remembered = max_remembered
         self._sent: deque[tuple[float, _Key]] = deque()
-        self._due: dict[_Key, list[float]] = {}
-        """When each was sent that has not come back yet, the oldest first."""
+        self._due: dict[_Key, list[tuple[float, str]]] = {}
+        """When and to whom each was sent that has not come back yet, the oldest first."""
 
     def sent(self, to: str, topic: str, payload: bytes, now: float) -> None:
         """`payload` goes to the peer `to` on `topic`; it may come back."""
         self._forget_before(now - self._window_s)
         if len(self._sent) >= self._max_remembered:
             self._forget_oldest()
-        key = _key(to, topic, payload)
+        key = _key(topic, payload)
         self._sent.append((now, key))
-        self._due.setdefault(key, []).append(now)
+        self._due.setdefault(key, []).append((now, to))
 
     def is_echo(self, from_: str, topic: str, payload: bytes, now: float) -> bool:
         """Whether this is what we sent to `from_`, come back. True once for each sending."""
+        due = self._due_now(topic, payload, now)
+        return self._take(topic, payload, next((one for one in due if one[1] == from_), None))
+
+    def has_come_round(self, topic: str, payload: bytes, now: float) -> bool:
+        """Whether this is what we sent to anybody within `ROUND_S`. True once for each sending.
+
+        For one who hears a broker whose bridges are peers of ours under names that it does not know.
+        """
+        due = self._due_now(topic, payload, now)
+        return self._take(topic, payload, next((one for one in due if one[0] >= now - ROUND_S), None))
+
+    def _due_now(self, topic: str, payload: bytes, now: float) -> Sequence[tuple[float, str]]:
         if not self._sent:
-            return False
+            return ()
         self._forget_before(now - self._window_s)
-        key = _key(from_, topic, payload)
-        times = self._due.get(key)
-        if times is None:
+        return self._due.get(_key(topic, payload), ())
+
+    def _take(self, topic: str, payload: bytes, found: tuple[float, str] | None) -> bool:
+        if found is None:
             return False
-        self._take_oldest(key, times)
+        key = _key(topic, payload)
+        self._due[key].remove(found)
+        if not self._due[key]:
+            del self._due[key]
         return True
 
     def _forget_before(self, then: float) -> None:
@@ -78,15 +99,12 @@ class Echoes:
 
     def _forget_oldest(self) -> None:
         at, key = self._sent.popleft()
-        times = self._due.get(key)
+        due = self._due.get(key)
         # What has come back is no longer due: the oldest that is due may be a younger sending than this one.
-        if times is not None and times[0] <= at:
-            self._take_oldest(key, times)
-
-    def _take_oldest(self, key: _Key, times: list[float]) -> None:
-        times.pop(0)
-        if not times:
-            del self._due[key]
+        if due is not None and due[0][0] <= at:
+            due.pop(0)
+            if not due:
+                del self._due[key]
 
 
 def has_been_here(properties: Pairs, gateway: str) -> bool:
@@ -105,6 +123,6 @@ def _names(properties: Pairs) -> list[str]:
     return [name for key, value in properties if key == VIA for name in value.split(";") if name]
 
 
-def _key(peer: str, topic: str, payload: bytes) -> _Key:
+def _key(topic: str, payload: bytes) -> _Key:
     # Python's hash of bytes is keyed anew in each process: nobody outside can find two payloads with the same.
-    return peer, topic, hash(payload)
+    return topic, hash(payload)
