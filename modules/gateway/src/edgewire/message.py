@@ -100,7 +100,10 @@ class EndpointKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a route sends. `name` is the module's, the configured one, the topic, or the route of a stage."""
+    """Where a route sends. `name` is the module's, the configured one, the topic, or the route of a stage.
+
+    `input` is the module's; of a stage it says what is made there, and where that goes.
+    """
 
     kind: EndpointKind = EndpointKind.UPSTREAM
     name: str | None = None
@@ -138,9 +141,12 @@ def local_topic(pattern: str) -> Endpoint:
     return Endpoint(EndpointKind.TOPIC, pattern)
 
 
-def stage_of(route: str) -> Endpoint:
-    """Where the messages of `route` wait to be made into others."""
-    return Endpoint(EndpointKind.STAGE, route)
+def stage_of(route: str, how: str | None = None) -> Endpoint:
+    """Where the messages of `route` wait to be made into others; `how` is for whoever makes them.
+
+    What waits keeps the way it was to go when the route changes: another `how` is another endpoint.
+    """
+    return Endpoint(EndpointKind.STAGE, route, how)
 
 
 DEFAULT_PRIORITY: Final = 2_000_000_000

@@ -6,7 +6,7 @@ of it is used, and all problems are reported with their place in the document.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from edgewire.message import Message, local_topic, named_endpoint
@@ -17,6 +17,7 @@ from gateway.routing.table import Table
 from gateway.store.values import WhenFull
 
 if TYPE_CHECKING:
+    from gateway.dispatch.filters import Lessened
     from gateway.topics.mapping import TopicDevices, TopicMap
 
 DEFAULT_TIME_TO_LIVE_S: Final = 7200
@@ -33,13 +34,12 @@ EDGE_HUB: Final = "$edgeHub"
 _VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
 _KEYS: Final = ("schemaVersion", "routes", "storeAndForward", "storeAndForwardConfiguration", "boards", "tests")
 _EDGE_HUB_KEYS: Final = ("schemaVersion", "routes", "storeAndForwardConfiguration", "mqttBroker", "integrity")
-_ROUTE_KEYS: Final = ("route", "priority", "timeToLiveSecs")
+_ROUTE_KEYS: Final = ("route", "priority", "timeToLiveSecs", "send")
 _STORE_KEYS: Final = ("timeToLiveSecs", "maxBytes", "whenFull")
 _BOARDS_KEYS: Final = ("settings",)
 _TEST_KEYS: Final = ("name", "message", "expect", "routes")
 _LATER: Final = {
     "topics": "topic mapping is not available in this version: devices use the topics of IoT Hub",
-    "send": "sending by change or interval is not available in this version: every match is sent",
 }
 
 
@@ -80,6 +80,8 @@ class GatewaySettings:
     max_bytes: int = DEFAULT_MAX_BYTES
     when_full: WhenFull = WhenFull.REFUSE
     board_settings: Mapping[str, Any] = field(default_factory=dict)
+    sending: "Mapping[str, Lessened]" = field(default_factory=dict)
+    """What becomes of the matches of a route, where it does not just send them."""
     tests: tuple[RouteTest, ...] = ()
     topics: "TopicMap | None" = None
     """None where the document has no rules; devices then speak on IoT Hub's topics alone."""
@@ -226,6 +228,8 @@ def _read_section(section: _Section) -> Reading:
     settings = reader.settings()
     compiled = compile_routes(settings.routes, default_time_to_live_s=settings.default_time_to_live_s)
     reader.problems += _of_routes(section, compiled.problems)
+    if reader.sends:
+        settings = replace(settings, sending=reader.sending(compiled.table))
     warnings = tuple(_of_routes(section, compiled.warnings))
     if not settings.routes and not reader.problems and not section.layered:
         warnings += (_no_routes(section),)
@@ -262,6 +266,8 @@ class _SectionReader:
     def __init__(self, section: _Section) -> None:
         self._section = section
         self.problems: list[SettingsProblem] = []
+        self.sends: dict[str, Any] = {}
+        """`send` of each route that has one, as it stands."""
 
     def settings(self) -> GatewaySettings:
         desired = self._section.desired
@@ -358,6 +364,11 @@ class _SectionReader:
         if self._section.is_edge_hub and version == "1.0":
             self._problem(path, "routes as objects need schemaVersion 1.1", 'write "schemaVersion": "1.1"')
         self._check_keys(entry, path, _ROUTE_KEYS)
+        if self._section.is_edge_hub and "send" in entry:
+            fix = "give it to a route of this gateway's module"
+            self._problem(f"{path}.send", "$edgeHub has no 'send': it sends every match", fix)
+        elif entry.get("send") is not None:
+            self.sends[path.removeprefix("routes.")] = entry["send"]
         text = entry.get("route")
         if not isinstance(text, str) or not text.strip():
             self._problem(_joined(path, "route"), "the text of the route is missing", 'write "route": "FROM …"')
@@ -378,6 +389,12 @@ class _SectionReader:
         if not (self._section.is_edge_hub and version == "1.0"):  # edgeHub's 1.0 passes over empty routes
             self._problem(path, "the route is empty", "remove it, or write FROM /messages/* INTO $upstream")
         return None
+
+    def sending(self, table: Table | None) -> "Mapping[str, Lessened]":
+        """What `send` of the routes says; to be asked for once they are compiled."""
+        from gateway.app.document_send import read_sends  # noqa: PLC0415 — most settings have no `send`
+
+        return read_sends(self.sends, () if table is None else table.routes, self._problem)
 
     # The store
 

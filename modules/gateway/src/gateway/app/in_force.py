@@ -1,13 +1,17 @@
 """The settings in force: from a checked document to the rooms that use them."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgewire.message import Endpoint
 from gateway.app.document import GatewaySettings
 from gateway.dispatch.ingress import Ingress
 from gateway.routing.table import Table
 from gateway.store.store import Store
+
+if TYPE_CHECKING:
+    from gateway.dispatch.filters import Filters
 
 
 class InForce:
@@ -21,6 +25,7 @@ class InForce:
         self._store = store
         self._serve = serve
         self._listeners: list[Callable[[GatewaySettings], None]] = []
+        self._filters: Filters | None = None
         self.endpoints: frozenset[Endpoint] = frozenset()
         self.board_settings: Mapping[str, Any] = {}
 
@@ -30,10 +35,25 @@ class InForce:
 
     def apply(self, settings: GatewaySettings, table: Table) -> None:
         """From the next message on these hold."""
-        self._ingress.use(table)
+        self._filters = self._make_filters(settings, table)
+        self._ingress.use(table, self._filters)
         self.board_settings = settings.board_settings
         self._store.use(max_bytes=settings.max_bytes, when_full=settings.when_full)
         self.endpoints = frozenset(route.endpoint for route in table.routes)
+        if self._filters is not None:
+            self.endpoints |= self._filters.stages
         self._serve(self.endpoints)
         for listener in self._listeners:
             listener(settings)
+
+    def _make_filters(self, settings: GatewaySettings, table: Table) -> "Filters | None":
+        """The filters of the routes; they remember what those before them did, where a route is the same."""
+        if not settings.sending:
+            return None
+        from gateway.dispatch.filters import Filters  # noqa: PLC0415 — most settings have no `send`
+
+        filters = Filters(settings.sending, time.monotonic)
+        filters.use_routes(table.routes)
+        if self._filters is not None:
+            filters.adopt(self._filters)
+        return filters

@@ -1,6 +1,7 @@
 """Device to cloud: route each message, keep what a route wants, and answer when the disk has it."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from edgewire.message import Message, MessageSource
 from gateway.observe.dispatch import MessagesReceived, MessagesUnrouted
@@ -9,6 +10,9 @@ from gateway.observe.tap import Routed, Tap
 from gateway.routing.table import Table
 from gateway.store.store import Store
 from gateway.store.values import AppendResult
+
+if TYPE_CHECKING:
+    from gateway.dispatch.filters import Filters, Passed
 
 __all__ = ["Answer", "AppendResult", "Ingress"]
 
@@ -29,10 +33,15 @@ class Ingress:
         self._emit = emit
         self._received = 0
         self._unrouted = 0
+        self._filters: Filters | None = None
 
-    def use(self, table: Table) -> None:
-        """Route by `table` from the next message on; what is in the store keeps its destinations."""
+    def use(self, table: Table, filters: "Filters | None" = None) -> None:
+        """Route by `table` from the next message on; what is in the store keeps its destinations.
+
+        `filters` are those of its routes, None if each match goes where the route says.
+        """
         self._table = table
+        self._filters = filters
 
     def wants(self, source: MessageSource) -> bool:
         """Whether some route names this source: else nobody need make a message of it."""
@@ -40,6 +49,9 @@ class Ingress:
 
     def accept(self, messages: Sequence[Message], answer: Answer) -> None:
         """Route and store `messages`; `answer` is called once, when the disk has all of them or none is kept."""
+        if self._filters is not None:
+            self._accept_less(messages, answer, self._filters)
+            return
         match = self._table.match
         batch = []
         for message in messages:
@@ -52,8 +64,26 @@ class Ingress:
         self._received += len(batch)
         self._store.append(batch, answer)
 
+    def _accept_less(self, messages: Sequence[Message], answer: Answer, filters: "Filters") -> None:
+        """As `accept`, but what a filter holds back is acknowledged with the rest and goes nowhere."""
+        batch = []
+        passed: Passed = []
+        for message in messages:
+            decision = self._table.match(message)
+            if not decision.deliveries:
+                self._unrouted += 1
+            deliveries = filters.deliveries(message, decision, passed)
+            if self._tap.watchers:
+                self._tap.show(Routed(message, decision.routes, deliveries))
+            batch.append((message, deliveries))
+        self._received += len(batch)
+        self._store.append(batch, filters.answered(passed, answer))
+
     def report(self) -> None:
         """Emit what was counted since the last call."""
+        if self._filters is not None:
+            for held in self._filters.report():
+                self._emit(held)
         received, self._received = self._received, 0
         unrouted, self._unrouted = self._unrouted, 0
         if received:

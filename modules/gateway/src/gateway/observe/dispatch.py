@@ -33,6 +33,31 @@ class MessagesUnrouted(Event):
         return f"{self.count} messages matched no route and end here"
 
 
+class HeldBack(Enum):
+    """Why a route's `send` let a message not go on."""
+
+    UNCHANGED = "unchanged"
+    """The value is what went on last, or within its dead band."""
+    TOO_SOON = "too_soon"
+    """The last one went on less than `atMostEverySecs` ago."""
+    NOT_SAMPLED = "not_sampled"
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesHeldBack(Event):
+    """Messages that a route matched and its `send` held back: acknowledged, and not sent by that route."""
+
+    METRIC: ClassVar[str] = "gateway_held_back_messages_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    reason: HeldBack
+    count: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"{self.count} messages were held back, as their routes say: {self.reason.value.replace('_', ' ')}"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionStateNotKept(Event):
     """A device came or went, and the store could not keep the message that tells it: full, or its disk failed."""

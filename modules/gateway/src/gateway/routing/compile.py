@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgewire.message import DEFAULT_PRIORITY
-from gateway.routing.parser import parse_route
+from gateway.routing.expression import Expression
+from gateway.routing.parser import parse_expression, parse_route
 from gateway.routing.problems import Finding, RouteProblem, SyntaxRefused, located
 from gateway.routing.table import Route, Table
 from gateway.routing.traps import find_traps
@@ -46,6 +47,18 @@ def compile_routes(routes: Mapping[str, RouteSpec], *, default_time_to_live_s: i
             compiled.append(route)
     table = None if problems else Table(compiled)
     return Compiled(table=table, problems=tuple(problems), warnings=tuple(warnings))
+
+
+def compile_expression(text: str) -> Expression | RouteProblem:
+    """The checked expression of `text`, in the language of conditions, or what is wrong with it."""
+    try:
+        node = parse_expression(text)
+    except SyntaxRefused as refusal:
+        return located("", text, refusal.finding)
+    expression, findings = check_condition(text, node)
+    if expression is None:
+        return located("", text, findings[0])
+    return expression
 
 
 def _compile_one(

@@ -116,6 +116,23 @@ def parse_route(text: str) -> RouteSyntax:
     )
 
 
+def parse_expression(text: str) -> Node:
+    """The tree of an expression that stands alone, as one operand of a condition would be written.
+
+    Raises SyntaxRefused with the place and the repair.
+    """
+    reader = _Reader(text)
+    if reader.peek().kind is Kind.END:
+        raise _refuse(reader.peek(), "the expression is empty", "write $body.temperature")
+    expression = _read_level(reader, 0, 0)
+    token = reader.peek()
+    if token.kind is Kind.END:
+        return expression
+    if token.kind in (Kind.INTO, Kind.WHERE, Kind.FROM):
+        raise _refuse(token, f"'{token.text}' belongs to a route, not to an expression", "take it out")
+    raise _after_operand(reader)
+
+
 def _read_select(reader: _Reader) -> None:
     if reader.peek().kind is Kind.END:
         raise _refuse(reader.peek(), "the route is empty", "write FROM /messages/* INTO $upstream")

@@ -10,6 +10,7 @@ from gateway.routing.explain import RouteExplanation, explain_route
 from gateway.routing.expression import Expression
 from gateway.routing.generate import can_be_true, generate, reads_body
 from gateway.routing.interpret import Interpreter
+from gateway.routing.values import Value
 from gateway.routing.view import View, covers, source_prefix, view_of
 
 MAX_KNOWN_SOURCES: Final = 1024
@@ -187,6 +188,13 @@ class Table:
             self._decisions.clear()
         self._decisions[hits] = decision
         return decision
+
+
+def value_of(expression: Expression, message: Message) -> Value:
+    """What an expression comes to in a message."""
+    known = message.envelope.notes.routed
+    view = known.view if isinstance(known, _Known) else view_of(message.envelope)
+    return Interpreter(view, lambda: read_body(message.body, view.codec)).value(expression)
 
 
 def preferred(first: Delivery, second: Delivery) -> Delivery:
