@@ -207,6 +207,45 @@ SETTINGS: Final = (
         choices="gateway hub",
     ),
     _setting(
+        "GATEWAY_BROKER",
+        Kind.TEXT,
+        "",
+        "an MQTT broker that the site has, of which the gateway is a client: mqtt://HOST[:PORT], or mqtts:// for TLS "
+        "(see brokers.md). Unset: none",
+    ),
+    _setting("GATEWAY_BROKER_USER", Kind.TEXT, "", "user name there"),
+    _setting("GATEWAY_BROKER_PASSWORD_FILE", Kind.PATH, "", "file with the password, read at each try to connect"),
+    _setting(
+        "GATEWAY_BROKER_CA_FILE",
+        Kind.PATH,
+        "",
+        "CA certificates, PEM, that must have signed the broker's (default: those of the system)",
+    ),
+    _setting("GATEWAY_BROKER_CERTIFICATE", Kind.PATH, "", "the gateway's own certificate chain for that broker, PEM"),
+    _setting("GATEWAY_BROKER_KEY", Kind.PATH, "", "key of it, PEM"),
+    _setting(
+        "GATEWAY_BROKER_CLIENT_ID",
+        Kind.TEXT,
+        "",
+        "client id there; the broker keeps messages under it, so it must stay (default: edge-gateway- and "
+        "IOTEDGE_DEVICEID, or else GATEWAY_HOST_NAME)",
+    ),
+    _setting("GATEWAY_BROKER_VERSION", Kind.CHOICE, "5", "version of MQTT there", choices="5 3.1.1"),
+    _setting(
+        "GATEWAY_BROKER_SUBSCRIBE",
+        Kind.TEXT,
+        "",
+        "topic filters to subscribe to beside those of the topic rules, with commas between",
+    ),
+    _setting(
+        "GATEWAY_BROKER_RETAINED",
+        Kind.CHOICE,
+        "new",
+        "messages that the broker has retained: new: taken unless the same was taken from their topic before; all: "
+        "taken at each reconnect; none: left alone",
+        choices="new all none",
+    ),
+    _setting(
         "GATEWAY_RELEASE_KEY",
         Kind.PATH,
         "",
@@ -271,6 +310,16 @@ class Environment:
     dps: str
     dps_hand_out: str
     release_key: Path | None
+    broker: str
+    broker_user: str
+    broker_password_file: Path | None
+    broker_ca_file: Path | None
+    broker_certificate: Path | None
+    broker_key: Path | None
+    broker_client_id: str
+    broker_version: str
+    broker_subscribe: str
+    broker_retained: str
     metrics_address: str
     metrics_port: int
     log_level: str
@@ -282,6 +331,9 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     reader = _Reader(environ)
     certificate, key = reader.pair("GATEWAY_CERTIFICATE_FILE", "GATEWAY_KEY_FILE")
     small_certificate, small_key = reader.pair("GATEWAY_CONSTRAINED_CERTIFICATE", "GATEWAY_CONSTRAINED_KEY")
+    broker_certificate, broker_key = reader.pair(
+        "GATEWAY_BROKER_CERTIFICATE", "GATEWAY_BROKER_KEY", "if the broker asks for none"
+    )
     environment = Environment(
         data_dir=Path(reader.text("GATEWAY_DATA_DIR")),
         address=reader.text("GATEWAY_ADDRESS"),
@@ -313,6 +365,16 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         dps=reader.text("GATEWAY_DPS"),
         dps_hand_out=reader.choice("GATEWAY_DPS_HAND_OUT"),
         release_key=reader.file("GATEWAY_RELEASE_KEY"),
+        broker=reader.text("GATEWAY_BROKER"),
+        broker_user=reader.text("GATEWAY_BROKER_USER"),
+        broker_password_file=reader.file("GATEWAY_BROKER_PASSWORD_FILE"),
+        broker_ca_file=reader.file("GATEWAY_BROKER_CA_FILE"),
+        broker_certificate=broker_certificate,
+        broker_key=broker_key,
+        broker_client_id=reader.text("GATEWAY_BROKER_CLIENT_ID"),
+        broker_version=reader.choice("GATEWAY_BROKER_VERSION"),
+        broker_subscribe=reader.text("GATEWAY_BROKER_SUBSCRIBE"),
+        broker_retained=reader.choice("GATEWAY_BROKER_RETAINED"),
         metrics_address=reader.text("GATEWAY_METRICS_ADDRESS"),
         metrics_port=reader.number("GATEWAY_METRICS_PORT"),
         log_level=reader.choice("GATEWAY_LOG_LEVEL"),
@@ -352,13 +414,13 @@ class _Reader:
         value = self.text(name)
         return Path(value) if value else None
 
-    def pair(self, certificate: str, key: str) -> tuple[Path | None, Path | None]:
+    def pair(
+        self, certificate: str, key: str, neither: str = "for a certificate from the workload API"
+    ) -> tuple[Path | None, Path | None]:
         """The files of a certificate and its key, both or none."""
         files = self.file(certificate), self.file(key)
         if (files[0] is None) != (files[1] is None):
-            self.problems.append(
-                f"{certificate} and {key} belong together: set both, or neither for a certificate from the workload API"
-            )
+            self.problems.append(f"{certificate} and {key} belong together: set both, or neither {neither}")
         return files
 
     def number(self, name: str) -> int:

@@ -9,9 +9,9 @@ Two ways, the exact one first:
   sent to that same peer a moment ago. One sending explains one return, so a value that others send more often than we
   do gets through. It can be wrong once: somebody behind the peer says the same on the same topic within the window.
 
-Not recognised without properties: a loop in which a peer changes topic or payload, and one over three brokers, what went
-to one comes from another. A relay between two peers looks the same, and its messages must not be cut; `has_come_round`
-is for those who know better.
+Not recognised without properties: a loop in which a peer changes topic or payload, and one over three brokers, where
+what went to one comes from another. A relay between two peers looks the same, and its messages must not be cut;
+`has_come_round` is for those who know better.
 
 Bounded in time by the window and in number by `MAX_REMEMBERED`: the oldest are forgotten first, and a loop that is
 missed for that reason is cut at its next round.
@@ -25,8 +25,8 @@ WINDOW_S: Final = 10.0
 """How late an echo may come. Longer finds echoes that waited in a queue, and mistakes more messages for one."""
 
 ROUND_S: Final = 1.0
-"""How late a message may come round over a peer that it was not sent to. Brokers of one site take milliseconds; values
-that are the same by chance, and are passed on from one peer to another, come at most once a second from most sensors."""
+"""How late a message may come round over a peer that it was not sent to. Brokers of one site take milliseconds; most
+sensors send once a second at most, so what they send twice, and is passed on, is not taken for a loop."""
 
 MAX_REMEMBERED: Final = 10_000
 """Messages sent within the window; at 200 bytes each, 2 MB at most."""
