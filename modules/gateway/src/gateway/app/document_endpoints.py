@@ -1,0 +1,141 @@
+"""The section `endpoints` of the settings document: places that routes may name by `INTO Endpoint("name")`.
+
+What proves who the gateway is never stands there: a twin is read by many. The connection string comes from a file or a
+variable of the container (`app.endpoint_secrets`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+from gateway.routing.problems import near_match
+from gateway.upstream.endpoint import EndpointSettings, EndpointTransport, EndpointType
+
+MAX_ENDPOINTS: Final = 16
+"""Each has links and a position in the store of its own."""
+
+Problem = Callable[[str, str, str], None]
+"""What is wrong: its place below the section, the message, what to write instead."""
+
+_KEYS: Final = ("type", "eventHub", "connectionStringFile", "transport", "host", "caFile")
+_SECRETS: Final = {"connectionstring", "sharedaccesskey", "sharedaccesskeyname", "key", "password", "primarykey", "sas"}
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# Event Hubs' own rule: letters, digits, dot, hyphen, underscore; 256 characters.
+_EVENT_HUB: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:]{2,45}\](?::[0-9]{1,5})?")
+
+Choice = TypeVar("Choice", bound=Enum)
+
+
+def read_endpoints(given: Any, problem: Problem) -> dict[str, EndpointSettings]:
+    """The endpoints by name; all that is wrong is told to `problem`."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        problem("", "this must be an object, one entry for each endpoint", 'write {"archive": {"type": "eventhub"}}')
+        return {}
+    found = {}
+    for name, entry in given.items():
+        if name.startswith("$") or entry is None:  # $version and $metadata are the twin's; null removes an entry
+            continue
+        endpoint = _Reader(name, problem).read(entry)
+        if endpoint is not None:
+            found[name] = endpoint
+    _check_together(found, problem)
+    return found
+
+
+def variable_of(name: str) -> str:
+    """The environment variable that holds the connection string of the endpoint `name`."""
+    return f"GATEWAY_ENDPOINT_{name.upper().replace('-', '_')}_CONNECTION_STRING"
+
+
+def _check_together(found: Mapping[str, EndpointSettings], problem: Problem) -> None:
+    if len(found) > MAX_ENDPOINTS:
+        problem("", f"there are {len(found)} endpoints; {MAX_ENDPOINTS} are the most", "remove some")
+    names: dict[str, str] = {}
+    for name in found:
+        other = names.setdefault(variable_of(name), name)
+        if other != name:
+            what = f"it shares the variable {variable_of(name)} with the endpoint '{other}'"
+            problem(name, what, "rename one: '-', '_' and case do not tell them apart")
+
+
+class _Reader:
+    """Reads one endpoint."""
+
+    def __init__(self, name: str, problem: Problem) -> None:
+        self._name = name
+        self._problem = problem
+
+    def read(self, entry: Any) -> EndpointSettings | None:
+        """The endpoint; None if nothing can be made of the entry."""
+        name = self._name
+        if _NAME.fullmatch(name) is None:
+            self._say("", "a name has 1 to 64 letters, digits, '-' and '_'", "rename it")
+        if not isinstance(entry, Mapping):
+            self._say("", "this must be an object", 'write {"type": "eventhub", "eventHub": "…"}')
+            return None
+        self._check_keys(entry)
+        return EndpointSettings(
+            name=name,
+            type=self._choice(entry, "type", EndpointType, None),
+            event_hub=self._text(entry, "eventHub", _EVENT_HUB, "the Event Hub's name, or leave it out"),
+            secret=self._text(entry, "connectionStringFile", _FILE, _FILE_FIX) or name,
+            transport=self._choice(entry, "transport", EndpointTransport, EndpointTransport.AMQP),
+            host=self._text(entry, "host", _HOST, 'a host, or host and port: "10.1.2.3:5671"'),
+            authorities=self._text(entry, "caFile", _FILE, _FILE_FIX),
+        )
+
+    def _say(self, key: str, message: str, fix: str) -> None:
+        self._problem(f"{self._name}.{key}" if key else self._name, message, fix)
+
+    def _check_keys(self, entry: Mapping[str, Any]) -> None:
+        for key in entry:
+            if key in _KEYS or key.startswith("$"):
+                continue
+            if key.lower() in _SECRETS:
+                self._say(
+                    key,
+                    "secrets do not belong into the settings, which many can read",
+                    f"remove it; put the connection string into the file '{self._name}' in GATEWAY_SECRETS_DIR, or "
+                    f"into the variable {variable_of(self._name)}, and make a new key: this one was seen",
+                )
+                continue
+            near = near_match(key, _KEYS)
+            hint = f"did you mean '{near}'?" if near else "known here: " + ", ".join(_KEYS)
+            self._say(key, f"there is no setting '{key}'", hint)
+
+    def _choice(self, entry: Mapping[str, Any], key: str, kind: type[Choice], default: Choice | None) -> Choice:
+        """One of the words of `kind`; the default if there is none, or the first word with a problem."""
+        first = next(iter(kind))
+        value = entry.get(key)
+        if value is None and default is not None:
+            return default
+        for choice in kind:
+            if value == choice.value:
+                return choice
+        words = [choice.value for choice in kind]
+        near = near_match(value, words) if isinstance(value, str) else None
+        what = "it is missing" if value is None else f"{value!r} is none of {', '.join(words)}"
+        self._say(key, what, f"did you mean '{near}'?" if near else f'write "{key}": "{words[0]}"')
+        return first
+
+    def _text(self, entry: Mapping[str, Any], key: str, form: re.Pattern[str], fix: str) -> str:
+        value = entry.get(key)
+        if value is None:
+            return ""
+        if not isinstance(value, str) or form.fullmatch(value) is None:
+            self._say(key, f"{_shown(value)} cannot be used", f"write {fix}")
+            return ""
+        return value
+
+
+_FILE_FIX: Final = "the name of a file in GATEWAY_SECRETS_DIR, without a folder"
+
+
+def _shown(value: object) -> str:
+    """What was written, not endless: somebody may have put a whole connection string there, so only its kind."""
+    return repr(value) if isinstance(value, str) and len(value) <= 64 and "=" not in value else "what is written"

@@ -1,0 +1,95 @@
+"""The configured endpoints, running: what routes reach by `INTO Endpoint("name")`."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgewire.message import Endpoint
+from gateway.app.endpoint_secrets import EndpointSecrets
+from gateway.app.lean_import import without_detection
+from gateway.app.settings import Environment
+from gateway.observe.endpoints import EndpointWithoutSettings
+from gateway.observe.events import Event
+from gateway.observe.upstream import LinkFault
+from gateway.upstream.endpoint import AccessError, EndpointSettings, EventHubAccess, read_connection_string
+from gateway.upstream.endpoint_link import EndpointLink, LinkDownError
+from gateway.upstream.endpoint_proxy import EndpointProxy, EndpointTimes
+from gateway.upstream.endpoint_switch import EndpointSwitch
+from gateway.upstream.proxy import LinkStatus, MessageProxy
+
+
+class EndpointRoom:
+    """A way to each endpoint that the settings name, or have named since the start; links are made once `run` runs."""
+
+    def __init__(self, environment: Environment, environ: Mapping[str, str], emit: Callable[[Event], None]) -> None:
+        self._secrets = EndpointSecrets(environment.secrets_dir, environ)
+        self._times = EndpointTimes(stall_s=float(environment.upstream_stall_s))
+        self._emit = emit
+        self._settings: Mapping[str, EndpointSettings] = {}
+        self._switches: dict[str, EndpointSwitch] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def use(self, settings: Mapping[str, EndpointSettings]) -> None:
+        """From now on these are the endpoints; links to those that are as they were stay."""
+        before, self._settings = self._settings, dict(settings)
+        for name in {*before, *settings}:
+            if before.get(name) != settings.get(name):
+                self._switch(name)
+
+    def carrier(self, endpoint: Endpoint) -> MessageProxy | None:
+        """What carries messages to this endpoint; without settings for it they wait."""
+        name = endpoint.name or ""
+        return self._switches.get(name) or self._switch(name)
+
+    def status(self) -> Mapping[str, LinkStatus]:
+        """How the link to each endpoint is."""
+        return {name: switch.status() for name, switch in sorted(self._switches.items())}
+
+    async def run(self) -> None:
+        """Keep the links up until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for name, switch in self._switches.items():
+                tasks.create_task(switch.run(), name=f"endpoint {name}")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
+
+    def _switch(self, name: str) -> EndpointSwitch:
+        """The way to this endpoint, as the settings have it now."""
+        switch = self._switches.get(name)
+        if switch is None:
+            switch = self._switches[name] = EndpointSwitch()
+            if self._tasks is not None:
+                self._tasks.create_task(switch.run(), name=f"endpoint {name}")
+        settings = self._settings.get(name)
+        if settings is None:
+            self._emit(EndpointWithoutSettings(name))
+            switch.use(None)
+        else:
+            switch.use(lambda: self._make_proxy(settings))
+        return switch
+
+    def _make_proxy(self, settings: EndpointSettings) -> EndpointProxy:
+        return EndpointProxy(
+            settings.name, make_link=lambda: self._make_link(settings), emit=self._emit, times=self._times
+        )
+
+    async def _make_link(self, settings: EndpointSettings) -> EndpointLink:
+        """A new link, with secrets as they are now. Raises LinkDownError if there are none."""
+        try:
+            text = await asyncio.to_thread(self._secrets.connection_string, settings)
+            access = read_connection_string(text, settings.event_hub)
+            authorities = self._secrets.authorities(settings)
+        except AccessError as error:
+            raise LinkDownError(LinkFault.ENVIRONMENT, str(error)) from error
+        return await asyncio.to_thread(_event_hub_link, settings, access, authorities)
+
+
+def _event_hub_link(settings: EndpointSettings, access: EventHubAccess, authorities: Path | None) -> EndpointLink:
+    """In a thread: the first one imports the SDK, which takes 0.3 s, and on a Pi a second or two."""
+    with without_detection():
+        from gateway.upstream.eventhub_link import EventHubLink  # noqa: PLC0415 — most sites have no Event Hub
+
+    return EventHubLink(settings, access, authorities)
