@@ -157,7 +157,7 @@ class MappedIngress:
 
     def _message(self, line: _Line, publication: Publication) -> Message | Taken:
         topic = publication.topic
-        if publication.retain or publication.dup or publication.user_properties:
+        if publication.retain or publication.dup or publication.user_properties or publication.message_id:
             judged = self._judge(line, publication)
         else:
             judged = line.judged.get(topic) or self._keep(line, publication)

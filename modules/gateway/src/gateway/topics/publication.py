@@ -27,6 +27,8 @@ class Publication:
     retain: bool = False
     dup: bool = False
     user_properties: tuple[tuple[str, str], ...] = ()
+    message_id: str = ""
+    """One by which it and its repeats are known, where whoever heard it has one to give."""
 
 
 class TooLargeError(Exception):
@@ -41,7 +43,8 @@ def envelope_of(mapped: Mapped, publication: Publication) -> tuple[Envelope, int
             raise TooLargeError(f"it has more than {MAX_PROPERTIES} user properties")
         properties = {**dict(_free(mapped, publication)), **properties}
     marks: Properties = {**(RETAINED if publication.retain else {}), **(DUPLICATE if publication.dup else {})}
-    envelope = envelope_for(mapped.identity, Bag(properties, mapped.system), marks=marks)
+    system = {**mapped.system, "messageId": publication.message_id} if publication.message_id else mapped.system
+    envelope = envelope_for(mapped.identity, Bag(properties, system), marks=marks)
     try:
         return envelope, passing_size(envelope)
     except ProtocolError as error:
