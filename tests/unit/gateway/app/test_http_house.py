@@ -41,7 +41,7 @@ class House:
         return HttpHouse(
             read_environment({"GATEWAY_DATA_DIR": str(self.folder), **environ}),
             {},
-            hub=HUB,
+            names=[HUB],
             authenticator=Authenticator(site.registry, [HUB], None),
             registry=site.registry,
             ingress=site.ingress,

@@ -25,7 +25,7 @@ class Echo:
     def claims(self, path: str) -> bool:
         return path.startswith("/echo/")
 
-    def caller(self, head: HeadReceived) -> Caller | None:
+    def caller(self, head: HeadReceived, _peer: Peer) -> Caller | None:
         if head.path == "/echo/broken":
             raise ProtocolError("broken", reply=404)
         return None if head.path == "/echo/open" else Caller(identity("d1"), HUB)

@@ -18,10 +18,10 @@ DUPLICATE: Final[Properties] = {"mqtt-dup": "true"}
 """The mark of a PUBLISH with DUP set."""
 WILL: Final[Properties] = {"MessageType": "Will"}
 """The mark of a will, by edgeHub's name for it (IoT Hub itself calls it iothub-MessageType)."""
-_NO_MARKS: Final[Properties] = {}
+NO_MARKS: Final[Properties] = {}
 
 
-def envelope_for(sender: Identity, bag: Bag, *, marks: Properties = _NO_MARKS) -> Envelope:
+def envelope_for(sender: Identity, bag: Bag, *, marks: Properties = NO_MARKS) -> Envelope:
     """The envelope of telemetry from `sender`, which the caller has authenticated.
 
     `marks` are application properties that the head adds; they win over the sender's own of the same name.

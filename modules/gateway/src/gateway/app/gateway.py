@@ -305,7 +305,7 @@ class Gateway:
         self._http = HttpHouse(
             self._environment,
             self._environ,
-            hub=self._hub_names[0],
+            names=self._hub_names,
             authenticator=self._authenticator,
             registry=self._registry,
             ingress=self._ingress,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class HttpHouse:
-    """The HTTP heads and their services. `hub`: the name that boards are told; `environ` says whose modules may call.
+    """The HTTP heads and their services. `names`: the hub's, and the gateway's own; `environ`: whose modules may call.
 
     `board_security`: of the listener that boards come to. `trust_pem`, `board_settings`: see `GatewayFacts`.
     """
@@ -37,7 +37,7 @@ class HttpHouse:
         environment: Environment,
         environ: Mapping[str, str],
         *,
-        hub: str,
+        names: Sequence[str],
         authenticator: Authenticator,
         registry: Registry,
         ingress: Ingress,
@@ -52,7 +52,7 @@ class HttpHouse:
     ) -> None:
         self._environment = environment
         self._edge_device = environ.get("IOTEDGE_DEVICEID", "")
-        self._hub = hub
+        self._names = names
         self._authenticator = authenticator
         self._registry = registry
         self._ingress = ingress
@@ -124,7 +124,24 @@ class HttpHouse:
         services: list[HttpService] = [self._bootstrap_service(), FirmwareService(self._firmware)]
         if self._provisioning is not None:
             services.append(self._provisioning.service())
+        services.append(self._publishers())
         return services
+
+    def _publishers(self) -> "HttpService":
+        """Event Hubs' publisher form."""
+        from gateway.head.http_publishers import HttpPublishers  # noqa: PLC0415 — see this module's docstring
+        from gateway.identity.publishers import PublisherDoor  # noqa: PLC0415 — as above
+
+        environment, emit = self._environment, self._observer.emit
+        door = PublisherDoor(
+            environment.data_dir,
+            self._names,
+            self._registry,
+            emit,
+            skew_s=environment.token_skew_s,
+            clock_floor=lambda: self._authenticator.clock_floor,
+        )
+        return HttpPublishers(door, self._ingress, emit, time.time)
 
     def _bootstrap_service(self) -> "BootstrapService":
         if self._bootstrap is None:
@@ -147,7 +164,7 @@ class HttpHouse:
 
         return GatewayFacts(
             self._environment,
-            hub=self._hub,
+            hub=self._names[0],
             security=self._board_security,
             trust_pem=self._trust_pem,
             settings=self._board_settings,

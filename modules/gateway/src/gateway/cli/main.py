@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "sas",
     "devices",
     "claims",
+    "publishers",
     "firmware",
     "store",
 )

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _make(arguments: argparse.Namespace) -> int:
     owner = _owner(arguments)
     resource = sas.resource_of(arguments.hub, owner)
-    expires_at = int(time.time()) + _seconds(arguments.ttl)
+    expires_at = int(time.time()) + seconds_of(arguments.ttl)
     if expires_at > LAST_EXPIRY_S:
         raise InputError(f"--ttl {arguments.ttl} ends after the year 9999, which no hub takes")
     token = sas.make(resource, _key_for(owner, arguments), expires_at)
@@ -105,7 +105,8 @@ def _owner(arguments: argparse.Namespace) -> Identity:
     return identity(arguments.device, arguments.module)
 
 
-def _seconds(ttl: str) -> int:
+def seconds_of(ttl: str) -> int:
+    """The seconds of a length of time such as 15m or 30d. Raises InputError."""
     found = _TTL.fullmatch(ttl)
     if found is None or int(found[1]) == 0:
         raise InputError(f"--ttl '{ttl}' is no length of time: expected a number with s, m, h, d or w, such as 1h")

@@ -28,7 +28,7 @@ from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.dispatch.methods import MethodError, Methods
 from gateway.head.http_answers import DONE, method_refusal, method_result, refusal, status_of
 from gateway.head.http_mailbox import Mailboxes, Poll, PollRefusedError
-from gateway.head.http_services import HttpService, check_length
+from gateway.head.http_services import Caller, HttpService, LetIn, NotLetInError, check_length
 from gateway.head.http_telemetry import RefusedTelemetryError, read_messages
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Claim, RefusalReason
@@ -262,16 +262,21 @@ class HttpConnection:
         """The same for a service beside the device API."""
         try:
             check_length(head, service.max_body_bytes)
-            caller = service.caller(head)
+            caller = service.caller(head, self._peer)
             token = head.headers.get("Authorization")
         except ProtocolError as error:
             status = error.reply if isinstance(error.reply, int) else 400
             self._refuse(RefusedRequest.MALFORMED, service.refusal(status, error.what), error.what)
-            return
-        if caller is None:
-            self._let_in(service, self._peer.address)
+        except NotLetInError as error:
+            self._answer_after(error.hold_s, service.action, service.refusal(error.status, error.what))
         else:
-            self._authenticate(service, caller.identity, token, caller.hub)
+            match caller:
+                case None:
+                    self._let_in(service, self._peer.address)
+                case LetIn():
+                    self._let_in(service, caller.sender)
+                case Caller():
+                    self._authenticate(service, caller.identity, token, caller.hub)
 
     def _authenticate(self, asked: Asked, who: Identity, token: str | None, host: str) -> None:
         now = self._head.clock()
@@ -309,13 +314,7 @@ class HttpConnection:
         self._head.emit(LoginRefused(str(claim.identity), self._peer.address, verdict.reason, ""))
         status = LOGIN_STATUSES.get(verdict.reason, 401)
         what = "try again later" if status == 503 else "Unauthorized"
-        answer = _refusal_of(asked)(status, what)
-        if verdict.hold_s:
-            self._pump.pause_reading()
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(verdict.hold_s, self._answer, _action_of(asked), answer)
-        else:
-            self._answer(_action_of(asked), answer)
+        self._answer_after(verdict.hold_s, _action_of(asked), _refusal_of(asked)(status, what))
 
     def _let_in(self, asked: Asked, who: Sender) -> None:
         if not self._head.enter(who):
@@ -415,6 +414,14 @@ class HttpConnection:
         self._answer(service.action, answer)
 
     # Answers.
+
+    def _answer_after(self, hold_s: float, action: HttpAction, response: Response) -> None:
+        """Refuse, at once or when so much time has passed; nothing is read meanwhile."""
+        if hold_s:
+            self._pump.pause_reading()
+            self._timer = asyncio.get_running_loop().call_later(hold_s, self._answer, action, response)
+        else:
+            self._answer(action, response)
 
     def _answer(self, action: HttpAction, response: Response) -> None:
         """Answer, now or later: what came behind the request is read after that."""

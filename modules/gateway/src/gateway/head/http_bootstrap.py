@@ -87,7 +87,7 @@ class BootstrapService:
         """See HttpService."""
         return path.startswith(PREFIX)
 
-    def caller(self, head: HeadReceived) -> Caller | None:
+    def caller(self, head: HeadReceived, _peer: Peer) -> Caller | None:
         """See HttpService. Boards prove themselves in the body."""
         if METHODS.get(head.path) != head.method:
             raise ProtocolError(f"there are POST {CONTACT_PATH} and GET {TIME_PATH}", reply=404)
@@ -194,7 +194,7 @@ class NothingElse:
         del path
         return True
 
-    def caller(self, head: HeadReceived) -> Caller | None:
+    def caller(self, head: HeadReceived, _peer: Peer) -> Caller | None:
         """See HttpService."""
         raise ProtocolError(f"nothing is served at {head.path[:100]}", reply=404)
 

@@ -31,7 +31,7 @@ class HttpProvisioning:
         """Whether it is `/{scope}/registrations/{id}/register` or `…/operations/{operation}`."""
         return is_path(path)
 
-    def caller(self, head: HeadReceived) -> Caller | None:
+    def caller(self, head: HeadReceived, _peer: Peer) -> Caller | None:
         """None: the token is none of a device of the hub. Raises ProtocolError for a request that is none."""
         _, asked = parse_path(head.path)
         method = "PUT" if isinstance(asked, Register) else "GET"

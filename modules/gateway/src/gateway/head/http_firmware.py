@@ -60,7 +60,7 @@ class FirmwareService:
         """Whether a raw path is one of its own."""
         return path.startswith(PREFIX)
 
-    def caller(self, head: HeadReceived) -> Caller:
+    def caller(self, head: HeadReceived, _peer: Peer) -> Caller:
         """The device whose token came along. Raises ProtocolError with a status."""
         if _MANIFEST.fullmatch(head.path) is None and _IMAGE.fullmatch(head.path) is None:
             raise ProtocolError("nothing is served there", reply=404)

@@ -19,6 +19,26 @@ class Caller:
     hub: str
 
 
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """Who a request comes from; the service has made sure of it by its head alone."""
+
+    sender: Identity
+
+
+class NotLetInError(Exception):
+    """The service has looked at a request's head and lets its sender not in; it has said why to the log.
+
+    `hold_s`: how long the answer is held back, so that guessing is slow.
+    """
+
+    def __init__(self, status: int, what: str, hold_s: float = 0.0) -> None:
+        super().__init__(status, what)
+        self.status = status
+        self.what = what
+        self.hold_s = hold_s
+
+
 class HttpService(Protocol):
     """Takes requests whole, once their caller was let in."""
 
@@ -36,10 +56,10 @@ class HttpService(Protocol):
         """Whether a raw path is one of its own."""
         ...
 
-    def caller(self, head: HeadReceived) -> Caller | None:
-        """Who must prove itself by the credentials that came along; None where the service itself judges the request.
+    def caller(self, head: HeadReceived, peer: Peer) -> Caller | LetIn | None:
+        """Who must prove itself by the credentials that came along, or has done so to this service.
 
-        Raises ProtocolError with a status: the request is refused.
+        None where the service judges the whole request. Raises ProtocolError with a status, or NotLetInError.
         """
         ...
 

@@ -6,8 +6,8 @@ from edgewire.errors import ProtocolError
 from edgewire.iothub.http.batch import Content, is_batch, read_batch
 from edgewire.iothub.http.properties import read_headers
 from edgewire.iothub.limits import MAX_MESSAGE_BYTES
-from edgewire.iothub.messages import envelope_for, passing_size
-from edgewire.message import Identity, Message
+from edgewire.iothub.messages import NO_MARKS, envelope_for, passing_size
+from edgewire.message import Identity, Message, Properties
 from edgewire.session.http.events import RequestReceived
 from gateway.observe.head import RefusedMessage
 
@@ -37,11 +37,12 @@ def read_messages(sender: Identity, request: RequestReceived) -> list[Message]:
         if error.reply == TOO_LARGE:
             raise RefusedTelemetryError(RefusedMessage.TOO_LARGE, TOO_LARGE, error.what) from error
         raise RefusedTelemetryError(malformed, 400, error.what) from error
-    return [_message(sender, content) for content in contents]
+    return [message_of(sender, content) for content in contents]
 
 
-def _message(sender: Identity, content: Content) -> Message:
-    envelope = envelope_for(sender, content.bag)
+def message_of(sender: Identity, content: Content, *, marks: Properties = NO_MARKS) -> Message:
+    """The message that `sender` sends with this content, and with `marks`. Raises RefusedTelemetryError."""
+    envelope = envelope_for(sender, content.bag, marks=marks)
     try:
         size = passing_size(envelope) + len(content.body)
     except ProtocolError as error:

@@ -191,6 +191,10 @@ class HttpAction(Enum):
     """First contact of a board, or its question for the time."""
     FIRMWARE = "firmware"
     """A board asks for the manifest of its firmware, or a piece of an image."""
+    PUBLISH = "publish"
+    """A publisher sends in Event Hubs' form."""
+    MINT = "mint"
+    """A board without a clock asks for a token, or for a nonce to prove itself with."""
     UNKNOWN = "unknown"
 
 

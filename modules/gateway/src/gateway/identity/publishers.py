@@ -1,0 +1,168 @@
+"""Who may publish in Event Hubs' form: the hubs' file, and the judge of requests.
+
+Whatever is unknown costs the same work as what is known: a rule that is not there is checked against decoys. What the
+token is for, its time and revocation are looked at only after its signature is good.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edgewire.errors import ProtocolError
+from edgewire.iothub import sas
+from edgewire.iothub.http.publisher import PublisherRequest, read_audience
+from edgewire.iothub.ids import is_id
+from edgewire.iothub.limits import TOKEN_SKEW_S
+from edgewire.iothub.sas import Sas
+from edgewire.message import Identity, identity
+from gateway.identity.limiter import FailureLimiter
+from gateway.identity.locked_file import LockedFileError, Stamp, locked, read_stamped, replace_file, stamp_of
+from gateway.identity.publisher_hubs import Hub, Hubs, PublishersError, read_hubs, write_hubs
+from gateway.identity.registry import Registry
+from gateway.observe.events import Event
+from gateway.observe.publishers import PublisherRefusal, PublishersUnreadable
+
+PUBLISHERS_FILE: Final = "publishers.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NotAPublisher:
+    """Not let in. `hold_s`: how long the answer is held back, so that guessing is slow."""
+
+    reason: PublisherRefusal
+    hold_s: float = 0.0
+
+
+class PublisherBook:
+    """The hubs in `path`, as they were at the last `reload`; no file is no hubs.
+
+    A file that is gone or cannot be used is reported once, and what was known stays in force: revocations above all.
+    """
+
+    __slots__ = ("_emit", "_path", "_stamp", "hubs")
+
+    def __init__(self, path: Path, emit: Callable[[Event], None]) -> None:
+        self._path = path
+        self._emit = emit
+        self._stamp: Stamp | None = None
+        self.hubs = Hubs()
+
+    def reload(self) -> None:
+        """Follow the file, if its stamp is another."""
+        stamp = stamp_of(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            hubs, self._stamp = read_publishers(self._path)
+        except LockedFileError as error:
+            self._emit(PublishersUnreadable(str(error)))
+            return
+        if self._stamp is None:
+            self._emit(PublishersUnreadable(f"{self._path} is gone; put it back, or add a hub to begin a new one"))
+        else:
+            self.hubs = hubs
+
+
+def read_publishers(path: Path) -> tuple[Hubs, Stamp | None]:
+    """The hubs in the file, and the stamp of just these bytes. Raises LockedFileError."""
+    text, stamp = read_stamped(path)
+    if text is None:
+        return Hubs(), None
+    try:
+        return read_hubs(text), stamp
+    except PublishersError as error:
+        raise LockedFileError(f"{path} holds no hubs: {error}. Put back an earlier copy, or remove it") from error
+
+
+def edit_publishers(path: Path, change: Callable[[Hubs], Hubs]) -> Hubs:
+    """Change the file by `change`, alone among all processes. Blocks.
+
+    What `change` raises passes through, and nothing is written. Raises LockedFileError.
+    """
+    with locked(path):
+        before, stamp = read_publishers(path)
+        after = change(before)
+        if after != before or stamp is None:
+            replace_file(path, write_hubs(after))
+    return after
+
+
+class PublisherDoor:
+    """Judges requests of publishers by the hubs' file in `data` and the registry.
+
+    `names`: those of the gateway itself. `clock_floor` gives a time that has passed for certain.
+    """
+
+    __slots__ = ("_book", "_clock_floor", "_decoy", "_limiter", "_names", "_registry", "_skew_s")
+
+    def __init__(
+        self,
+        data: Path,
+        names: Iterable[str],
+        registry: Registry,
+        emit: Callable[[Event], None],
+        *,
+        skew_s: float = TOKEN_SKEW_S,
+        clock_floor: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._book = PublisherBook(data / PUBLISHERS_FILE, emit)
+        self._names = frozenset(map(sas.host_of, names))
+        self._registry = registry
+        self._skew_s = skew_s
+        self._clock_floor = clock_floor
+        self._limiter = FailureLimiter()
+        # Random, so that nobody can sign with it: what has no keys is checked against it.
+        self._decoy = os.urandom(32), os.urandom(32)
+
+    def judge(
+        self, request: PublisherRequest, host: str, token: str | None, *, address: str, now: float
+    ) -> Identity | NotAPublisher:
+        """The device that a publisher is, if its token is good; what good ones do is never held back."""
+        self._book.reload()
+        self._registry.reload()
+        who = identity(request.publisher or request.hub)
+        verdict = self._judge(request, sas.host_of(host), token, max(now, self._clock_floor()))
+        if isinstance(verdict, Identity):
+            self._limiter.succeeded(address, who)
+            return verdict
+        hold_s = self._limiter.failed(address, who, now)
+        return NotAPublisher(PublisherRefusal.THROTTLED, hold_s) if hold_s else NotAPublisher(verdict)
+
+    def _judge(self, request: PublisherRequest, host: str, text: str | None, now: float) -> Identity | PublisherRefusal:
+        if not text:
+            return PublisherRefusal.NO_TOKEN
+        try:
+            token = sas.parse(text)
+            audience = read_audience(token)
+        except ProtocolError:
+            return PublisherRefusal.MALFORMED_TOKEN
+        hub = self._book.hubs.by_name.get(request.hub)
+        rule = None if hub is None else hub.rule(token.key_name)
+        is_signed = sas.is_signed_by(token, self._decoy if rule is None else rule.keys)
+        if hub is None or rule is None:
+            return PublisherRefusal.UNKNOWN_RULE
+        if not is_signed:
+            return PublisherRefusal.WRONG_KEY
+        names = self._names.union(hub.hosts)
+        if host not in names:
+            return PublisherRefusal.NOT_OURS
+        if audience.host not in names or not audience.covers(request):
+            return PublisherRefusal.FOREIGN_AUDIENCE
+        return self._judge_signed(hub, request, token, now)
+
+    def _judge_signed(self, hub: Hub, request: PublisherRequest, token: Sas, now: float) -> Identity | PublisherRefusal:
+        """The rest, of a token whose signature is good."""
+        if now >= token.expires_at + self._skew_s:
+            return PublisherRefusal.EXPIRED
+        if request.publisher in hub.revoked:
+            return PublisherRefusal.REVOKED
+        device = hub.device if request.publisher is None else hub.device_prefix + request.publisher
+        if not device:
+            return PublisherRefusal.NO_PUBLISHER
+        if not is_id(device):
+            return PublisherRefusal.UNFIT_ID
+        entry = self._registry.find(identity(device))
+        return PublisherRefusal.DISABLED if entry is not None and not entry.enabled else identity(device)
