@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from edgewire.message import Message, local_topic, named_endpoint
-from gateway.app.sample import SampleError, read_sample
+from gateway.app.document_tests import RouteTest, read_tests
 from gateway.routing.compile import RouteSpec, compile_routes
 from gateway.routing.problems import RouteProblem, near_match
 from gateway.routing.table import Table
@@ -32,15 +31,14 @@ MAX_BOARD_SETTINGS_BYTES: Final = 320
 EDGE_HUB: Final = "$edgeHub"
 
 _VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
-_KEYS: Final = ("schemaVersion", "routes", "storeAndForward", "storeAndForwardConfiguration", "boards", "tests")
+_KEYS: Final = (
+    *("schemaVersion", "routes", "storeAndForward", "storeAndForwardConfiguration", "boards", "tests"),
+    *("topics", "topicDevices"),
+)
 _EDGE_HUB_KEYS: Final = ("schemaVersion", "routes", "storeAndForwardConfiguration", "mqttBroker", "integrity")
 _ROUTE_KEYS: Final = ("route", "priority", "timeToLiveSecs", "send")
 _STORE_KEYS: Final = ("timeToLiveSecs", "maxBytes", "whenFull")
 _BOARDS_KEYS: Final = ("settings",)
-_TEST_KEYS: Final = ("name", "message", "expect", "routes")
-_LATER: Final = {
-    "topics": "topic mapping is not available in this version: devices use the topics of IoT Hub",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +56,6 @@ class SettingsProblem:
             return self.route.rendered()
         text = f"{self.path or 'document'}: {self.message}"
         return f"{text}\n  {self.fix}" if self.fix else text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteTest:
-    """A case written beside the routes: where a message must go. `routes` is None if it does not matter which."""
-
-    name: str
-    message: Message
-    endpoints: frozenset[str]
-    routes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +218,7 @@ def _read_section(section: _Section) -> Reading:
     reader.problems += _of_routes(section, compiled.problems)
     if reader.sends:
         settings = replace(settings, sending=reader.sending(compiled.table))
-    warnings = tuple(_of_routes(section, compiled.warnings))
+    warnings = (*reader.warnings, *_of_routes(section, compiled.warnings))
     if not settings.routes and not reader.problems and not section.layered:
         warnings += (_no_routes(section),)
     if reader.problems:
@@ -266,6 +254,7 @@ class _SectionReader:
     def __init__(self, section: _Section) -> None:
         self._section = section
         self.problems: list[SettingsProblem] = []
+        self.warnings: list[SettingsProblem] = []
         self.sends: dict[str, Any] = {}
         """`send` of each route that has one, as it stands."""
 
@@ -274,6 +263,7 @@ class _SectionReader:
         self._check_keys(desired, "", _EDGE_HUB_KEYS if self._section.is_edge_hub else _KEYS)
         version = self._version(desired)
         routes = self._routes(desired.get("routes"), version)
+        topics = self._topics(desired.get("topics"))
         time_to_live_s, max_bytes, when_full = self._store(desired)
         twin_version = desired.get("$version")
         return GatewaySettings(
@@ -283,26 +273,28 @@ class _SectionReader:
             max_bytes=max_bytes,
             when_full=when_full,
             board_settings=self._board_settings(desired.get("boards")),
-            tests=self._tests(desired.get("tests"), routes),
+            tests=read_tests(desired.get("tests"), routes, topics, self._problem),
+            topics=topics,
+            topic_devices=self._topic_devices(desired.get("topicDevices"), topics),
             version=twin_version if isinstance(twin_version, int) else None,
         )
 
     def _problem(self, path: str, message: str, fix: str = "") -> None:
+        self.problems.append(self._found(path, message, fix))
+
+    def _warn(self, path: str, message: str, fix: str) -> None:
+        self.warnings.append(self._found(path, message, fix))
+
+    def _found(self, path: str, message: str, fix: str) -> SettingsProblem:
         whole = _joined(self._section.path, path) if path else self._section.path
-        self.problems.append(SettingsProblem(path=whole, message=message, fix=fix))
+        return SettingsProblem(path=whole, message=message, fix=fix)
 
     def _check_keys(self, value: Mapping[str, Any], path: str, known: tuple[str, ...]) -> None:
         for key in value:
             if key in known or key.startswith("$"):  # $version and $metadata belong to the twin
                 continue
-            if key in _LATER and not self._section.is_edge_hub:
-                self._problem(_joined(path, key), _LATER[key], "remove it")
-                continue
-            later = () if self._section.is_edge_hub else tuple(_LATER)
-            near = near_match(key, (*known, *later))
+            near = near_match(key, known)
             hint = f"did you mean '{near}'?" if near else "known here: " + ", ".join(known)
-            if near in later:
-                hint += f" But {_LATER[near]}"
             self._problem(_joined(path, key), f"there is no setting '{key}'", hint)
 
     def _version(self, desired: Mapping[str, Any]) -> str:
@@ -396,6 +388,24 @@ class _SectionReader:
 
         return read_sends(self.sends, () if table is None else table.routes, self._problem)
 
+    # Topics
+
+    def _topics(self, given: Any) -> "TopicMap | None":
+        if given is None:
+            return None
+        from gateway.app.document_topics import read_topics  # noqa: PLC0415 — most sites' devices speak IoT Hub's
+
+        return read_topics(given, self._problem, self._warn)
+
+    def _topic_devices(self, given: Any, topics: "TopicMap | None") -> "TopicDevices | None":
+        if given is None:
+            return None
+        from gateway.app.document_topics import read_topic_devices  # noqa: PLC0415 — as above
+
+        if topics is None:
+            self._warn("topicDevices", "no topic names a device: there are no rules", 'write them under "topics"')
+        return read_topic_devices(given, self._problem, self._warn)
+
     # The store
 
     def _store(self, desired: Mapping[str, Any]) -> tuple[int | None, int, WhenFull]:
@@ -465,76 +475,3 @@ class _SectionReader:
             what = f"as JSON without blanks it has {size} bytes; boards take {MAX_BOARD_SETTINGS_BYTES}"
             self._problem("boards.settings", what, "give the rest to each board by its twin")
         return settings
-
-    # Tests beside the routes
-
-    def _tests(self, value: Any, routes: Mapping[str, RouteSpec]) -> tuple[RouteTest, ...]:
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            self._problem("tests", "this must be a list of cases", 'write [{"name": …, "message": …, "expect": […]}]')
-            return ()
-        cases = (self._test(entry, number, routes) for number, entry in enumerate(value))
-        return tuple(case for case in cases if case is not None)
-
-    def _test(self, entry: Any, number: int, routes: Mapping[str, RouteSpec]) -> RouteTest | None:
-        path = f"tests[{number}]"
-        if not isinstance(entry, dict):
-            self._problem(path, "a case is an object", 'write {"name": …, "message": …, "expect": […]}')
-            return None
-        self._check_keys(entry, path, _TEST_KEYS)
-        endpoints = self._expected(entry.get("expect"), f"{path}.expect")
-        names = self._route_names(entry.get("routes"), f"{path}.routes", routes)
-        name = entry.get("name", f"case {number + 1}")
-        if not isinstance(name, str):
-            self._problem(f"{path}.name", "the name of a case is text")
-            name = path
-        try:
-            message = read_sample(entry.get("message"))
-        except SampleError as error:
-            self._problem(f"{path}.message", str(error))
-            return None
-        return RouteTest(name=name, message=message, endpoints=endpoints, routes=names)
-
-    def _expected(self, value: Any, path: str) -> frozenset[str]:
-        fix = 'write the endpoints: ["$upstream", "/modules/m/inputs/i"], or [] for none'
-        if not isinstance(value, list):
-            self._problem(path, "this must be a list of endpoints", fix)
-            return frozenset()
-        found = set()
-        for item in value:
-            endpoint = endpoint_name(item) if isinstance(item, str) else None
-            if endpoint is None:
-                self._problem(path, f"{item!r} is no endpoint", fix)
-            else:
-                found.add(endpoint)
-        return frozenset(found)
-
-    def _route_names(self, value: Any, path: str, routes: Mapping[str, RouteSpec]) -> frozenset[str] | None:
-        if value is None:
-            return None
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            self._problem(path, "this must be a list of route names", 'write ["alerts"]')
-            return None
-        for name in value:
-            if name not in routes:
-                near = near_match(name, routes)
-                hint = f"did you mean '{near}'?" if near else "the routes are " + ", ".join(routes)
-                self._problem(path, f"there is no route '{name}'", hint)
-        return frozenset(value)
-
-
-def endpoint_name(text: str) -> str | None:
-    """An endpoint as it is shown everywhere, from any way to write it; None if it is none."""
-    inner = text.strip()
-    if inner.lower() == "$upstream":
-        return "$upstream"
-    for written, endpoint in (("endpoint(", named_endpoint), ("topic(", local_topic)):
-        if inner.lower().startswith(written):
-            return str(endpoint(inner[len(written) :].rstrip(")").strip().strip("\"'")))
-    if inner.lower().startswith("brokeredendpoint("):
-        inner = inner[len("brokeredendpoint(") :].rstrip(")").strip().strip("\"'")
-    items = inner.removeprefix("/").removesuffix("/").split("/")
-    if len(items) != 4 or items[0].lower() != "modules" or items[2].lower() != "inputs" or not all(items):
-        return None
-    return f"/modules/{items[1]}/inputs/{items[3]}"

@@ -38,11 +38,11 @@ def read_sample(sample: Any) -> Message:
     if not isinstance(sample, dict):
         raise SampleError("", "a message is a JSON object with 'body', 'properties' and 'systemProperties'")
     _check_keys(sample)
-    body, defaults = _body(sample)
+    body, defaults = body_of(sample)
     system = {**defaults, **_system(sample.get("systemProperties"))}
     for key, name in (("device", "connectionDeviceId"), ("module", "connectionModuleId"), ("output", "outputName")):
         if sample.get(key) is not None:
-            system[name] = _text(sample[key], key)
+            system[name] = text_of(sample[key], key)
     system.setdefault("connectionDeviceId", DEFAULT_DEVICE)
     envelope = Envelope(
         sender=identity(system["connectionDeviceId"], system.get("connectionModuleId")),
@@ -59,15 +59,15 @@ def _check_keys(sample: Mapping[str, Any]) -> None:
             near = near_match(key, _KEYS)
             hint = f"did you mean '{near}'?" if near else "the keys are " + ", ".join(_KEYS[:8])
             raise SampleError(key, f"a message has no '{key}'; {hint}")
+
+
+def body_of(sample: Mapping[str, Any]) -> tuple[bytes, Mapping[str, str]]:
+    """The bytes, and the system properties that go with a body given as JSON. Raises SampleError."""
     if "body" in sample and "bodyBase64" in sample:
         raise SampleError("bodyBase64", "give either 'body' or 'bodyBase64'")
-
-
-def _body(sample: Mapping[str, Any]) -> tuple[bytes, Mapping[str, str]]:
-    """The bytes, and the system properties that go with a body given as JSON."""
     if "bodyBase64" in sample:
         try:
-            return base64.b64decode(_text(sample["bodyBase64"], "bodyBase64"), validate=True), {}
+            return base64.b64decode(text_of(sample["bodyBase64"], "bodyBase64"), validate=True), {}
         except binascii.Error:
             raise SampleError("bodyBase64", "this is not base64") from None
     body = sample.get("body", "")
@@ -76,7 +76,8 @@ def _body(sample: Mapping[str, Any]) -> tuple[bytes, Mapping[str, str]]:
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), _JSON_BODY
 
 
-def _text(value: Any, where: str) -> str:
+def text_of(value: Any, where: str) -> str:
+    """`value` if it is text. Raises SampleError."""
     if not isinstance(value, str):
         shown = json.dumps(value)[:40]
         raise SampleError(where, f'{shown} is not text; write "{shown}"' if _is_plain(value) else "this must be text")
@@ -87,7 +88,8 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (int, float))
 
 
-def _object(value: Any, where: str) -> Mapping[str, Any]:
+def object_of(value: Any, where: str) -> Mapping[str, Any]:
+    """`value` if it is an object; null is an empty one. Raises SampleError."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -97,17 +99,17 @@ def _object(value: Any, where: str) -> Mapping[str, Any]:
 
 def _properties(value: Any) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
-    for name, text in _object(value, "properties").items():
+    for name, text in object_of(value, "properties").items():
         if name.lower() in {other.lower() for other in found}:
             raise SampleError(f"properties.{name}", "two properties of one message may not differ only in case")
-        found[name] = None if text is None else _text(text, f"properties.{name}")
+        found[name] = None if text is None else text_of(text, f"properties.{name}")
     return found
 
 
 def _system(value: Any) -> dict[str, str]:
-    entries = _object(value, "systemProperties").items()
+    entries = object_of(value, "systemProperties").items()
     return {
-        system_name(name): _text(text, f"systemProperties.{name}")
+        system_name(name): text_of(text, f"systemProperties.{name}")
         for name, text in entries
         if text is not None  # an absent one
     }

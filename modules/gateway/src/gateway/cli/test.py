@@ -4,7 +4,8 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.app.document import GatewaySettings, RouteTest
+from gateway.app.document import GatewaySettings
+from gateway.app.document_tests import RouteTest
 from gateway.cli.routes_input import (
     EXIT_CODES,
     EXIT_NO,

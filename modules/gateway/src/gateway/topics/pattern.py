@@ -43,6 +43,11 @@ class Pattern:
         return frozenset(name for _, name in self.captures)
 
     @property
+    def rest_names(self) -> frozenset[str]:
+        """The name of what `#` takes, if it has one."""
+        return frozenset(name for place, name in self.captures if place == self.depth)
+
+    @property
     def first(self) -> str | None:
         """The first level, None if it is a wildcard."""
         return self.literals[0][1] if self.literals and self.literals[0][0] == 0 else None
