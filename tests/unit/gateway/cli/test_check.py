@@ -8,7 +8,7 @@ from gateway.cli.main import main
 
 GOOD = {"routes": {"all": "FROM /messages/* INTO $upstream"}}
 TRAP = {"routes": {"hot": "FROM /messages/* WHERE $body.x > 5 INTO $upstream"}}
-BAD = {"routes": {"hot": "FROM /messages/* WHERE lenght(x) > 5 INTO $upstream"}, "topics": []}
+BAD = {"routes": {"hot": "FROM /messages/* WHERE lenght(x) > 5 INTO $upstream"}, "topics": {}}
 
 
 def written(folder: Path, document: Any) -> str:
@@ -33,7 +33,7 @@ def test_warnings_give_0_and_with_strict_1(tmp_path: Path, capsys: pytest.Captur
 def test_errors_give_1_with_the_place_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", written(tmp_path, BAD)]) == 1
     out = capsys.readouterr().out
-    assert "error: topics: topic mapping is not available" in out
+    assert "error: topics: this must be a list" in out
     assert (
         "error: route 'hot', column 24: unknown function 'lenght'; did you mean 'length'?\n"
         "  FROM /messages/* WHERE lenght(x) > 5 INTO $upstream\n"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.app.document import GatewaySettings
     from gateway.dispatch.mapped import MappedIngress
 
+COLLECT_S: Final = 1.0
+"""Devices of a site come together after a start; a write for each would wear out the card."""
 WRITE_AGAIN_S: Final = 60.0
 """After devices could not be written down: a disk is not whole again sooner."""
 
@@ -68,6 +71,7 @@ class TopicRoom:
         """Write down devices that come by a topic. Those whose writing a stop cuts off come again as they came."""
         while True:
             await self._newcomers.wait()
+            await asyncio.sleep(COLLECT_S)
             self._newcomers.clear()
             if self._mapped is not None and not await self._write(self._mapped):
                 await asyncio.sleep(WRITE_AGAIN_S)
@@ -92,10 +96,8 @@ def add_devices(path: Path, devices: Collection[Identity]) -> None:
     """
 
     def change(roster: Roster) -> Roster:
-        for who in devices:
-            if who not in roster.registrations:
-                roster = roster.with_registration(Registration(who, NoCredential()))
-        return roster
+        new = {who: Registration(who, NoCredential()) for who in devices if who not in roster.registrations}
+        return replace(roster, registrations={**roster.registrations, **new})
 
     if devices:
         Registry(path).edit(change)

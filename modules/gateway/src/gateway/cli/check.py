@@ -54,6 +54,9 @@ def _answer(reading: Reading, *, good: bool) -> dict[str, object]:
         "ok": good,
         "module": reading.module,
         "routes": list(routes),
+        "topics": 0
+        if reading.settings is None or reading.settings.topics is None
+        else len(reading.settings.topics.rules),
         "tests": len(reading.settings.tests) if reading.settings is not None else 0,
         "problems": [problem_json(problem) for problem in reading.problems],
         "warnings": [problem_json(warning) for warning in reading.warnings],
@@ -70,4 +73,6 @@ def _show(reading: Reading, name: str) -> None:
         say(f"{name}: {', '.join(found)}. The gateway would refuse this and keep its last good settings.")
         return
     of_module = f" of module '{reading.module}'" if reading.module else ""
+    if reading.settings.topics is not None:
+        found.insert(0, plural(len(reading.settings.topics.rules), "topic rule"))
     say(f"{name}: {plural(len(reading.settings.routes), 'route')}{of_module}, {', '.join(found)}")

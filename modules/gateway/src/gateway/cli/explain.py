@@ -2,9 +2,12 @@
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from edgewire.message import Message
+from gateway.app.document import GatewaySettings
+from gateway.app.sample import SampleError
 from gateway.cli.routes_input import (
     EXIT_CODES,
     EXIT_YES,
@@ -16,6 +19,7 @@ from gateway.cli.routes_input import (
     print_json,
     read_document,
     read_messages,
+    read_one,
     refuse_document,
     say,
 )
@@ -23,12 +27,18 @@ from gateway.routing.explain import Because, RouteExplanation
 from gateway.routing.table import Table
 from gateway.routing.view import source_of
 
+if TYPE_CHECKING:
+    from gateway.app.topic_sample import TopicSample
+
 _MESSAGE = """a message is JSON:
   {"body": {"temperature": 31}, "properties": {"kind": "climate"}, "device": "board-1"}
   body             text, or any JSON value (marked as JSON then); bodyBase64 for bytes
   properties       application properties, text
   systemProperties contentType, contentEncoding, messageId, …; nothing is assumed for a body given as text
   device, module, output   who sent it; an array, or one message in each line, is many
+
+a publication to a topic of the device's own choice is JSON too; the rules under "topics" make a message of it:
+  {"topic": "site/lab/climate", "body": {"temperature": 31}, "listener": "plain"}
 
 """
 
@@ -44,7 +54,11 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_document_options(parser)
-    parser.add_argument("--message", required=True, metavar="FILE", help="messages as JSON; '-' reads standard input")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--message", metavar="FILE", help="messages as JSON; '-' reads standard input")
+    what.add_argument("--topic", metavar="TOPIC", help="a publication to this topic, instead of messages")
+    parser.add_argument("--body", metavar="TEXT", default="", help="the payload that goes with --topic")
+    parser.add_argument("--listener", metavar="NAME", help="where it comes from: plain (the default) or broker")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each message")
 
 
@@ -54,17 +68,48 @@ def run(arguments: argparse.Namespace) -> int:
         return complain(InputError("the settings and the messages cannot both come from standard input"))
     try:
         reading = read_document(arguments)
-        if reading.table is None:
+        if reading.table is None or reading.settings is None:
             return refuse_document(reading, as_json=arguments.json)
-        messages = read_messages(arguments.message)
+        messages = _messages(arguments, reading.settings)
     except InputError as error:
         return complain(error)
     for number, message in enumerate(messages, 1):
-        if arguments.json:
+        if not isinstance(message, Message):
+            _explain_topic(number, message, reading.settings, reading.table, as_json=arguments.json)
+        elif arguments.json:
             print_json(_answer(number, message, reading.table))
         else:
             _show(number, message, reading.table)
     return EXIT_YES
+
+
+def _messages(arguments: argparse.Namespace, settings: GatewaySettings) -> "Sequence[Message | TopicSample]":
+    if arguments.topic is None:
+        if arguments.body or arguments.listener:
+            raise InputError("--body and --listener go with --topic; a message in a FILE has its own")
+        return read_messages(arguments.message, settings.topics)
+    try:
+        sample = {"topic": arguments.topic, "body": arguments.body, "listener": arguments.listener}
+        return [read_one(sample, settings.topics)]
+    except SampleError as error:
+        raise InputError(f"--{error}") from error
+
+
+def _explain_topic(
+    number: int, sample: "TopicSample", settings: GatewaySettings, table: Table, *, as_json: bool
+) -> None:
+    from gateway.cli.explain_topic import topic_json, topic_lines  # noqa: PLC0415 — most settings have no topics
+
+    if as_json:
+        nowhere = {"message": number, "source": None, "routes": {}, "deliveries": []}
+        answer = nowhere if sample.message is None else _answer(number, sample.message, table)
+        print_json({**answer, "publication": topic_json(sample)})
+        return
+    say("\n".join(topic_lines(number, sample, settings.topic_devices)))
+    if sample.message is None:
+        say("")
+    else:
+        _show(number, sample.message, table)
 
 
 def _answer(number: int, message: Message, table: Table) -> dict[str, Any]:

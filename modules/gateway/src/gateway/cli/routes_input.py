@@ -5,12 +5,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgewire.message import DEFAULT_PRIORITY, Delivery, Message
 from gateway.app.document import Reading, SettingsProblem, read_settings
 from gateway.app.sample import SampleError, read_sample
 from gateway.routing.problems import RouteProblem
+
+if TYPE_CHECKING:
+    from gateway.app.topic_sample import TopicSample
+    from gateway.topics.mapping import TopicMap
 
 Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
 
@@ -94,23 +98,32 @@ def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read_messages(name: str) -> list[Message]:
+def read_messages(name: str, topics: "TopicMap | None" = None) -> "list[Message | TopicSample]":
     """The messages in a file or on standard input: one object, an array of them, or one object in each line.
 
-    Raises InputError.
+    Those with a topic are publications, of which `topics` make messages. Raises InputError.
     """
     text = _text_of(name)
     if not text.strip():
         raise InputError(f'{name} is empty; write a message as JSON, as {{"body": {{…}}}}')
     samples = _samples(text, name)
-    messages: list[Message] = []
+    messages: list[Message | TopicSample] = []
     for number, sample in enumerate(samples, 1):
         try:
-            messages.append(read_sample(sample))
+            messages.append(read_one(sample, topics))
         except SampleError as error:
             which = f", message {number}" if len(samples) > 1 else ""
             raise InputError(f"{name}{which}: {error}") from error
     return messages
+
+
+def read_one(sample: Any, topics: "TopicMap | None") -> "Message | TopicSample":
+    """The message, or the publication, that a sample describes. Raises SampleError."""
+    if not (isinstance(sample, dict) and "topic" in sample):
+        return read_sample(sample)
+    from gateway.app.topic_sample import read_topic_sample  # noqa: PLC0415 — most settings have no topics
+
+    return read_topic_sample(sample, topics)
 
 
 def _samples(text: str, name: str) -> list[Any]:

@@ -45,6 +45,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"store     {store['bytes']} of {store['maxBytes']} bytes" + (f", {store['state']}" if store["state"] else ""),
     ]
     lines += [f"          {_queue(queue)}" for queue in store["queues"]]
+    lines += _topics(status.get("topics"))
     lines += [f"          {name}" for name in status.get("connected", ())]
     return lines
 
@@ -54,6 +55,22 @@ def _links(status: dict[str, Any]) -> list[str]:
     ways = {"upstream": "", "upstreamOnBehalf": "on behalf of devices: "}
     said = [f"upstream  {what}{status[way]['sentence']}" for way, what in ways.items() if status.get(way) is not None]
     return said or ["upstream  none"]
+
+
+def _topics(topics: dict[str, Any] | None) -> list[str]:
+    """What became of publications to topics; nothing where nobody maps any."""
+    if topics is None:
+        return []
+    lines = [f"topics    {topics['rules']} rules, {topics['devicesWithoutCredentials']} devices without credentials"]
+    lines += [
+        f"          no rule takes '{each['topic']}' ({each['listener']}), {each['count']} times"
+        for each in topics["unmatched"]
+    ]
+    lines += [
+        f"          refused '{each['topic']}' ({each['listener']}), {each['count']} times: {each['detail']}"
+        for each in topics["refused"]
+    ]
+    return lines
 
 
 def _queue(queue: dict[str, Any]) -> str:

@@ -4,8 +4,9 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
+from edgewire.message import Message
 from gateway.app.document import GatewaySettings
-from gateway.app.document_tests import RouteTest
+from gateway.app.document_tests import Becomes, RouteTest
 from gateway.cli.routes_input import (
     EXIT_CODES,
     EXIT_NO,
@@ -26,7 +27,8 @@ _CASES = """cases stand in the document under "tests":
   {"name": "an alert goes up", "message": {"body": {"kind": "alert"}}, "expect": ["$upstream"], "routes": ["alerts"]}
   expect   the endpoints, [] for none: "$upstream", "/modules/<module>/inputs/<input>"
   routes   which routes match, if that matters
-  message  as for `gateway explain`
+  message  as for `gateway explain`, a publication to a topic too: {"topic": "site/lab/climate", "body": …}
+  becomes  of a publication: {"device": "lab", "properties": {"kind": "climate"}}, as far as it matters
 
 """
 
@@ -80,13 +82,40 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_case(case: RouteTest, table: Table) -> Outcome:
     """Matches the message of a case and compares."""
-    decision = table.match(case.message)
+    decision = Decision((), ()) if case.message is None else table.match(case.message)
     return Outcome(
         name=case.name,
         endpoints=tuple(str(delivery.endpoint) for delivery in decision.deliveries),
         routes=decision.routes,
-        faults=tuple(_faults(case, decision)),
+        faults=(*_mapping_faults(case), *_faults(case, decision)),
     )
+
+
+def _mapping_faults(case: RouteTest) -> list[str]:
+    """What is wrong with what a topic became; that it is no message is right where nothing is expected of it."""
+    if case.topic is None:
+        return []
+    if case.message is None:
+        if case.becomes is None and not case.endpoints:
+            return []
+        taken = "no rule takes it" if case.topic.mapped is None else "it is refused"
+        return [f"topic '{case.topic.topic}' becomes no message, {taken}", *case.topic.reasons]
+    return [] if case.becomes is None else _differences(case.becomes, case.message)
+
+
+def _differences(wanted: Becomes, message: Message) -> list[str]:
+    device, properties = message.envelope.sender.device, message.envelope.properties
+    faults = []
+    if wanted.device is not None and wanted.device != device:
+        faults.append(f"its device is '{device}', not '{wanted.device}'")
+    for name, value in wanted.properties.items():
+        if properties.get(name) != value:
+            faults.append(f"its property '{name}' is {_quoted(properties.get(name))}, not {_quoted(value)}")
+    return faults
+
+
+def _quoted(value: str | None) -> str:
+    return "not there" if value is None else f"'{value}'"
 
 
 def _faults(case: RouteTest, decision: Decision) -> list[str]:
