@@ -47,6 +47,11 @@ ROOMS: dict[str, set[str]] = {
     "gateway.head": EDGEWIRE | {"gateway.observe", "gateway.identity", "gateway.dispatch"},
     "gateway.upstream": EDGEWIRE
     | {"gateway.observe", "gateway.identity", "gateway.twin", "gateway.store", "gateway.dispatch"},
+    # Batches and windows: they take from the store as a way upstream does, and give back to it.
+    "gateway.sending": {
+        *("edgewire.errors", "edgewire.message", "edgewire.iothub", "edgewire.transport"),
+        *(f"gateway.{room}" for room in ("observe", "routing", "store", "upstream")),
+    },
     "gateway.dashboard": {"edgewire.message", "gateway.observe", "gateway.dispatch"},
     # Commands work on what the operator has (files, keys, messages), so they also read identities and tokens.
     "gateway.cli": EDGEWIRE
@@ -65,6 +70,7 @@ ROOMS: dict[str, set[str]] = {
             "topics",
             "head",
             "upstream",
+            "sending",
             "dashboard",
         )
     },

@@ -23,6 +23,7 @@ from gateway.app.http_house import HttpHouse
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import LatestTime
 from gateway.app.questions import answerers
+from gateway.app.sending import SendingRoom
 from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
@@ -148,6 +149,8 @@ class Gateway:
 
     async def _open_settings(self) -> None:
         self._forwarding = Forwarding(self._store, self._emit)
+        self._sending = SendingRoom(self._store, self._data, self._environ, self._emit)
+        self._forwarding.use(EndpointKind.STAGE, self._sending.way)
         in_force = InForce(self._ingress, self._store, self._forwarding.serve)
         self._topics = TopicRoom(self._ingress, self._registry, self._data / FILE_NAME, self._emit)
         in_force.tell(self._topics.use)
@@ -391,6 +394,7 @@ class Gateway:
         """Serve until told to stop, or until a fault."""
         async with asyncio.TaskGroup() as tasks:
             keeping = [
+                tasks.create_task(self._sending.run(), name="stages of routes"),
                 tasks.create_task(self._keep_house(), name="housekeeping"),
                 tasks.create_task(self._identity.keep(), name="server certificate"),
                 tasks.create_task(self._firmware.run(), name="firmware"),
@@ -409,7 +413,8 @@ class Gateway:
                 keeping.append(tasks.create_task(self._twin_room.run(), name="twins"))
             if self._upstream is not None:
                 self._upstream.start(tasks)
-            self._forwarding.start(tasks, self._in_force.endpoints)
+            in_force = self._in_force.endpoints
+            self._forwarding.start(tasks, in_force | self._sending.left_over(in_force))
             self._emit(GatewayStarted(__version__, str(self._doors)))
             on_ready(str(self._doors))
             await asyncio.wait([told, self._fault], return_when=asyncio.FIRST_COMPLETED)
@@ -426,6 +431,7 @@ class Gateway:
         self._mqtt.wills.publish_all()
         self._report()
         await self._store.flush()
+        await self._sending.finish()
         await self._forwarding.stop()
         if self._upstream is not None:
             await self._upstream.stop()
