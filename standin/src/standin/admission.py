@@ -57,6 +57,7 @@ class Realm(Enum):
 
     HUB = "hub"
     EVENTS = "Event Hub-compatible endpoint"
+    NAMESPACE = "Event Hub of the namespace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,8 @@ class Admission:
     """Decides on user names, tokens and certificates.
 
     `hub_names`: hosts a client may name as its hub, in lower case without port: the hub's name, and the address that
-    clients without a gateway use in its place. `authorities`: CAs whose certificates devices may show.
+    clients without a gateway use in its place. `authorities`: CAs whose certificates devices may show. `event_hubs`
+    gives the policy of an Event Hub beside the hub, by the path of a token and the policy's name.
     """
 
     def __init__(
@@ -91,7 +93,9 @@ class Admission:
         authorities: Sequence[x509.Certificate],
         clock: Callable[[], float],
         faults: Faults | None = None,
+        event_hubs: Callable[[tuple[str, ...], str], Policy | None] | None = None,
     ) -> None:
+        self._event_hubs = event_hubs
         self._faults = faults or Faults()
         self._registry = registry
         self._policies = policies
@@ -133,12 +137,14 @@ class Admission:
             target = target_of(token)
         except ProtocolError as error:
             return Refused(Reason.MALFORMED_TOKEN, f"a token of a policy: {error}")
-        policy = self._policies.get(token.key_name)
+        own = None if self._event_hubs is None else self._event_hubs(target.path, token.key_name)
+        policy = own or self._policies.get(token.key_name)
         if policy is None:
             return Refused(Reason.UNKNOWN, f"a token of the policy {token.key_name[:80]!r}, which is not there")
         if target.host not in self._hub_names:
             return Refused(Reason.FOREIGN_TOKEN, f"a token of {policy.name} for {token.resource}")
-        for realm, keys in _ways_to_sign(policy, token.resource):
+        ways = _ways_to_sign(policy, token.resource) if own is None else [(Realm.NAMESPACE, own.text_keys())]
+        for realm, keys in ways:
             match sas.verify(token, keys, self._clock()):
                 case sas.Verdict.GOOD:
                     late = token.expires_at <= self._clock()

@@ -41,13 +41,14 @@ from standin.dps_control import DpsControl
 from standin.dps_http import DpsHttp
 from standin.dps_hubs import OwnHub
 from standin.dps_linked import LinkedHub, LinkedHubs
-from standin.eventhub import EventHub, connection_string
+from standin.eventhub import EventHub, connection_string, entity_of
 from standin.eventhub_addresses import DEFAULT_GROUP
 from standin.events import EventLog, EventLogError
 from standin.http import HttpApi, Router
 from standin.http_device import DeviceApi
 from standin.hub import Hub, MethodResult
 from standin.mqtt import LIMITS, MqttConnection
+from standin.namespace import Namespace, NamespaceError
 from standin.policies import OWNER, RIGHTS, Policy, PolicyError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM, Routes
@@ -186,6 +187,15 @@ class StandIn:
         """What a reader of the events is configured with. Raises PolicyError if there is no such policy."""
         return connection_string(self._policy(policy), self.address, self._event_hub.entity)
 
+    def own_event_hub_string(self, name: str, policy: str) -> str:
+        """What a client of an Event Hub of the namespace is configured with. Raises NamespaceError."""
+        event_hub = self.namespace.get(name)
+        found = None if event_hub is None else event_hub.policies.get(policy)
+        if event_hub is None or found is None:
+            known = ", ".join(each.name for each in self.namespace.hubs) or "none"
+            raise NamespaceError(f"there is no Event Hub {name!r} with a policy {policy!r}; there are {known}.")
+        return connection_string(found, self.address, event_hub.name)
+
     def add_device(self, device: str, *, keys: Sequence[str] = (), edge: bool = False) -> Entry:
         """Add a device with symmetric keys; the keys not given are made."""
         return self.hub.add(symmetric_entry(identity(device), keys=keys, edge=edge))
@@ -272,6 +282,10 @@ class StandIn:
         (self.directory / "trust-bundle.pem").write_text(self.trust_bundle)
         self.hub = self._open_hub()
         self._stack.callback(self.hub.close)
+        self.namespace = Namespace(
+            self.directory, self.hub.documents, taken=entity_of(self.hub_name), clock=self._clock
+        )
+        self._stack.callback(self.namespace.close)
         self._register()
         self._edge = EdgeRuntime(self.hub)
         if self._routes is EVERYTHING_UPSTREAM:
@@ -335,6 +349,7 @@ class StandIn:
             authorities=self.certificates.authorities,
             clock=self._clock,
             faults=self.hub.faults,
+            event_hubs=self.namespace.policy,
         )
         self.mqtt_port = await self._open(self._ports.mqtt, security, self._accept)
         if self._ports.amqp is not None:
@@ -401,7 +416,9 @@ class StandIn:
     def _make_amqp_nodes(self) -> None:
         """What is at AMQP's addresses besides `$cbs` and devices, and who else may log in."""
         provisioning = DpsAmqp(self.dps)
-        self._event_hub = EventHub(self.hub, hub_name=self.hub_name, groups=self._consumer_groups)
+        self._event_hub = EventHub(
+            self.hub, hub_name=self.hub_name, groups=self._consumer_groups, namespace=self.namespace
+        )
         self._amqp_nodes: list[Node] = [provisioning, self._event_hub, ServiceMessaging(self.hub)]
         self._amqp_guests: list[Guests] = [provisioning]
 

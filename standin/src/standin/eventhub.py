@@ -1,11 +1,13 @@
 """The Event Hub-compatible endpoint: what arrived in the cloud, read by partition (iothub_wire.md §4.4)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.kinds import Symbol, UShort
+from edgewire.codec.amqp.message import AmqpMessage
 from edgewire.codec.amqp.performatives import SETTLED, Source
 from edgewire.errors import ProtocolError
 from edgewire.session.amqp.link import Link, Role
@@ -24,7 +26,11 @@ from standin.eventhub_desk import Desk
 from standin.eventhub_management import Management, partition_number
 from standin.eventhub_readers import Reader, Readers
 from standin.eventhub_selector import Selector, read_filter, start_of
+from standin.eventhub_senders import Sender, SenderAddress, parse_sender
+from standin.events import EventLog
 from standin.hub import Hub
+from standin.namespace import Namespace, OwnEventHub
+from standin.namespace_log import NamespaceLog
 from standin.policies import Policy, Right
 
 AMQP_PORT: Final = 5671
@@ -48,8 +54,25 @@ def connection_string(policy: Policy, host: str, entity: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entity:
+    """What can be read: the hub's own events, or an Event Hub of the namespace (`own`)."""
+
+    name: str
+    log: EventLog | NamespaceLog
+    groups: Mapping[str, str]
+    readers: Readers
+    own: OwnEventHub | None = None
+
+    def need(self, *path: str) -> Need:
+        """What a reader of this must have proven."""
+        if self.own is None:
+            return Need(right=Right.SERVICE_CONNECT, realm=Realm.EVENTS, path=(self.name, *path))
+        return Need(right=Right.LISTEN, realm=Realm.NAMESPACE, path=(self.name, *path))
+
+
 class EventHub:
-    """The endpoint of one hub. Implements `amqp_nodes.Node`. `groups`: the consumer groups there are."""
+    """The endpoint of one hub, and the namespace beside it. Implements `amqp_nodes.Node`. `groups`: consumer groups."""
 
     def __init__(
         self,
@@ -58,26 +81,31 @@ class EventHub:
         hub_name: str,
         groups: Collection[str] = (DEFAULT_GROUP,),
         port: int = AMQP_PORT,
+        namespace: Namespace | None = None,
     ) -> None:
         self.entity = entity_of(hub_name)
         self._hub = hub
         self._hub_name = hub_name
         self.port = port
         """Where redirects lead."""
-        self._groups = {group.lower(): group for group in groups}
-        self._readers = Readers()
-        self._management = Management(self.entity, hub.events)
+        self._namespace = namespace
+        by_name = {group.lower(): group for group in groups}
+        self._compatible = _Entity(name=self.entity, log=hub.events, groups=by_name, readers=Readers())
         self._desks: dict[AmqpLine, Desk] = {}
 
     def claims(self, address: str) -> bool:
-        """Whether this is a partition of any entity, or the node that tells what there is."""
-        return is_management(address) or is_old_management(address) or parse_partition(address) is not None
+        """Whether this is a partition of any entity, the node that tells what there is, or an Event Hub to send to."""
+        known = is_management(address) or is_old_management(address) or parse_partition(address) is not None
+        return known or self._sent_to(address) is not None
 
     def attach(self, line: AmqpLine, link: Link) -> None:
         """Accept a reader or a link of the management's, or refuse it."""
         address = link.address or ""
         partition = parse_partition(address)
-        if is_old_management(address):
+        sent_to = self._sent_to(address)
+        if sent_to is not None:
+            self._attach_sender(line, link, *sent_to)
+        elif is_old_management(address):
             self._redirect(line, link, f"{self.entity}/{MANAGEMENT}")
         elif partition is None:
             self._attach_management(line, link)
@@ -89,69 +117,105 @@ class EventHub:
             except ProtocolError as error:
                 line.refuse(link, str(error.reply), error.what)
 
+    def _entity(self, name: str) -> _Entity | None:
+        """What is called so."""
+        if name.lower() == self.entity.lower():
+            return self._compatible
+        own = None if self._namespace is None else self._namespace.get(name)
+        if own is None:
+            return None
+        by_name = {group.lower(): group for group in own.groups}
+        return _Entity(name=own.name, log=own.log, groups=by_name, readers=own.readers, own=own)
+
+    # Sending
+
+    def _sent_to(self, address: str) -> tuple[SenderAddress, OwnEventHub] | None:
+        found = parse_sender(address)
+        own = None if found is None or self._namespace is None else self._namespace.get(found.entity)
+        return None if found is None or own is None else (found, own)
+
+    def _attach_sender(self, line: AmqpLine, link: Link, address: SenderAddress, own: OwnEventHub) -> None:
+        need = Need(right=Right.SEND, realm=Realm.NAMESPACE, path=(own.name, *address.below))
+        partition = None if address.partition is None else partition_number(address.partition, own.log.partitions)
+        if link.role is not Role.RECEIVER:
+            line.refuse(link, conditions.NOT_ALLOWED, "an Event Hub is read by partition and consumer group")
+        elif not line.may(need):
+            what = f"Unauthorized access. 'Send' claim(s) are required to perform this operation on {own.name}"
+            line.refuse(link, conditions.UNAUTHORIZED_ACCESS, what)
+        elif address.partition is not None and partition is None:
+            what = f"there is no partition '{address.partition[:40]}'; there are 0 to {own.log.partitions - 1}"
+            line.refuse(link, conditions.ARGUMENT_OUT_OF_RANGE, what)
+        else:
+            sender = Sender(
+                self._hub, line, link, need=need, entity=own, partition=partition, publisher=address.publisher
+            )
+            link.owner = sender
+            self._hub.counters["senders attached"] += 1
+            sender.begin()
+
     # Reading
 
     def _attach_reader(self, line: AmqpLine, link: Link, address: PartitionAddress) -> None:
         if link.role is not Role.SENDER:
             raise ProtocolError("a partition of the hub is read, never written", reply=conditions.NOT_ALLOWED)
-        need = self._need("ConsumerGroups", address.group, "Partitions", address.partition)
+        entity = self._entity(address.entity) or self._compatible
+        need = entity.need("ConsumerGroups", address.group, "Partitions", address.partition)
         if not line.may(need):
-            what = f"a token for sb://{self._hub_name}/{self.entity} with the right to read was not put here"
+            what = f"a token for sb://{self._hub_name}/{entity.name} with the right to read was not put here"
             raise ProtocolError(what, reply=conditions.UNAUTHORIZED_ACCESS)
-        group, partition = self._find(address)
-        start = start_of(_selector_of(link), self._hub.events, partition)
+        group, partition = _find(entity, address)
+        start = start_of(_selector_of(link), entity.log, partition)
         level = _level_of(link)
-        self._readers.admit(group, partition, level)
+        entity.readers.admit(group, partition, level)
         reader = Reader(
             line,
             link,
-            self._hub.events,
+            entity.log,
             need=need,
             partition=partition,
             start=start,
             level=level,
             tells_end=RUNTIME_METRIC in link.attach.desired_capabilities,
             faults=self._hub.faults,
-            left=partial(self._readers.remove, group),
+            left=partial(entity.readers.remove, group),
         )
         link.owner = reader
-        self._readers.add(group, reader)
+        entity.readers.add(group, reader)
         self._hub.counters["readers attached"] += 1
         self._hub.note(f"a reader of partition {partition} in {group}, from {start} on")
         # Clients that wish for unsettled events never settle one (azure-eventhub), and a log has no use for it.
         line.session.accept_link(link, snd_settle_mode=SETTLED)
         reader.begin()
 
-    def _find(self, address: PartitionAddress) -> tuple[str, int]:
-        """The consumer group and the partition. Raises ProtocolError if one of them is not there."""
-        group = self._groups.get(address.group.lower())
-        if address.entity.lower() != self.entity.lower() or group is None:
-            what = f"the messaging entity '{address.entity[:80]}', or its consumer group '{address.group[:80]}', "
-            raise ProtocolError(what + "could not be found", reply=conditions.NOT_FOUND)
-        partition = partition_number(address.partition, self._hub.events.partitions)
-        if partition is None:
-            last = self._hub.events.partitions - 1
-            what = f"there is no partition '{address.partition[:40]}'; there are 0 to {last}"
-            raise ProtocolError(what, reply=conditions.ARGUMENT_OUT_OF_RANGE)
-        return group, partition
-
-    def _need(self, *path: str) -> Need:
-        return Need(right=Right.SERVICE_CONNECT, realm=Realm.EVENTS, path=(self.entity, *path))
-
     # The management
 
     def _attach_management(self, line: AmqpLine, link: Link) -> None:
-        # azure-eventhub puts a token for its consumer group only, and asks here all the same.
-        needs = [self._need(MANAGEMENT), *(self._need("ConsumerGroups", group) for group in self._groups.values())]
-        need = next((each for each in needs if line.may(each)), None)
+        need = next((each for each in self._management_needs() if line.may(each)), None)
         if need is None:
             what = f"a token for sb://{self._hub_name}/{self.entity} was not put here"
             line.refuse(link, conditions.UNAUTHORIZED_ACCESS, what)
             return
         desk = self._desks.get(line)
         if desk is None:
-            desk = self._desks[line] = Desk(line, self._management.answer, left=lambda: self._close(line))
+            answer = partial(self._answer_management, line)
+            desk = self._desks[line] = Desk(line, answer, left=lambda: self._close(line))
         desk.attach(link, need)
+
+    def _management_needs(self) -> Iterator[Need]:
+        """What lets somebody ask, any of these."""
+        yield from _needs_to_ask(self._compatible)
+        for own in () if self._namespace is None else self._namespace.hubs:
+            entity = self._entity(own.name)
+            if entity is not None:
+                yield from _needs_to_ask(entity)
+
+    def _answer_management(self, line: AmqpLine, request: AmqpMessage) -> bytes:
+        """An answer for the entity that the request names, to who may ask for it."""
+        name = (request.application_properties or {}).get("name")
+        entity = self._entity(name) if isinstance(name, str) else None
+        if entity is None or not any(line.may(need) for need in _needs_to_ask(entity)):
+            entity = self._compatible
+        return Management(entity.name, entity.log).answer(request)
 
     def _close(self, line: AmqpLine) -> None:
         del self._desks[line]
@@ -173,6 +237,28 @@ class EventHub:
         self._hub.counters["links redirected"] += 1
         line.session.refuse_link(link, conditions.LINK_REDIRECT, f"events are read at {path}", info)
         line.flush_soon()
+
+
+def _needs_to_ask(entity: _Entity) -> Iterator[Need]:
+    """What lets somebody ask for an entity: a token for it, or for a consumer group, which is all that readers put."""
+    yield entity.need(MANAGEMENT)
+    yield from (entity.need("ConsumerGroups", group) for group in entity.groups.values())
+    if entity.own is not None:
+        yield Need(right=Right.SEND, realm=Realm.NAMESPACE, path=(entity.name,))
+
+
+def _find(entity: _Entity, address: PartitionAddress) -> tuple[str, int]:
+    """The consumer group and the partition. Raises ProtocolError if one of them is not there."""
+    group = entity.groups.get(address.group.lower())
+    if address.entity.lower() != entity.name.lower() or group is None:
+        what = f"the messaging entity '{address.entity[:80]}', or its consumer group '{address.group[:80]}', "
+        raise ProtocolError(what + "could not be found", reply=conditions.NOT_FOUND)
+    partition = partition_number(address.partition, entity.log.partitions)
+    if partition is None:
+        last = entity.log.partitions - 1
+        what = f"there is no partition '{address.partition[:40]}'; there are 0 to {last}"
+        raise ProtocolError(what, reply=conditions.ARGUMENT_OUT_OF_RANGE)
+    return group, partition
 
 
 def _selector_of(link: Link) -> Selector:

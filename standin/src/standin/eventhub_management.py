@@ -7,6 +7,7 @@ from edgewire.codec.amqp import conditions
 from edgewire.codec.amqp.kinds import Array, Int, Symbol, Timestamp
 from edgewire.codec.amqp.message import AmqpMessage, Properties, Value, write_message
 from standin.events import EventLog
+from standin.namespace_log import NamespaceLog
 
 OK: Final = 200
 BAD_REQUEST: Final = 400
@@ -32,7 +33,7 @@ class Management:
     """Answers for one entity, whose events are those of `log`."""
 
     entity: str
-    log: EventLog
+    log: EventLog | NamespaceLog
 
     def answer(self, request: AmqpMessage) -> bytes:
         """The message that answers a request; its id comes back in its own type."""

@@ -9,14 +9,17 @@ from edgewire.codec.amqp.message import AmqpMessage, write_message
 from edgewire.iothub.amqp.messages import write_body, write_sections
 from edgewire.iothub.bag import Bag, Direction
 from standin.events import End, Numbered
+from standin.namespace_log import KeptEvent
 
 TELEMETRY: Final = "Telemetry"
 _SAS: Final = "sas"
 _CERTIFICATE: Final = "x509"
 
 
-def write_event(numbered: Numbered) -> bytes:
+def write_event(numbered: Numbered | KeptEvent) -> bytes:
     """An event, encoded: what the hub knows of it in annotations, what its sender said where a device says it."""
+    if isinstance(numbered, KeptEvent):
+        return numbered.write()
     event = numbered.event
     bag = Bag(event.properties, event.system)
     return write_sections(bag, Direction.FROM_DEVICE, annotations_of(numbered)) + write_body(event.body)

@@ -17,6 +17,7 @@ from standin.amqp_nodes import AmqpLine, Attached, Need
 from standin.eventhub_messages import write_event, write_runtime_metric
 from standin.events import EventLog
 from standin.faults import Faults
+from standin.namespace_log import NamespaceLog
 
 MAX_READERS: Final = 5
 """Readers of one partition in one consumer group that have no owner level; an Event Hub's own limit."""
@@ -35,7 +36,7 @@ class Reader(Attached):
         self,
         line: AmqpLine,
         link: Link,
-        log: EventLog,
+        log: EventLog | NamespaceLog,
         *,
         need: Need,
         partition: int,

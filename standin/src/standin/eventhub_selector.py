@@ -10,6 +10,7 @@ from edgewire.codec.amqp.kinds import Described
 from edgewire.codec.amqp.performatives import Map
 from edgewire.errors import ProtocolError
 from standin.events import EventLog
+from standin.namespace_log import NamespaceLog
 
 FILTER: Final = "apache.org:selector-filter:string"
 LATEST: Final = "@latest"
@@ -68,7 +69,7 @@ def parse_selector(text: str) -> Selector:
     return Selector(field=Field(name), inclusive=operator == ">=", value=quoted if bare is None else bare)
 
 
-def start_of(selector: Selector, log: EventLog, partition: int) -> int:
+def start_of(selector: Selector, log: EventLog | NamespaceLog, partition: int) -> int:
     """The number of the first event that a reader with this selector gets.
 
     Raises ProtocolError for a value that is none, or that lies behind the end: it is from another hub, or from a run

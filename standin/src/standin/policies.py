@@ -27,11 +27,13 @@ class Right(Enum):
     REGISTRY_WRITE = "RegistryWrite"
     SERVICE_CONNECT = "ServiceConnect"
     DEVICE_CONNECT = "DeviceConnect"
+    SEND = "Send"
+    LISTEN = "Listen"
 
 
 OWNER: Final = "iothubowner"
 RIGHTS: Final[dict[str, frozenset[Right]]] = {
-    OWNER: frozenset(Right),
+    OWNER: frozenset(Right) - {Right.SEND, Right.LISTEN},  # those are of Event Hubs beside the hub
     "service": frozenset({Right.SERVICE_CONNECT}),
     "device": frozenset({Right.DEVICE_CONNECT}),
     "registryRead": frozenset({Right.REGISTRY_READ}),
