@@ -168,7 +168,7 @@ async def test_the_expiry_of_the_token_ends_the_reader(hall: House, events: Even
     assert link.attached
     hall.wall_clock.now += 2
     assert await line.until_detached(link) == "amqp:unauthorized-access"
-    assert events._readers.count("$Default", 0) == 0
+    assert events._compatible.readers.count("$Default", 0) == 0
 
 
 async def test_a_reader_that_is_gone_is_forgotten(hall: House, events: EventHub) -> None:
