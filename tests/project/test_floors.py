@@ -44,9 +44,11 @@ ROOMS: dict[str, set[str]] = {
         "gateway.observe",
         "gateway.dispatch",
     },
-    "gateway.head": EDGEWIRE | {"gateway.observe", "gateway.identity", "gateway.dispatch"},
+    # Local publish and subscribe knows topics and their wildcards, and no connection.
+    "gateway.broker": {"edgewire.errors", "edgewire.message", "gateway.observe", "gateway.topics"},
+    "gateway.head": EDGEWIRE | {"gateway.observe", "gateway.identity", "gateway.dispatch", "gateway.broker"},
     "gateway.upstream": EDGEWIRE
-    | {"gateway.observe", "gateway.identity", "gateway.twin", "gateway.store", "gateway.dispatch"},
+    | {f"gateway.{room}" for room in ("observe", "identity", "twin", "store", "dispatch", "broker")},
     # Batches and windows: they take from the store as a way upstream does, and give back to it.
     "gateway.sending": {
         *("edgewire.errors", "edgewire.message", "edgewire.iothub", "edgewire.transport"),
@@ -68,6 +70,7 @@ ROOMS: dict[str, set[str]] = {
             "dispatch",
             "firmware",
             "topics",
+            "broker",
             "head",
             "upstream",
             "sending",

@@ -90,6 +90,11 @@ class Doors:
             await self.close(0)
             raise
 
+    async def add(self, name: str, address: str, port: int, serve: Accept) -> Listener:
+        """One more listener, without TLS; it closes with the others. Raises ListenError."""
+        self._listeners[name] = listener = await self._listen(address, port, serve, None)
+        return listener
+
     async def _open_constrained(self, environment: Environment, security: Security) -> None:
         services: dict[str, tuple[int, Accept, Cutter | None]] = {
             "constrained mqtt": (environment.constrained_mqtt_port, self._mqtt, whole_packets),

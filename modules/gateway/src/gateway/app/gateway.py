@@ -22,6 +22,7 @@ from gateway.app.forwarding import Forwarding
 from gateway.app.http_house import HttpHouse
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import LatestTime
+from gateway.app.local_topics import WithoutBroker
 from gateway.app.questions import answerers
 from gateway.app.sending import SendingRoom
 from gateway.app.server_identity import ServerIdentity, server_identity
@@ -51,6 +52,7 @@ from gateway.store.values import StoreLimits
 
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream
+    from gateway.app.plain import PlainRoom
     from gateway.app.provisioning import ProvisioningRoom
     from gateway.app.twins import TwinRoom
     from gateway.dispatch.twins import Twins
@@ -96,6 +98,7 @@ class Gateway:
         self._twin_room: TwinRoom | None = None
         self._provisioning: ProvisioningRoom | None = None
         self._constrained: ServerIdentity | None = None
+        self._plain: PlainRoom | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
         """Run until `stop` is set; `on_ready` hears where it listens.
@@ -144,6 +147,7 @@ class Gateway:
         self._make_heads(self._identity)
         self._make_http()
         await self._open_doors(rooms)
+        await self._open_plain(rooms)
         await self._open_dashboard(rooms)
         await self._open_control(rooms)
 
@@ -323,6 +327,19 @@ class Gateway:
         )
         self._http.expect_boards()
 
+    async def _open_plain(self, rooms: AsyncExitStack) -> None:
+        if not self._environment.plain_port:
+            self._forwarding.use(EndpointKind.TOPIC, WithoutBroker(self._emit))
+            return
+        from gateway.app.plain import PlainRoom  # noqa: PLC0415 — most sites' devices speak TLS
+
+        self._plain = PlainRoom(
+            self._environment, self._environ, data=self._data, mapped=self._topics.intake(), emit=self._emit
+        )
+        rooms.callback(self._plain.close)
+        self._forwarding.use(EndpointKind.TOPIC, self._plain.carrier)
+        await self._plain.open(self._doors)
+
     async def _open_doors(self, rooms: AsyncExitStack) -> None:
         limits = TransportLimits(max_connections=self._environment.max_connections)
         self._doors = Doors(
@@ -411,6 +428,8 @@ class Gateway:
                 keeping.append(tasks.create_task(self._provisioning.run(), name="provisioning"))
             if self._twin_room is not None:
                 keeping.append(tasks.create_task(self._twin_room.run(), name="twins"))
+            if self._plain is not None:
+                keeping.append(tasks.create_task(self._plain.run(), name="plain listener"))
             if self._upstream is not None:
                 self._upstream.start(tasks)
             in_force = self._in_force.endpoints
@@ -429,6 +448,8 @@ class Gateway:
         await self._doors.close(GOODBYE_S)
         self._http.close()
         self._mqtt.wills.publish_all()
+        if self._plain is not None:
+            self._plain.stop()
         self._report()
         await self._store.flush()
         await self._sending.finish()

@@ -121,6 +121,18 @@ SETTINGS: Final = (
         "boards.md); 0 switches it off",
     ),
     _setting(
+        "GATEWAY_PLAIN_PORT",
+        Kind.PORT,
+        "0",
+        "MQTT without TLS for clients with topics and passwords of their own (see plain.md); 0 switches it off",
+    ),
+    _setting(
+        "GATEWAY_PLAIN_ADDRESS",
+        Kind.TEXT,
+        "127.0.0.1",
+        "address or interface (eth1) of that port; nothing there is encrypted, so 0.0.0.0 must be written out",
+    ),
+    _setting(
         "GATEWAY_HUB_NAME",
         Kind.TEXT,
         "",
@@ -190,6 +202,13 @@ SETTINGS: Final = (
         "a device that is not in devices.json and presents a token: ask: let GATEWAY_UPSTREAM_AMQP decide; refuse: "
         "no. Without GATEWAY_UPSTREAM_AMQP it is refused",
         choices="ask refuse",
+    ),
+    _setting(
+        "GATEWAY_TOKEN_PROOFS",
+        Kind.TEXT,
+        "key",
+        "by what boards without a clock may get a token at /tokens/v1/: key, certificate (of the trust bundle, in the "
+        "device's name), password (of a user of the device's name), with commas between them; none: they get none",
     ),
     _setting(
         "GATEWAY_DPS",
@@ -296,6 +315,8 @@ class Environment:
     constrained_key: Path | None
     constrained_max_packet: int
     bootstrap_plain_port: int
+    plain_port: int
+    plain_address: str
     hub_name: str
     token_skew_s: int
     max_connections: int
@@ -307,6 +328,7 @@ class Environment:
     upstream_amqp_transport: str
     upstream_amqp_window: int
     unknown_devices: str
+    token_proofs: str
     dps: str
     dps_hand_out: str
     release_key: Path | None
@@ -351,6 +373,8 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         constrained_key=small_key,
         constrained_max_packet=reader.number("GATEWAY_CONSTRAINED_MAX_PACKET"),
         bootstrap_plain_port=reader.number("GATEWAY_BOOTSTRAP_PLAIN_PORT"),
+        plain_port=reader.number("GATEWAY_PLAIN_PORT"),
+        plain_address=reader.text("GATEWAY_PLAIN_ADDRESS"),
         hub_name=reader.text("GATEWAY_HUB_NAME"),
         token_skew_s=reader.number("GATEWAY_TOKEN_SKEW_S"),
         max_connections=reader.number("GATEWAY_MAX_CONNECTIONS"),
@@ -362,6 +386,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         upstream_amqp_transport=reader.choice("GATEWAY_UPSTREAM_AMQP_TRANSPORT"),
         upstream_amqp_window=reader.number("GATEWAY_UPSTREAM_AMQP_WINDOW"),
         unknown_devices=reader.choice("GATEWAY_UNKNOWN_DEVICES"),
+        token_proofs=reader.text("GATEWAY_TOKEN_PROOFS"),
         dps=reader.text("GATEWAY_DPS"),
         dps_hand_out=reader.choice("GATEWAY_DPS_HAND_OUT"),
         release_key=reader.file("GATEWAY_RELEASE_KEY"),

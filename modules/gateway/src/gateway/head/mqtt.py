@@ -133,7 +133,7 @@ class MqttHead:
         self.limits = limits
         self.constrained_limits = constrained_limits or limits
         self.provisioning = provisioning
-        self.wills = Wills(lambda will: ingress.accept([will], _unheard))
+        self.wills: Wills[Identity, Message] = Wills(lambda will: ingress.accept([will], _unheard))
 
     def accept(self, peer: Peer) -> "tuple[ServerSession, MqttConnection]":
         """A session and its owner, for a connection that has come."""

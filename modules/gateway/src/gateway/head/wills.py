@@ -2,25 +2,27 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
-
-from edgewire.message import Identity, Message
+from typing import Final, Generic, TypeVar
 
 MAX_WAITING: Final = 10_000
 """Wills that wait for their delay; one more is published at once. Each may hold 64 KiB."""
 
+Owner = TypeVar("Owner")
+Left = TypeVar("Left")
+"""What is published: a message of a device, or whatever the head makes of a will."""
 
-class Wills:
+
+class Wills(Generic[Owner, Left]):
     """Publishes wills by `publish`. A device that comes back before its will's delay is over takes it back.
 
     Spec: MQTT 3.1.1 §3.1.2.5, MQTT 5 §3.1.3.2.2.
     """
 
-    def __init__(self, publish: Callable[[Message], None]) -> None:
+    def __init__(self, publish: Callable[[Left], None]) -> None:
         self._publish = publish
-        self._waiting: dict[Identity, tuple[asyncio.TimerHandle, Message]] = {}
+        self._waiting: dict[Owner, tuple[asyncio.TimerHandle, Left]] = {}
 
-    def leave(self, owner: Identity, will: Message, delay_s: float) -> None:
+    def leave(self, owner: Owner, will: Left, delay_s: float) -> None:
         """`owner` is gone; its will is due after `delay_s`."""
         if delay_s <= 0 or len(self._waiting) >= MAX_WAITING:
             self._publish(will)
@@ -29,7 +31,7 @@ class Wills:
         timer = asyncio.get_running_loop().call_later(delay_s, self._due, owner)
         self._waiting[owner] = (timer, will)
 
-    def take_back(self, owner: Identity) -> None:
+    def take_back(self, owner: Owner) -> None:
         """`owner` is here again; a will that still waits is void."""
         waiting = self._waiting.pop(owner, None)
         if waiting is not None:
@@ -40,7 +42,7 @@ class Wills:
         for owner in list(self._waiting):
             self._due(owner)
 
-    def _due(self, owner: Identity) -> None:
+    def _due(self, owner: Owner) -> None:
         timer, will = self._waiting.pop(owner)
         timer.cancel()
         self._publish(will)

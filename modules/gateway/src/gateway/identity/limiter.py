@@ -9,8 +9,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from edgewire.message import Identity
-
 PAIR_BURST: Final = 10
 """Failures of one identity from one address that are answered at once."""
 PAIR_RECOVERY_S: Final = 6.0
@@ -40,13 +38,13 @@ class FailureLimiter:
         self._pairs: OrderedDict[Hashable, _Level] = OrderedDict()
         self._addresses: OrderedDict[Hashable, _Level] = OrderedDict()
 
-    def failed(self, address: str, identity: Identity, now: float) -> float:
+    def failed(self, address: str, identity: Hashable, now: float) -> float:
         """Count one failure. Returns how many seconds its answer is to be held: 0 for the first ones."""
         of_pair = _fill(self._pairs, (address, identity), now, PAIR_BURST, PAIR_RECOVERY_S)
         of_address = _fill(self._addresses, address, now, ADDRESS_BURST, ADDRESS_RECOVERY_S)
         return max(of_pair, of_address)
 
-    def succeeded(self, address: str, identity: Identity) -> None:
+    def succeeded(self, address: str, identity: Hashable) -> None:
         """Forget the failures of this identity from this address."""
         self._pairs.pop((address, identity), None)
 

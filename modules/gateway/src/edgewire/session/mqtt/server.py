@@ -306,12 +306,13 @@ class ServerSession:
         packet_id: int | None = None,
         user_properties: UserProperties = (),
         content_type: str | None = None,
+        properties: PublishProperties | None = None,
     ) -> int | None:
         """Send a message. Returns its packet identifier, 0 with QoS 0; None if it cannot be sent now.
 
         That is: our window or the peer's receive maximum is used up (`window` is 0), the packet is larger than the
         peer takes (MQTT5-3.1.2-24), or the session is dead. `dup` and `packet_id` are for a message that is sent again
-        on a new connection. MQTT 3 has no properties: they are left out there.
+        on a new connection. MQTT 3 has no properties: they are left out. `properties`, if given, are all there are.
         """
         if not 0 <= qos <= MAX_QOS or (qos == 0 and (dup or packet_id is not None)):
             raise UsageError("QoS 0 or 1; DUP and a packet identifier with 1 only")
@@ -324,7 +325,9 @@ class ServerSession:
             return None
         packet = Publish(topic, payload, qos, retain, dup, taken)
         if self._level == 5:
-            packet.properties = PublishProperties(user_properties=user_properties, content_type=content_type)
+            packet.properties = properties or PublishProperties(
+                user_properties=user_properties, content_type=content_type
+            )
         data = v5.write(packet) if self._level == 5 else v3.write(packet)
         if len(data) > self._peer_max_bytes:
             self._in_flight.release(taken)

@@ -1,0 +1,44 @@
+"""Routes to local topics: checked with the settings, and what becomes of them where there is no local broker."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgewire.message import Endpoint, EndpointKind
+from gateway.observe.broker import TopicRouteWaits
+from gateway.observe.events import Event
+
+if TYPE_CHECKING:
+    from gateway.upstream.proxy import MessageProxy
+
+IN_EDGE_HUB = "edgeHub has no topics of its own to send to"
+MOVE = "move the route to this module's own section"
+
+
+def topic_problem(endpoint: Endpoint, *, is_edge_hub: bool) -> tuple[str, str] | None:
+    """What is wrong with a route's local topic, and what to write instead; None if nothing is."""
+    if endpoint.kind is not EndpointKind.TOPIC:
+        return None
+    if is_edge_hub:
+        return IN_EDGE_HUB, MOVE
+    from gateway.broker.template import TemplateError, TopicTemplate  # noqa: PLC0415 — most sites have no such route
+
+    try:
+        TopicTemplate(endpoint.name or "")
+    except TemplateError as error:
+        return str(error), error.fix
+    return None
+
+
+class WithoutBroker:
+    """The way to local topics while the plain listener is off: none, and it is said, once for each."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._told: set[Endpoint] = set()
+
+    def __call__(self, endpoint: Endpoint) -> "MessageProxy | None":
+        """No way, for now."""
+        if endpoint not in self._told:
+            self._told.add(endpoint)
+            self._emit(TopicRouteWaits(str(endpoint)))
+        return None

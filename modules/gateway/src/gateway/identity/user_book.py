@@ -1,0 +1,77 @@
+"""The users' file: read by a running gateway, changed by commands meanwhile."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from gateway.identity.locked_file import LockedFileError, Stamp, locked, read_stamped, replace_file, stamp_of
+from gateway.identity.users import User, Users, UsersError, read_users, write_users
+from gateway.observe.broker import UsersReloaded, UsersUnreadable
+from gateway.observe.events import Event
+
+USERS_FILE: Final = "users.json"
+
+
+class UserBook:
+    """The users in `path`; no file is no users, so nobody is let in.
+
+    Raises LockedFileError if the file is there and cannot be used. Later, such a file is reported once, and who was
+    known stays in force.
+    """
+
+    def __init__(self, path: Path, emit: Callable[[Event], None]) -> None:
+        self._path = path
+        self._emit = emit
+        self._changed: set[str] = set()
+        self.users, self._stamp = _read(path)
+
+    def refresh(self) -> set[str]:
+        """Follow the file. Returns the users that changed or went since the last call: their clients log in again."""
+        self.reload()
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def reload(self) -> None:
+        """Follow the file, if its stamp is another."""
+        stamp = stamp_of(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            users, self._stamp = _read(self._path)
+        except LockedFileError as error:
+            self._emit(UsersUnreadable(str(error)))
+            return
+        changed = self.users.changed_in(users)
+        self.users = users
+        self._changed |= changed
+        self._emit(UsersReloaded(str(self._path), len(users.by_name), len(changed)))
+
+    def find(self, name: str) -> User | None:
+        """The user of this name."""
+        return self.users.by_name.get(name)
+
+
+def edit_users(path: Path, change: Callable[[Users], Users]) -> Users:
+    """Change the file by `change`, alone among all processes. Blocks.
+
+    What `change` raises passes through, and nothing is written. Raises LockedFileError.
+    """
+    with locked(path):
+        before, stamp = _read(path)
+        after = change(before)
+        if after != before or stamp is None:
+            replace_file(path, write_users(after))
+    return after
+
+
+def _read(path: Path) -> tuple[Users, Stamp | None]:
+    text, stamp = read_stamped(path)
+    if text is None:
+        return Users(), None
+    try:
+        return read_users(text), stamp
+    except UsersError as error:
+        raise LockedFileError(
+            f"{path} holds no users: {error}. Correct it there, or put back an earlier copy"
+        ) from error
