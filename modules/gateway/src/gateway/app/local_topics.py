@@ -3,27 +3,20 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgewire.message import Endpoint, EndpointKind
+from edgewire.message import Endpoint
 from gateway.observe.broker import TopicRouteWaits
 from gateway.observe.events import Event
 
 if TYPE_CHECKING:
     from gateway.upstream.proxy import MessageProxy
 
-IN_EDGE_HUB = "edgeHub has no topics of its own to send to"
-MOVE = "move the route to this module's own section"
 
-
-def topic_problem(endpoint: Endpoint, *, is_edge_hub: bool) -> tuple[str, str] | None:
-    """What is wrong with a route's local topic, and what to write instead; None if nothing is."""
-    if endpoint.kind is not EndpointKind.TOPIC:
-        return None
-    if is_edge_hub:
-        return IN_EDGE_HUB, MOVE
+def topic_problem(text: str) -> tuple[str, str] | None:
+    """What is wrong with the topic that a route names, and what to write instead; None if nothing is."""
     from gateway.broker.template import TemplateError, TopicTemplate  # noqa: PLC0415 — most sites have no such route
 
     try:
-        TopicTemplate(endpoint.name or "")
+        TopicTemplate(text)
     except TemplateError as error:
         return str(error), error.fix
     return None

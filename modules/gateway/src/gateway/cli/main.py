@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "test",
     "sas",
     "devices",
+    "users",
     "claims",
     "publishers",
     "firmware",
