@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgewire.transport.pump import Owner, Peer, Session
 from edgewire.transport.tls import Security
 from gateway.app.firmware import FirmwareHouse
+from gateway.app.minting import make_tokens, read_proofs
 from gateway.app.settings import Environment
 from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import Ingress
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from gateway.head.http import HttpHead
     from gateway.head.http_bootstrap import BootstrapService
     from gateway.head.http_services import HttpService
+    from gateway.head.http_tokens import HttpTokens
 
 
 class HttpHouse:
     """The HTTP heads and their services. `names`: the hub's, and the gateway's own; `environ`: whose modules may call.
 
     `board_security`: of the listener that boards come to. `trust_pem`, `board_settings`: see `GatewayFacts`.
+
+    Raises ConfigError for settings that cannot be.
     """
 
     def __init__(
@@ -67,6 +71,8 @@ class HttpHouse:
         self._head: HttpHead | None = None
         self._plain_head: HttpHead | None = None
         self._bootstrap: BootstrapService | None = None
+        self._proofs = read_proofs(environment.token_proofs)
+        self._tokens: HttpTokens | None = None
 
     def accept(self, peer: Peer) -> tuple[Session[Any], Owner[Any]]:
         """Take in a peer that speaks HTTP; the first waits for the head."""
@@ -100,6 +106,8 @@ class HttpHouse:
         for head in (self._head, self._plain_head):
             if head is not None:
                 head.close()
+        if self._tokens is not None:
+            self._tokens.close()
 
     def _make_head(self, services: Sequence["HttpService"]) -> "HttpHead":
         from edgewire.session.http.limits import HttpLimits  # noqa: PLC0415 — see this module's docstring
@@ -125,6 +133,9 @@ class HttpHouse:
         if self._provisioning is not None:
             services.append(self._provisioning.service())
         services.append(self._publishers())
+        if self._proofs:
+            self._tokens = self._make_tokens()
+            services.append(self._tokens)
         return services
 
     def _publishers(self) -> "HttpService":
@@ -142,6 +153,18 @@ class HttpHouse:
             clock_floor=lambda: self._authenticator.clock_floor,
         )
         return HttpPublishers(door, self._ingress, emit, time.time)
+
+    def _make_tokens(self) -> "HttpTokens":
+        """Tokens for boards without a clock."""
+        return make_tokens(
+            self._registry,
+            self._authenticator,
+            hub=self._names[0],
+            proofs=self._proofs,
+            data=self._environment.data_dir,
+            emit=self._observer.emit,
+            clock=self._time_not_set_back,
+        )
 
     def _bootstrap_service(self) -> "BootstrapService":
         if self._bootstrap is None:

@@ -5,12 +5,16 @@ deployment (routes, store limits) is not here but in the settings document: `gat
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+_SECRET: Final = re.compile(r"GATEWAY_ENDPOINT_[A-Z0-9_]+_CONNECTION_STRING")
+"""Variables of endpoints, whose names the settings document has: `gateway.app.endpoint_secrets`."""
 
 
 class ConfigError(Exception):
@@ -151,6 +155,13 @@ SETTINGS: Final = (
         Kind.PATH,
         "",
         "settings document read instead of the module twin, and read again when it changes",
+    ),
+    _setting(
+        "GATEWAY_SECRETS_DIR",
+        Kind.PATH,
+        "/run/secrets",
+        "folder with the connection strings of endpoints, a file each (see endpoints.md); a variable "
+        "GATEWAY_ENDPOINT_<NAME>_CONNECTION_STRING stands for a file",
     ),
     _setting(
         "GATEWAY_UPSTREAM",
@@ -321,6 +332,7 @@ class Environment:
     token_skew_s: int
     max_connections: int
     settings_file: Path | None
+    secrets_dir: Path
     upstream: str
     upstream_window: int
     upstream_stall_s: int
@@ -379,6 +391,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         token_skew_s=reader.number("GATEWAY_TOKEN_SKEW_S"),
         max_connections=reader.number("GATEWAY_MAX_CONNECTIONS"),
         settings_file=reader.file("GATEWAY_SETTINGS_FILE"),
+        secrets_dir=Path(reader.text("GATEWAY_SECRETS_DIR")),
         upstream=reader.choice("GATEWAY_UPSTREAM"),
         upstream_window=reader.number("GATEWAY_UPSTREAM_WINDOW"),
         upstream_stall_s=reader.number("GATEWAY_UPSTREAM_STALL_S"),
@@ -409,6 +422,11 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
     return environment
+
+
+def read_text(name: str, environ: Mapping[str, str]) -> str:
+    """One setting as it stands, or its default, for a command that needs no other."""
+    return _Reader(environ).text(name)
 
 
 def read_count(name: str, environ: Mapping[str, str]) -> int:
@@ -479,7 +497,7 @@ class _Reader:
     def find_unknown_names(self) -> None:
         """A mistyped name must not be ignored in silence."""
         for name in sorted(self._environ):
-            if name.startswith("GATEWAY_") and name not in _BY_NAME:
+            if name.startswith("GATEWAY_") and name not in _BY_NAME and _SECRET.fullmatch(name) is None:
                 self.problems.append(f"{name} is no setting of the gateway{_near(name, tuple(_BY_NAME))}")
 
 

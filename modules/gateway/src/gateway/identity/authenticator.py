@@ -89,6 +89,17 @@ class Authenticator:
         self._vouchers.ask(claim.identity, token, claim.address, then)
         return True
 
+    def is_issued_to(self, claim: Claim) -> bool:
+        """Whether an authority of the trust bundle has issued the certificate to this device, however it is registered.
+
+        Who asks decides what that is worth: nobody is let in by it here.
+        """
+        try:
+            leaf = read_leaf(claim.certificates[0])
+        except CertificateError:
+            return False
+        return _judge_issued(claim.identity, leaf, self._problem_with(claim)) is None and leaf.is_valid_at(claim.now)
+
     def _unknown_token(self, claim: Claim) -> Token | None:
         """A token that nobody here can judge and the hub has not been asked about."""
         if self._vouchers is None or not claim.token:

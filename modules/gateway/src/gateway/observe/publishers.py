@@ -79,3 +79,86 @@ class PublishersUnreadable(Event):
     def sentence(self) -> str:
         """What a person reads in the log."""
         return f"{self.error}. Until then the hubs, rules and revocations known before stay in force, and no others"
+
+
+class MintRefusal(Enum):
+    """Why a board got no token. For our counters and log only: outside, all but TOO_MANY and BUSY look alike."""
+
+    NO_PROOF = "no_proof"
+    """Neither nonce and HMAC, nor password, nor certificate."""
+    NOT_ALLOWED = "not_allowed"
+    """GATEWAY_TOKEN_PROOFS does not name this kind of proof."""
+    WRONG_NONCE = "wrong_nonce"
+    """Not made by this gateway since its start, for this device."""
+    OLD_NONCE = "old_nonce"
+    """Used already, or too old: a request that was said again."""
+    WRONG_KEY = "wrong_key"
+    WRONG_CERTIFICATE = "wrong_certificate"
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 — a reason, no password
+    NO_KEY = "no_key"
+    """The proof is good; the device is not registered with a key that could sign."""
+    DISABLED = "disabled"
+    THROTTLED = "throttled"
+    TOO_MANY = "too_many"
+    """It has had many tokens just now."""
+    BUSY = "busy"
+    """More proofs at once than are remembered, or checked."""
+
+
+_MINT_ADVICE = {
+    MintRefusal.NO_PROOF: "it showed neither a nonce with an HMAC, nor a password, nor a certificate",
+    MintRefusal.NOT_ALLOWED: "such a proof is not allowed here; GATEWAY_TOKEN_PROOFS names those that are",
+    MintRefusal.WRONG_NONCE: "its nonce was not given to this device since the gateway's start; it should ask for one",
+    MintRefusal.OLD_NONCE: "its nonce was used or is too old: said again by somebody, or by itself",
+    MintRefusal.WRONG_KEY: "its HMAC is not by the key of a device of this id",
+    MintRefusal.WRONG_CERTIFICATE: "no authority of the trust bundle issued its certificate for a client of this name",
+    MintRefusal.WRONG_PASSWORD: "there is no user of its name with this password",
+    MintRefusal.NO_KEY: "it is not registered with a key that could sign a token; `gateway devices add` gives it one",
+    MintRefusal.DISABLED: "it is disabled, or its group is; `gateway devices enable` lets it in",
+    MintRefusal.THROTTLED: "too many failed from there; each next answer waits",
+    MintRefusal.TOO_MANY: "it has had many tokens just now; it is told to come again",
+    MintRefusal.BUSY: "too many prove themselves at once; it is told to come again",
+}
+
+
+class MintProof(Enum):
+    """By what a board gets a token; the words of GATEWAY_TOKEN_PROOFS."""
+
+    KEY = "key"
+    CERTIFICATE = "certificate"
+    PASSWORD = "password"  # noqa: S105 — a kind of proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenMinted(Event):
+    """A board has proven itself without a clock, and got a token that is good for `lifetime_s`."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_minted_tokens_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("by",)
+
+    device: str
+    address: str
+    by: MintProof
+    lifetime_s: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"'{self.device}' from {self.address} got a token for {self.lifetime_s} s by its {self.by.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenNotMinted(Event):
+    """A board, or who says that it is one, got no token. `device` is what it calls itself."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_refused_mints_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("reason",)
+
+    device: str
+    address: str
+    reason: MintRefusal
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"'{self.device}' from {self.address} got no token: {_MINT_ADVICE[self.reason]}"
