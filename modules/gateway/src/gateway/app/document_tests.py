@@ -9,13 +9,14 @@ from gateway.app.sample import SampleError, read_sample
 from gateway.routing.problems import near_match
 
 if TYPE_CHECKING:
+    from gateway.app.document_sequences import Sequence
     from gateway.app.topic_sample import TopicSample
     from gateway.topics.mapping import TopicMap
 
 Problem = Callable[[str, str, str], None]
 """What is wrong: its path from the section's top, the message, what to write instead."""
 
-_KEYS: Final = ("name", "message", "becomes", "expect", "routes")
+_KEYS: Final = ("name", "message", "messages", "becomes", "expect", "routes", "made")
 _BECOMES_KEYS: Final = ("device", "properties")
 _EXAMPLE: Final = 'write {"name": …, "message": …, "expect": […]}'
 
@@ -32,7 +33,8 @@ class Becomes:
 class RouteTest:
     """A case: where a message must go. `routes` is None if it does not matter which.
 
-    A publication to a topic is a message by way of `topic`, or none if the rules make none of it.
+    A publication to a topic is a message by way of `topic`, or none if the rules make none of it. A case of several
+    messages in time is a `sequence`, and nothing else.
     """
 
     name: str
@@ -41,6 +43,7 @@ class RouteTest:
     routes: frozenset[str] | None = None
     topic: "TopicSample | None" = None
     becomes: Becomes | None = None
+    sequence: "Sequence | None" = None
 
 
 def read_tests(
@@ -72,6 +75,8 @@ class _Reader:
             self._problem(path, "a case is an object", _EXAMPLE)
             return None
         self._check_keys(entry, path, _KEYS)
+        if "messages" in entry:
+            return self._sequence(entry, path, number)
         endpoints = self._expected(entry.get("expect"), f"{path}.expect")
         names = self._route_names(entry.get("routes"), f"{path}.routes")
         name = entry.get("name", f"case {number + 1}")
@@ -85,6 +90,13 @@ class _Reader:
             self._problem(f"{path}.message", str(error), "")
             return None
         return RouteTest(name=name, message=message, endpoints=endpoints, routes=names, topic=topic, becomes=becomes)
+
+    def _sequence(self, entry: Mapping[str, Any], path: str, number: int) -> RouteTest:
+        from gateway.app.document_sequences import SequenceReader  # noqa: PLC0415 — most cases are of one message
+
+        sequence = SequenceReader(self._problem, self._expected, endpoint_name).read(entry, path)
+        name = str(entry.get("name", f"case {number + 1}"))
+        return RouteTest(name=name, message=None, endpoints=frozenset(), sequence=sequence)
 
     def _message(self, sample: Any) -> tuple[Message | None, "TopicSample | None"]:
         if not (isinstance(sample, dict) and "topic" in sample):

@@ -59,6 +59,9 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     what.add_argument("--topic", metavar="TOPIC", help="a publication to this topic, instead of messages")
     parser.add_argument("--body", metavar="TEXT", default="", help="the payload that goes with --topic")
     parser.add_argument("--listener", metavar="NAME", help="where it comes from: plain (the default) or broker")
+    parser.add_argument("--cost", action="store_true", help="what IoT Hub meters in a day, if devices send like this")
+    parser.add_argument("--every", type=float, metavar="SECS", help="with --cost: between two messages of a device; 10")
+    parser.add_argument("--devices", type=int, metavar="N", help="with --cost: how many devices send; 1")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each message")
 
 
@@ -71,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
         if reading.table is None or reading.settings is None:
             return refuse_document(reading, as_json=arguments.json)
         messages = _messages(arguments, reading.settings)
+        if _is_about_cost(arguments):
+            _explain_cost(arguments, messages, reading.settings, reading.table)
+            return EXIT_YES
     except InputError as error:
         return complain(error)
     for number, message in enumerate(messages, 1):
@@ -81,6 +87,28 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             _show(number, message, reading.table)
     return EXIT_YES
+
+
+def _is_about_cost(arguments: argparse.Namespace) -> bool:
+    if not arguments.cost and (arguments.every is not None or arguments.devices is not None):
+        raise InputError("--every and --devices go with --cost")
+    return bool(arguments.cost)
+
+
+def _explain_cost(
+    arguments: argparse.Namespace, samples: "Sequence[Message | TopicSample]", settings: GatewaySettings, table: Table
+) -> None:
+    from gateway.cli.explain_cost import explain_cost  # noqa: PLC0415 — a question of its own
+
+    found = [sample if isinstance(sample, Message) else sample.message for sample in samples]
+    explain_cost(
+        [message for message in found if message is not None],
+        settings,
+        table,
+        every_s=10.0 if arguments.every is None else arguments.every,
+        devices=1 if arguments.devices is None else arguments.devices,
+        as_json=arguments.json,
+    )
 
 
 def _messages(arguments: argparse.Namespace, settings: GatewaySettings) -> "Sequence[Message | TopicSample]":

@@ -29,6 +29,12 @@ _CASES = """cases stand in the document under "tests":
   routes   which routes match, if that matters
   message  as for `gateway explain`, a publication to a topic too: {"topic": "site/lab/climate", "body": …}
   becomes  of a publication: {"device": "lab", "properties": {"kind": "climate"}}, as far as it matters
+messages in time, for routes with "send":
+  {"name": "…", "messages": [{"at": 0, "body": {…}, "expect": ["$upstream"]}, {"at": 5, "body": {…}, "expect": []}],
+   "made": [{"endpoint": "$upstream", "body": {"count": 6}}]}
+  at       seconds from the start; without it one second after the message before
+  expect   where the message goes on to, as it is or within what is made of it
+  made     batches and aggregates in their order, up to the last; body: as far as it matters
 
 """
 
@@ -69,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         return complain(error)
     if reading.table is None or reading.settings is None:
         return refuse_document(reading, as_json=arguments.json)
-    outcomes = [run_case(case, reading.table) for case in reading.settings.tests]
+    outcomes = [run_case(case, reading.settings, reading.table) for case in reading.settings.tests]
     for outcome in outcomes:
         if arguments.json:
             print_json(_answer(outcome))
@@ -80,8 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_YES if outcomes and all(outcome.passed for outcome in outcomes) else EXIT_NO
 
 
-def run_case(case: RouteTest, table: Table) -> Outcome:
-    """Matches the message of a case and compares."""
+def run_case(case: RouteTest, settings: GatewaySettings, table: Table) -> Outcome:
+    """Matches the message of a case, or its messages in time, and compares."""
+    if case.sequence is not None:
+        from gateway.cli.test_sequence import run_sequence  # noqa: PLC0415 — most cases are of one message
+
+        endpoints, routes, faults = run_sequence(case.sequence, settings, table)
+        return Outcome(name=case.name, endpoints=endpoints, routes=routes, faults=tuple(faults))
     decision = Decision((), ()) if case.message is None else table.match(case.message)
     return Outcome(
         name=case.name,

@@ -50,7 +50,7 @@ class Numbers:
     def told(self, measures: tuple[Measure, ...]) -> dict[str, Any]:
         """The measures of them; all but the count are null where there was no number."""
         of = {
-            Measure.COUNT: self.count,
+            Measure.COUNT: float(self.count),
             Measure.MIN: self.least,
             Measure.MAX: self.most,
             Measure.MEAN: self.total / max(self.count, 1),

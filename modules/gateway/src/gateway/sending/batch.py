@@ -29,6 +29,11 @@ class Batcher:
         self._module = module
         self._open: dict[Identity, _Open] = {}
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the first message that waits was received; None if none does."""
+        return min((opened.entries[0].received_at_ms for opened in self._open.values()), default=None)
+
     def add(self, entry: Entry) -> list[Made]:
         """Take a message; what goes now because it is full, in order."""
         sender = self._module if self._batch.per is Per.ROUTE else entry.message.envelope.sender
