@@ -7,8 +7,10 @@ of it is used, and all problems are reported with their place in the document.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.app.document_sinks import judge_endpoint
 from gateway.app.document_tests import RouteTest, read_tests
 from gateway.routing.compile import RouteSpec, compile_routes
 from gateway.routing.problems import RouteProblem, near_match
@@ -18,6 +20,7 @@ from gateway.store.values import WhenFull
 if TYPE_CHECKING:
     from gateway.dispatch.filters import Lessened
     from gateway.topics.mapping import TopicDevices, TopicMap
+    from gateway.upstream.endpoint import EndpointSettings
 
 DEFAULT_TIME_TO_LIVE_S: Final = 7200
 DEFAULT_MAX_BYTES: Final = 1 << 30
@@ -33,7 +36,7 @@ EDGE_HUB: Final = "$edgeHub"
 _VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
 _KEYS: Final = (
     *("schemaVersion", "routes", "storeAndForward", "storeAndForwardConfiguration", "boards", "tests"),
-    *("topics", "topicDevices"),
+    *("topics", "topicDevices", "endpoints"),
 )
 _EDGE_HUB_KEYS: Final = ("schemaVersion", "routes", "storeAndForwardConfiguration", "mqttBroker", "integrity")
 _ROUTE_KEYS: Final = ("route", "priority", "timeToLiveSecs", "send")
@@ -73,6 +76,8 @@ class GatewaySettings:
     tests: tuple[RouteTest, ...] = ()
     topics: "TopicMap | None" = None
     """None where the document has no rules; devices then speak on IoT Hub's topics alone."""
+    endpoints: "Mapping[str, EndpointSettings]" = field(default_factory=dict)
+    """What routes name by `INTO Endpoint("name")`, by name."""
     topic_devices: "TopicDevices | None" = None
     version: int | None = None
 
@@ -214,7 +219,11 @@ def _joined(path: str, key: str) -> str:
 def _read_section(section: _Section) -> Reading:
     reader = _SectionReader(section)
     settings = reader.settings()
-    compiled = compile_routes(settings.routes, default_time_to_live_s=settings.default_time_to_live_s)
+    compiled = compile_routes(
+        settings.routes,
+        default_time_to_live_s=settings.default_time_to_live_s,
+        judge=partial(judge_endpoint, endpoints=settings.endpoints, of_edge_hub=section.is_edge_hub),
+    )
     reader.problems += _of_routes(section, compiled.problems)
     if reader.sends:
         settings = replace(settings, sending=reader.sending(compiled.table))
@@ -276,6 +285,7 @@ class _SectionReader:
             tests=read_tests(desired.get("tests"), routes, topics, self._problem),
             topics=topics,
             topic_devices=self._topic_devices(desired.get("topicDevices"), topics),
+            endpoints=self._endpoints(desired.get("endpoints")),
             version=twin_version if isinstance(twin_version, int) else None,
         )
 
@@ -405,6 +415,15 @@ class _SectionReader:
         if topics is None:
             self._warn("topicDevices", "no topic names a device: there are no rules", 'write them under "topics"')
         return read_topic_devices(given, self._problem, self._warn)
+
+    # Endpoints
+
+    def _endpoints(self, given: Any) -> "Mapping[str, EndpointSettings]":
+        if given is None:
+            return {}
+        from gateway.app.document_endpoints import read_endpoints  # noqa: PLC0415 — most sites have none
+
+        return read_endpoints(given, lambda path, what, fix: self._problem(_joined("endpoints", path), what, fix))
 
     # The store
 

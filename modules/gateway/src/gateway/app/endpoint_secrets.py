@@ -1,11 +1,11 @@
 """Where the secrets of endpoints come from: a variable of the container, or a file in the folder of secrets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from gateway.app.document_endpoints import variable_of
-from gateway.upstream.endpoint import MAX_CONNECTION_STRING_CHARS, AccessError, EndpointSettings
+from gateway.upstream.endpoint import MAX_CONNECTION_STRING_CHARS, AccessError, EndpointSettings, read_connection_string
 
 DIRECTORY: Final = "GATEWAY_SECRETS_DIR"
 
@@ -45,3 +45,16 @@ class EndpointSecrets:
         if not path.is_file():
             raise AccessError(f"the file of its CA certificates, {path}, is not there")
         return path
+
+
+def missing(
+    endpoints: Iterable[EndpointSettings], folder: Path, environ: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The endpoints that could not be reached from here as things are, and why; nothing is connected to."""
+    secrets = EndpointSecrets(folder, environ)
+    for endpoint in endpoints:
+        try:
+            read_connection_string(secrets.connection_string(endpoint), endpoint.event_hub)
+            secrets.authorities(endpoint)
+        except AccessError as error:
+            yield endpoint.name, str(error)

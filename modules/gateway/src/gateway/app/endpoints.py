@@ -1,35 +1,39 @@
-"""The configured endpoints, running: what routes reach by `INTO Endpoint("name")`."""
+"""The configured endpoints, running: what routes reach by `INTO Endpoint("name")`.
+
+Most sites have none: what makes their links is imported with the first.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewire.message import Endpoint
-from gateway.app.endpoint_secrets import EndpointSecrets
 from gateway.app.lean_import import without_detection
 from gateway.app.settings import Environment
-from gateway.observe.endpoints import EndpointWithoutSettings
 from gateway.observe.events import Event
 from gateway.observe.upstream import LinkFault
-from gateway.upstream.endpoint import AccessError, EndpointSettings, EventHubAccess, read_connection_string
-from gateway.upstream.endpoint_link import EndpointLink, LinkDownError
-from gateway.upstream.endpoint_proxy import EndpointProxy, EndpointTimes
-from gateway.upstream.endpoint_switch import EndpointSwitch
 from gateway.upstream.proxy import LinkStatus, MessageProxy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.upstream.endpoint import EndpointSettings, EventHubAccess
+    from gateway.upstream.endpoint_link import EndpointLink
+    from gateway.upstream.endpoint_switch import EndpointSwitch
 
 
 class EndpointRoom:
     """A way to each endpoint that the settings name, or have named since the start; links are made once `run` runs."""
 
     def __init__(self, environment: Environment, environ: Mapping[str, str], emit: Callable[[Event], None]) -> None:
-        self._secrets = EndpointSecrets(environment.secrets_dir, environ)
-        self._times = EndpointTimes(stall_s=float(environment.upstream_stall_s))
+        self._environment = environment
+        self._environ = environ
         self._emit = emit
         self._settings: Mapping[str, EndpointSettings] = {}
         self._switches: dict[str, EndpointSwitch] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    def use(self, settings: Mapping[str, EndpointSettings]) -> None:
+    def use(self, settings: "Mapping[str, EndpointSettings]") -> None:
         """From now on these are the endpoints; links to those that are as they were stay."""
         before, self._settings = self._settings, dict(settings)
         for name in {*before, *settings}:
@@ -56,8 +60,11 @@ class EndpointRoom:
             finally:
                 self._tasks = None
 
-    def _switch(self, name: str) -> EndpointSwitch:
+    def _switch(self, name: str) -> "EndpointSwitch":
         """The way to this endpoint, as the settings have it now."""
+        from gateway.observe.endpoints import EndpointWithoutSettings  # noqa: PLC0415 — see this module's docstring
+        from gateway.upstream.endpoint_switch import EndpointSwitch  # noqa: PLC0415 — as above
+
         switch = self._switches.get(name)
         if switch is None:
             switch = self._switches[name] = EndpointSwitch()
@@ -71,25 +78,37 @@ class EndpointRoom:
             switch.use(lambda: self._make_proxy(settings))
         return switch
 
-    def _make_proxy(self, settings: EndpointSettings) -> EndpointProxy:
+    def _make_proxy(self, settings: "EndpointSettings") -> MessageProxy:
+        from gateway.upstream.endpoint_proxy import EndpointProxy, EndpointTimes  # noqa: PLC0415 — as above
+
         return EndpointProxy(
-            settings.name, make_link=lambda: self._make_link(settings), emit=self._emit, times=self._times
+            settings.name,
+            make_link=lambda: self._make_link(settings),
+            emit=self._emit,
+            times=EndpointTimes(stall_s=float(self._environment.upstream_stall_s)),
         )
 
-    async def _make_link(self, settings: EndpointSettings) -> EndpointLink:
+    async def _make_link(self, settings: "EndpointSettings") -> "EndpointLink":
         """A new link, with secrets as they are now. Raises LinkDownError if there are none."""
+        from gateway.app.endpoint_secrets import EndpointSecrets  # noqa: PLC0415 — as above
+        from gateway.upstream.endpoint import AccessError, read_connection_string  # noqa: PLC0415 — as above
+        from gateway.upstream.endpoint_link import LinkDownError  # noqa: PLC0415 — as above
+
+        secrets = EndpointSecrets(self._environment.secrets_dir, self._environ)
         try:
-            text = await asyncio.to_thread(self._secrets.connection_string, settings)
+            text = await asyncio.to_thread(secrets.connection_string, settings)
             access = read_connection_string(text, settings.event_hub)
-            authorities = self._secrets.authorities(settings)
+            authorities = secrets.authorities(settings)
+            return await asyncio.to_thread(_event_hub_link, settings, access, authorities)
         except AccessError as error:
             raise LinkDownError(LinkFault.ENVIRONMENT, str(error)) from error
-        return await asyncio.to_thread(_event_hub_link, settings, access, authorities)
 
 
-def _event_hub_link(settings: EndpointSettings, access: EventHubAccess, authorities: Path | None) -> EndpointLink:
+def _event_hub_link(
+    settings: "EndpointSettings", access: "EventHubAccess", authorities: "Path | None"
+) -> "EndpointLink":
     """In a thread: the first one imports the SDK, which takes 0.3 s, and on a Pi a second or two."""
     with without_detection():
-        from gateway.upstream.eventhub_link import EventHubLink  # noqa: PLC0415 — most sites have no Event Hub
+        from gateway.upstream.eventhub_link import EventHubLink  # noqa: PLC0415 — 11 MB
 
     return EventHubLink(settings, access, authorities)

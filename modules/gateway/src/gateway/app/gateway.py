@@ -17,6 +17,7 @@ from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
 from gateway.app.control import ControlSocket, ControlSocketError
 from gateway.app.doors import Doors
+from gateway.app.endpoints import EndpointRoom
 from gateway.app.firmware import FirmwareHouse
 from gateway.app.forwarding import Forwarding
 from gateway.app.http_house import HttpHouse
@@ -158,6 +159,9 @@ class Gateway:
         in_force = InForce(self._ingress, self._store, self._forwarding.serve)
         self._topics = TopicRoom(self._ingress, self._registry, self._data / FILE_NAME, self._emit)
         in_force.tell(self._topics.use)
+        self._endpoints = EndpointRoom(self._environment, self._environ, self._emit)
+        in_force.tell(self._endpoints.use)
+        self._forwarding.use(EndpointKind.NAMED, self._endpoints.carrier)
         self._in_force = in_force
         self._configuration = Configuration(path=self._data / "settings.json", apply=in_force.apply, emit=self._emit)
         await self._configuration.start()
@@ -415,6 +419,7 @@ class Gateway:
                 tasks.create_task(self._keep_house(), name="housekeeping"),
                 tasks.create_task(self._identity.keep(), name="server certificate"),
                 tasks.create_task(self._firmware.run(), name="firmware"),
+                tasks.create_task(self._endpoints.run(), name="endpoints"),
                 tasks.create_task(self._topics.run(), name="devices by topics"),
             ]
             if self._constrained is not None:
@@ -511,6 +516,7 @@ class Gateway:
             configuration=self._configuration,
             link=link,
             devices_link=devices_link,
+            endpoints=self._endpoints.status(),
             link_now=asyncio.get_running_loop().time(),
             topics=self._topics.status(),
             totals=self.metrics.totals(),

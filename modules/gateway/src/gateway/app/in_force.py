@@ -42,9 +42,9 @@ class InForce:
         self.endpoints = frozenset(route.endpoint for route in table.routes)
         if self._filters is not None:
             self.endpoints |= self._filters.stages
-        self._serve(self.endpoints)
         for listener in self._listeners:
             listener(settings)
+        self._serve(self.endpoints)
 
     def _make_filters(self, settings: GatewaySettings, table: Table) -> "Filters | None":
         """The filters of the routes; they remember what those before them did, where a route is the same."""

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gateway import __version__
@@ -27,10 +28,12 @@ def gateway_status(
     link_now: float,
     totals: Mapping[str, int],
     topics: Mapping[str, Any] | None = None,
+    endpoints: Mapping[str, LinkStatus] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Who is connected, what waits, how the links are, which settings hold, what the process holds, and all counters.
 
     `link` is the one as the module, `devices_link` the one on behalf of devices; None for a way that is not used.
+    `endpoints`: the link to each that the settings name, or have named since the start.
     `topics` is what topic mapping says of itself, None where nobody maps.
     `started_at` and `now` in seconds since 1970, `link_now` in the links' own clock.
     """
@@ -42,6 +45,7 @@ def gateway_status(
         "connections": connections,
         "upstream": _link(link, link_now),
         "upstreamOnBehalf": _link(devices_link, link_now),
+        "endpoints": {name: _link(each, link_now) for name, each in endpoints.items()},
         "settings": {
             "version": configuration.good_version,
             "source": configuration.good_source.value,

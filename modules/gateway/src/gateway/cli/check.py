@@ -1,8 +1,13 @@
 """`gateway check FILE`: says whether settings are good, and what in them may surprise."""
 
 import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
-from gateway.app.document import Reading
+from gateway.app.document import Reading, SettingsProblem
+from gateway.app.settings import read_text
 from gateway.cli.routes_input import (
     EXIT_CODES,
     EXIT_NO,
@@ -37,7 +42,7 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Checks, and prints what was found."""
     try:
-        reading = read_document(arguments)
+        reading = _with_secrets(read_document(arguments), os.environ)
     except InputError as error:
         return complain(error)
     good = not reading.problems and not (arguments.strict and reading.warnings)
@@ -46,6 +51,20 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _show(reading, "the route" if arguments.route is not None else arguments.file)
     return EXIT_YES if good else EXIT_NO
+
+
+def _with_secrets(reading: Reading, environ: Mapping[str, str]) -> Reading:
+    """The reading, and a warning for each endpoint that has no usable connection string here."""
+    if reading.settings is None or not reading.settings.endpoints:
+        return reading
+    from gateway.app.endpoint_secrets import missing  # noqa: PLC0415 — most documents have no endpoints
+
+    folder = Path(read_text("GATEWAY_SECRETS_DIR", environ))
+    found = tuple(
+        SettingsProblem(path=f"endpoints.{name}", message=what, fix="until then its messages wait in the store")
+        for name, what in missing(reading.settings.endpoints.values(), folder, environ)
+    )
+    return replace(reading, warnings=(*reading.warnings, *found))
 
 
 def _answer(reading: Reading, *, good: bool) -> dict[str, object]:

@@ -54,6 +54,7 @@ def _links(status: dict[str, Any]) -> list[str]:
     """The ways upstream that are used."""
     ways = {"upstream": "", "upstreamOnBehalf": "on behalf of devices: "}
     said = [f"upstream  {what}{status[way]['sentence']}" for way, what in ways.items() if status.get(way) is not None]
+    said += [f"endpoint  {name}: {link['sentence']}" for name, link in status.get("endpoints", {}).items()]
     return said or ["upstream  none"]
 
 

@@ -1,9 +1,9 @@
 """Route texts to a `Table`: every route is checked, all problems are reported, and only a whole set is used."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgewire.message import DEFAULT_PRIORITY
+from edgewire.message import DEFAULT_PRIORITY, Endpoint
 from gateway.routing.expression import Expression
 from gateway.routing.parser import parse_expression, parse_route
 from gateway.routing.problems import Finding, RouteProblem, SyntaxRefused, located
@@ -34,13 +34,19 @@ class Compiled:
     warnings: tuple[RouteProblem, ...]
 
 
-def compile_routes(routes: Mapping[str, RouteSpec], *, default_time_to_live_s: int | None = None) -> Compiled:
+Judge = Callable[[Endpoint], tuple[str, str] | None]
+"""Whether a route may name an endpoint: None, or why not, and what to write instead."""
+
+
+def compile_routes(
+    routes: Mapping[str, RouteSpec], *, default_time_to_live_s: int | None = None, judge: Judge = lambda _: None
+) -> Compiled:
     """Checks and compiles `routes`. `default_time_to_live_s` is for routes without their own; None is no limit."""
     compiled: list[Route] = []
     problems: list[RouteProblem] = []
     warnings: list[RouteProblem] = []
     for name, spec in routes.items():
-        route, errors, traps = _compile_one(name, spec, default_time_to_live_s)
+        route, errors, traps = _compile_one(name, spec, default_time_to_live_s, judge)
         problems += (located(name, spec.text, finding) for finding in errors)
         warnings += (located(name, spec.text, finding) for finding in traps)
         if route is not None:
@@ -62,13 +68,16 @@ def compile_expression(text: str) -> Expression | RouteProblem:
 
 
 def _compile_one(
-    name: str, spec: RouteSpec, default_time_to_live_s: int | None
+    name: str, spec: RouteSpec, default_time_to_live_s: int | None, judge: Judge
 ) -> tuple[Route | None, list[Finding], list[Finding]]:
     """The route, or None; what is wrong with it; what may surprise in it."""
     try:
         syntax = parse_route(spec.text)
     except SyntaxRefused as refusal:
         return None, [refusal.finding], []
+    unfit = judge(syntax.endpoint)
+    if unfit is not None:
+        return None, [Finding(syntax.sink_span, *unfit)], []
     condition = None
     if syntax.condition is not None:
         condition, findings = check_condition(spec.text, syntax.condition)

@@ -35,7 +35,7 @@ from edgewire.codec.amqp import conditions
 from edgewire.iothub.partitions import partition_of_key
 from edgewire.message import DeviceId, Outcome
 from gateway.observe.upstream import LinkFault
-from gateway.upstream.endpoint import EndpointSettings, EndpointTransport, EventHubAccess
+from gateway.upstream.endpoint import AccessError, EndpointSettings, EndpointTransport, EventHubAccess
 from gateway.upstream.endpoint_link import LinkDownError
 from gateway.upstream.eventhub_message import event_of
 from gateway.upstream.proxy import Entry, Sent
@@ -155,7 +155,10 @@ def _make_client(
     )
     logging.getLogger("azure.eventhub").setLevel(logging.CRITICAL)  # it logs what its callers are told as well
     # Our own context: the SDK's would take certifi's authorities, not the system's that an operator can add to.
-    context = ssl.create_default_context(cafile=None if authorities is None else str(authorities))
+    try:
+        context = ssl.create_default_context(cafile=None if authorities is None else str(authorities))
+    except (OSError, ssl.SSLError) as error:
+        raise AccessError(f"the file of its CA certificates, {authorities}, cannot be used: {error}") from error
     return EventHubProducerClient(
         fully_qualified_namespace=access.host,
         eventhub_name=access.event_hub,
