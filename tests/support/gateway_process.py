@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,6 +98,10 @@ class GatewayProcess:
             raise AssertionError(f"it did not end within {STOP_S} s:\n" + self.transcript()) from None
         assert code == 0, self.transcript()
         return loop.time() - began_at
+
+    def pause(self) -> None:
+        """SIGSTOP: its sockets stay, it reads and answers nothing. It can be killed as it is."""
+        self._process.send_signal(signal.SIGSTOP)
 
     async def kill(self) -> None:
         """SIGKILL: no flush, no goodbye."""

@@ -82,6 +82,8 @@ def telemetry(sender: Identity, topic: str, payload: bytes, marks: Properties) -
         raise ProtocolError(f"'{topic[:80]}' is no topic a device may publish to", spec="iothub_wire §1.3")
     if found.identity != sender:
         raise ProtocolError(f"{sender} published for {found.identity}", spec="iothub_wire §1.3")
+    if "/" in found.bag:  # the gateway takes it; nobody has said that the hub does
+        raise ProtocolError("the properties in the topic hold a '/'; write '%2F' for it", spec="iothub_wire §1.3")
     message = Message(envelope_for(sender, read_bag(found.bag), marks=marks), payload)
     check_size(message)
     return message

@@ -46,12 +46,6 @@ def test_any_other_topic_is_none(rule: str, topic: str) -> None:
     assert topics.parse_events_topic(topic) is None, rule
 
 
-@pytest.mark.parametrize(("rule", "topic"), VECTORS["eventsRefused"])
-def test_a_broken_telemetry_topic_is_refused(rule: str, topic: str) -> None:
-    with pytest.raises(ProtocolError, match="%2F"):
-        topics.parse_events_topic(topic)
-
-
 def test_telemetry_topics_are_written_with_the_slash() -> None:
     assert topics.format_events_topic("d") == "devices/d/messages/events/"
     assert topics.format_events_topic("d", "m", "a=1") == "devices/d/modules/m/messages/events/a=1"

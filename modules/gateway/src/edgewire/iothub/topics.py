@@ -69,14 +69,14 @@ class InputTopic:
 
 
 def parse_events_topic(topic: str) -> EventsTopic | None:
-    """The parts of a telemetry topic: with or without a bag, with or without a slash after either."""
+    """The parts of a telemetry topic: with or without a bag, with or without a slash after either.
+
+    A slash inside the bag is part of a name or value: a bridge that changes the beginning of its topics puts the rest there.
+    """
     found = _EVENTS.fullmatch(topic)
     if found is None:
         return None
-    bag = (found[3] or "").removesuffix("/")
-    if "/" in bag:
-        raise ProtocolError("the properties in the topic hold a '/'; write '%2F' for it")
-    return EventsTopic(found[1], found[2], bag)
+    return EventsTopic(found[1], found[2], (found[3] or "").removesuffix("/"))
 
 
 def format_events_topic(device: str, module: str | None = None, bag: str = "") -> str:
