@@ -1,5 +1,6 @@
 import pytest
 
+from edgewire.message import EndpointKind
 from gateway.observe import upstream
 from gateway.observe.events import Event, Level
 from gateway.observe.upstream import (
@@ -11,7 +12,6 @@ from gateway.observe.upstream import (
     DevicesWithoutPlace,
     DeviceWaitsUpstream,
     DeviceWay,
-    EndpointKind,
     ForwardingPaused,
     LinkAbandoned,
     LinkFault,
