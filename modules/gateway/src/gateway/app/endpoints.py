@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgewire.message import Endpoint
+from gateway.app.document import GatewaySettings
 from gateway.app.lean_import import without_detection
 from gateway.app.settings import Environment
 from gateway.observe.events import Event
@@ -33,11 +34,11 @@ class EndpointRoom:
         self._switches: dict[str, EndpointSwitch] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    def use(self, settings: "Mapping[str, EndpointSettings]") -> None:
-        """From now on these are the endpoints; links to those that are as they were stay."""
-        before, self._settings = self._settings, dict(settings)
-        for name in {*before, *settings}:
-            if before.get(name) != settings.get(name):
+    def use(self, settings: GatewaySettings) -> None:
+        """From now on the endpoints are these; links to those that are as they were stay."""
+        before, self._settings = self._settings, settings.endpoints
+        for name in sorted({*before, *settings.endpoints}):
+            if before.get(name) != settings.endpoints.get(name):
                 self._switch(name)
 
     def carrier(self, endpoint: Endpoint) -> MessageProxy | None:
