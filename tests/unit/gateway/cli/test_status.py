@@ -57,6 +57,25 @@ def test_a_gateway_alone_has_no_upstream(monkeypatch: pytest.MonkeyPatch, capsys
     assert lines[2:4] == ["upstream  none", "settings  from default"]
 
 
+def test_topics_that_became_no_messages_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {"listener": "plain", "topic": "site/../x", "reason": "illegal_id", "count": 1, "detail": "only dots"}
+    topics = {
+        "rules": 2,
+        "devicesWithoutCredentials": 5,
+        "unmatched": [{"listener": "broker", "topic": "a/b", "count": 3}],
+        "refused": [refused],
+    }
+    answer(monkeypatch, STATUS | {"topics": topics})
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "topics    2 rules, 5 devices without credentials",
+        "          no rule takes 'a/b' (broker), 3 times",
+        "          refused 'site/../x' (plain), 1 times: only dots",
+    ]
+
+
 def test_programs_get_all_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     answer(monkeypatch, STATUS)
     assert main(["status", "--json", "--devices"]) == 0

@@ -45,8 +45,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"store     {store['bytes']} of {store['maxBytes']} bytes" + (f", {store['state']}" if store["state"] else ""),
     ]
     lines += [f"          {_queue(queue)}" for queue in store["queues"]]
-    lines += _topics(status.get("topics"))
     lines += [f"          {name}" for name in status.get("connected", ())]
+    lines += _topics(status.get("topics"))
     return lines
 
 
