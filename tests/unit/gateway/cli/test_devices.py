@@ -10,7 +10,7 @@ from edgewire.iothub import sas
 from edgewire.message import identity
 from gateway.cli import devices
 from gateway.identity.registry import FILE_NAME, Registry
-from gateway.identity.roster import SymmetricKeys, Thumbprints
+from gateway.identity.roster import NoCredential, SymmetricKeys, Thumbprints
 
 K1 = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 K2 = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
@@ -85,6 +85,17 @@ def test_the_other_ways_to_prove_oneself(out: Terminal, data: Path) -> None:
     assert cam.credential == Thumbprints("AB" * 20, "CD" * 32)
     assert not pump.enabled
     assert out.tells("show", "cam")["thumbprints"] == ["AB" * 20, "CD" * 32]
+
+
+def test_a_device_that_does_not_log_in(out: Terminal, data: Path) -> None:
+    assert out.says("add", "sensor", "--no-login") == "device 'sensor' added, enabled: no login, by topics\n"
+    entry = registry(data).find(identity("sensor"))
+    assert entry is not None
+    assert isinstance(entry.credential, NoCredential)
+    assert "connectionString" not in out.tells("show", "sensor", "--keys", "--hub", "h.net")
+    assert "exclude each other" in out.says("add", "x", "--no-login", "--x509-ca", code=2)
+    assert "by keys only" in out.says("add", "sensor", "--module", "m", "--no-login", code=2)
+    assert "has no keys: no login" in out.says("regenerate-key", "sensor", code=1)
 
 
 def test_a_module_needs_its_device(out: Terminal, data: Path) -> None:

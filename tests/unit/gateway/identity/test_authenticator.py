@@ -17,7 +17,7 @@ from gateway.identity.certificates import TrustBundle
 from gateway.identity.credentials import Admitted, Claim, LoginMethod, RefusalReason, Refused
 from gateway.identity.limiter import PAIR_BURST
 from gateway.identity.registry import FILE_NAME, Registry
-from gateway.identity.roster import CaSigned, Group, Registration, Roster, SymmetricKeys, Thumbprints
+from gateway.identity.roster import CaSigned, Group, NoCredential, Registration, Roster, SymmetricKeys, Thumbprints
 from gateway.identity.tokens import PresentedTokens, Token
 from gateway.identity.vouching import Vouchers, Vouching
 from issuing import CLIENT, DAY, NOON, SERVER, Issued, authority, issue
@@ -262,6 +262,30 @@ def test_an_entry_of_its_own_shuts_one_of_a_group_out(authenticator: Authenticat
     registry.edit(lambda roster: roster.with_registration(Registration(BOARD, KEYS, enabled=False)))
     verdict = authenticator.authenticate(claim(BOARD, token_for(BOARD, group_key("board-7"))))
     assert verdict == Refused(RefusalReason.WRONG_KEY)
+
+
+def test_a_device_known_by_topics_alone_does_not_log_in_and_shuts_nobody_out(
+    authenticator: Authenticator, registry: Registry
+) -> None:
+    def known_by_topics(device: str, *, enabled: bool = True) -> None:
+        entry = Registration(identity(device), NoCredential(), enabled)
+        registry.edit(lambda roster: roster.with_registration(entry))
+
+    sensor, board = identity("sensor"), identity("board-7")
+    known_by_topics("sensor")
+    nobody = authenticator.authenticate(claim(sensor, token_for(sensor, KEYS.primary)))
+    assert nobody == Refused(RefusalReason.UNKNOWN_DEVICE)
+    assert authenticator.authenticate(claim(sensor, None, PUMP)) == Refused(RefusalReason.UNKNOWN_DEVICE)
+
+    by_group = claim(board, token_for(board, group_key("board-7")))
+    assert isinstance(authenticator.authenticate(by_group), Admitted)
+    known_by_topics("board-7")
+    assert isinstance(authenticator.authenticate(by_group), Admitted)
+    assert registry.refresh() == set(), "its connection stays, too"
+
+    known_by_topics("board-7", enabled=False)
+    assert authenticator.authenticate(by_group) == Refused(RefusalReason.WRONG_METHOD)
+    assert authenticator.authenticate(claim(board, None, PUMP)) == Refused(RefusalReason.WRONG_METHOD)
 
 
 def test_more_group_devices_than_we_follow_are_refused(

@@ -6,7 +6,7 @@ import pytest
 from edgewire.message import identity
 from gateway.identity.makers import DeviceMaker, GroupMaker, RegistryMaker, TakenError
 from gateway.identity.registry import Registry
-from gateway.identity.roster import CaSigned, Credential, Group, Registration, Roster, SymmetricKeys
+from gateway.identity.roster import CaSigned, Credential, Group, NoCredential, Registration, Roster, SymmetricKeys
 from support.new_board import group_secret
 
 KEYS = SymmetricKeys(b"0123456789abcdef" * 2, b"fedcba9876543210" * 2)
@@ -69,3 +69,13 @@ def test_a_device_may_be_renewed_if_it_comes_by_key_and_is_not_shut_out(path: Pa
 def test_a_groups_key_is_the_one_that_the_cloud_derives(path: Path) -> None:
     assert GroupMaker(path, GROUP).make("node-1", may_renew=True) == group_secret(b"g" * 64, "node-1")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_an_id_that_only_topics_used_is_free(path: Path, *, by_group: bool) -> None:
+    register(path, NoCredential())
+    maker: DeviceMaker = GroupMaker(path, GROUP) if by_group else RegistryMaker(path)
+    assert maker.make("node-1", may_renew=False) == maker.made("node-1")
+    register(path, NoCredential(), enabled=False)
+    with pytest.raises(TakenError):
+        maker.make("node-1", may_renew=True)

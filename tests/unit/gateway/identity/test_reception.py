@@ -15,7 +15,7 @@ from gateway.identity.limiter import PAIR_BURST
 from gateway.identity.makers import TakenError
 from gateway.identity.reception import REPEAT_S, NotAdmitted, Reception, Ticket
 from gateway.identity.registry import Registry
-from gateway.identity.roster import CaSigned, Credential, Group, Registration, Roster, SymmetricKeys
+from gateway.identity.roster import CaSigned, Credential, Group, NoCredential, Registration, Roster, SymmetricKeys
 from gateway.observe.bootstrap import ContactRefusal
 from gateway.observe.events import Event
 from gateway.observe.head import DeviceConnected
@@ -208,6 +208,16 @@ def test_no_code_takes_the_id_of_another(desk: Desk, credential: Credential, dev
     desk.codes(replace(CODE, device=device))
     desk.register("node-1", credential, enabled=enabled)
     assert desk.refusal() is ContactRefusal.TAKEN
+
+
+def test_an_id_that_only_topics_used_is_nobodys(desk: Desk) -> None:
+    desk.codes(CODE)
+    desk.register("node-1", NoCredential())
+    key = desk.admit()
+    entry = Registry(desk.folder / "devices.json").find(identity("node-1"))
+    assert entry is not None
+    assert isinstance(entry.credential, SymmetricKeys)
+    assert entry.credential.primary == key
 
 
 def test_a_code_that_names_its_board_renews_its_key(desk: Desk) -> None:

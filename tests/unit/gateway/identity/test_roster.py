@@ -9,6 +9,7 @@ from edgewire.message import identity
 from gateway.identity.roster import (
     CaSigned,
     Group,
+    NoCredential,
     Registration,
     Roster,
     RosterError,
@@ -33,6 +34,7 @@ FULL: dict[str, Any] = {
             "modules": {"m": {"status": "enabled", "authentication": SAS}},
         },
         "pump": {"status": "enabled", "authentication": {"type": "certificateAuthority"}},
+        "sensor": {"status": "enabled", "authentication": {"type": "none"}},
     },
     "groups": {"boards": {"status": "enabled", "primaryKey": K1, "secondaryKey": K2, "idPrefix": "board-"}},
 }
@@ -49,6 +51,7 @@ def test_the_file_of_version_1_is_read() -> None:
         Registration(identity("leaf"), KEYS, enabled=False),
         Registration(identity("leaf", "m"), KEYS),
         Registration(identity("pump"), CaSigned()),
+        Registration(identity("sensor"), NoCredential()),
         groups=(Group("boards", KEYS, "board-"),),
     )
 
@@ -141,7 +144,7 @@ def test_no_key_in_the_text_of_anything() -> None:
 
 def test_a_device_goes_with_its_modules() -> None:
     roster = read_roster(json.dumps(FULL).encode())
-    assert set(roster.without(identity("leaf")).registrations) == {identity("cam"), identity("pump")}
+    assert set(roster.without(identity("leaf")).registrations) == {identity(one) for one in ("cam", "pump", "sensor")}
     assert identity("leaf") in roster.without(identity("leaf", "m")).registrations
 
 
@@ -176,3 +179,9 @@ def test_thumbprints_as_people_paste_them(text: str) -> None:
 def test_what_is_no_thumbprint(text: str) -> None:
     with pytest.raises(ValueError, match="openssl x509"):
         parse_thumbprint(text)
+
+
+def test_an_entry_without_credentials_leaves_it_to_others_who_logs_in_unless_it_is_disabled() -> None:
+    assert Registration(identity("d"), NoCredential()).leaves_login_open
+    assert not Registration(identity("d"), NoCredential(), enabled=False).leaves_login_open
+    assert not Registration(identity("d"), KEYS).leaves_login_open
