@@ -53,6 +53,7 @@ from gateway.store.values import StoreLimits
 
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream
+    from gateway.app.foreign import ForeignRoom
     from gateway.app.plain import PlainRoom
     from gateway.app.provisioning import ProvisioningRoom
     from gateway.app.twins import TwinRoom
@@ -100,6 +101,7 @@ class Gateway:
         self._provisioning: ProvisioningRoom | None = None
         self._constrained: ServerIdentity | None = None
         self._plain: PlainRoom | None = None
+        self._foreign: ForeignRoom | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
         """Run until `stop` is set; `on_ready` hears where it listens.
@@ -149,6 +151,7 @@ class Gateway:
         self._make_http()
         await self._open_doors(rooms)
         await self._open_plain(rooms)
+        self._open_foreign()
         await self._open_dashboard(rooms)
         await self._open_control(rooms)
 
@@ -159,6 +162,11 @@ class Gateway:
         in_force = InForce(self._ingress, self._store, self._forwarding.serve)
         self._topics = TopicRoom(self._ingress, self._registry, self._data / FILE_NAME, self._emit)
         in_force.tell(self._topics.use)
+        if self._environment.broker:
+            from gateway.app.foreign import ForeignRoom  # noqa: PLC0415 — most sites have no broker of their own
+
+            self._foreign = ForeignRoom(self._environment, self._environ, self._emit)
+            in_force.tell(self._foreign.use)
         self._endpoints = EndpointRoom(self._environment, self._environ, self._emit)
         in_force.tell(self._endpoints.use)
         self._forwarding.use(EndpointKind.NAMED, self._endpoints.carrier)
@@ -344,6 +352,13 @@ class Gateway:
         self._forwarding.use(EndpointKind.TOPIC, self._plain.carrier)
         await self._plain.open(self._doors)
 
+    def _open_foreign(self) -> None:
+        if self._foreign is not None:
+            from gateway.dispatch.echoes import Echoes  # noqa: PLC0415 — see _open_settings
+
+            # What went to a bridge at the plain listener may come round over its broker.
+            self._foreign.open(self._topics.intake(), Echoes() if self._plain is None else self._plain.echoes)
+
     async def _open_doors(self, rooms: AsyncExitStack) -> None:
         limits = TransportLimits(max_connections=self._environment.max_connections)
         self._doors = Doors(
@@ -453,6 +468,8 @@ class Gateway:
         await self._doors.close(GOODBYE_S)
         self._http.close()
         self._mqtt.wills.publish_all()
+        if self._foreign is not None:
+            await self._foreign.stop()
         if self._plain is not None:
             self._plain.stop()
         self._report()
@@ -487,6 +504,8 @@ class Gateway:
         self._delivery.report()
         self._methods.report()
         self._topics.report()
+        if self._foreign is not None:
+            self._foreign.report()
         self._http.report()
 
     def _clock_floor(self) -> float:
@@ -519,6 +538,7 @@ class Gateway:
             endpoints=self._endpoints.status(),
             link_now=asyncio.get_running_loop().time(),
             topics=self._topics.status(),
+            broker=None if self._foreign is None else self._foreign.status(),
             totals=self.metrics.totals(),
         )
 

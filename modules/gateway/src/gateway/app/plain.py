@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from edgewire.message import Endpoint
 from gateway.app.doors import Doors
-from gateway.app.settings import ConfigError, Environment
+from gateway.app.settings import ConfigError, Environment, gateway_name
 from gateway.broker.broker import LocalBroker
 from gateway.broker.disk import BROKER_FILE, BrokerDisk, BrokerFileError
 from gateway.broker.limits import BrokerLimits
@@ -55,12 +55,13 @@ class PlainRoom:
             raise ConfigError(str(error)) from error
         limits = BrokerLimits()
         self._broker = LocalBroker(self._disk, emit=emit, clock=time.time, later=loop.call_soon, limits=limits)
+        self.echoes = Echoes()
         self._gatekeeper = Gatekeeper(self._book, loop.call_soon_threadsafe)
         self._head = PlainHead(
             gatekeeper=self._gatekeeper,
             broker=self._broker,
             mapped=mapped,
-            echoes=Echoes(),
+            echoes=self.echoes,
             emit=emit,
             clock=time.time,
             limits=plain_limits(limits.max_session_s),
@@ -108,11 +109,6 @@ class PlainRoom:
             "retained": self._broker.retained,
             "waitingBytes": self._broker.waiting_bytes,
         }
-
-
-def gateway_name(environment: Environment, environ: Mapping[str, str]) -> str:
-    """By which other gateways and this one know a message that it has sent on."""
-    return environ.get("IOTEDGE_DEVICEID") or environment.host_name or "gateway"
 
 
 def address_of(text: str) -> str:

@@ -438,6 +438,11 @@ def read_count(name: str, environ: Mapping[str, str]) -> int:
     return number
 
 
+def gateway_name(environment: Environment, environ: Mapping[str, str]) -> str:
+    """By which other gateways and this one know a message that it has sent on."""
+    return environ.get("IOTEDGE_DEVICEID") or environment.host_name or "gateway"
+
+
 class _Reader:
     """Reads values by the table, and collects what is wrong instead of stopping at the first."""
 

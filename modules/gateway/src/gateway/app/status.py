@@ -28,13 +28,14 @@ def gateway_status(
     link_now: float,
     totals: Mapping[str, int],
     topics: Mapping[str, Any] | None = None,
+    broker: Mapping[str, Any] | None = None,
     endpoints: Mapping[str, LinkStatus] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Who is connected, what waits, how the links are, which settings hold, what the process holds, and all counters.
 
     `link` is the one as the module, `devices_link` the one on behalf of devices; None for a way that is not used.
     `endpoints`: the link to each that the settings name, or have named since the start.
-    `topics` is what topic mapping says of itself, None where nobody maps.
+    `topics` is what topic mapping says of itself, None where nobody maps. `broker`: the client of the site's broker.
     `started_at` and `now` in seconds since 1970, `link_now` in the links' own clock.
     """
     return {
@@ -58,6 +59,7 @@ def gateway_status(
             "queues": [_queue(queue, now) for queue in store.queues],
         },
         "topics": None if topics is None else dict(topics),
+        "broker": None if broker is None else dict(broker),
         "process": _process(),
         "counters": dict(totals),
     }

@@ -54,6 +54,8 @@ def _links(status: dict[str, Any]) -> list[str]:
     """The ways upstream that are used."""
     ways = {"upstream": "", "upstreamOnBehalf": "on behalf of devices: "}
     said = [f"upstream  {what}{status[way]['sentence']}" for way, what in ways.items() if status.get(way) is not None]
+    if status.get("broker") is not None:
+        said.append(f"broker    {status['broker']['sentence']}")
     said += [f"endpoint  {name}: {link['sentence']}" for name, link in status.get("endpoints", {}).items()]
     return said or ["upstream  none"]
 
