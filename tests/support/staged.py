@@ -63,6 +63,8 @@ class World:
     naps: list[float] = field(default_factory=list)
     is_pressed: bool = False
     on_nap: Callable[[], None] = lambda: None
+    arrival: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once something is stored."""
 
     def append(
         self, batch: Sequence[tuple[Message, Sequence[Delivery]]], done: Callable[[AppendResult], None], /
@@ -71,6 +73,7 @@ class World:
         if result is AppendResult.STORED:
             self.stored += (message for message, _ in batch)
             self.deliveries += (to for _, to in batch)
+            self.arrival.set()
         done(result)
 
     def pass_s(self, seconds: float) -> None:

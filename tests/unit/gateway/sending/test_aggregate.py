@@ -13,6 +13,7 @@ from edgewire.message import identity
 from gateway.sending import aggregate as room
 from gateway.sending.aggregate import Aggregator
 from gateway.sending.how import Aggregate, Measure
+from gateway.sending.made import shown_time
 from support.staged import NOON_MS, entry, read, told
 
 MINUTE = Aggregate(window_s=60, values={"t": "$body.t"})
@@ -101,10 +102,10 @@ def test_a_bound_sends_the_oldest_early_and_says_so() -> None:
     with patch.object(room, "MAX_TALLIES", 2):
         for number, sender in enumerate(("d1", "d2", "d3", "d1"), 1):
             fed(own, number, first=number, sender=sender)
-        assert own.overfull
+        overfull = own.overfull
         early = closed(own, 1)
     assert [(found["deviceId"], found["partial"]) for found in early] == [("d1", True), ("d2", True)]
-    assert not own.overfull
+    assert (overfull, own.overfull) == (True, False)
     assert [(found["deviceId"], found["values"]["t"]["sum"]) for found in closed(own, 62)] == [("d3", 3), ("d1", 4)]
 
 
@@ -189,7 +190,7 @@ def test_each_window_is_what_a_plain_sum_says(readings: list[tuple[str, Any, flo
     found += [read(own.message(each)) for each in own.close(at_ms + 600_000, caught_up=True)]
     assert len(found) == len(counts)
     for each in found:
-        key = each["deviceId"], next(k[1] for k in counts if room.shown_time(k[1]) == each["windowStart"])
+        key = each["deviceId"], next(k[1] for k in counts if shown_time(k[1]) == each["windowStart"])
         numbers, told_of = wanted[key], each["values"]["t"]
         assert (each["count"], told_of["count"]) == (counts[key], len(numbers))
         if numbers:
