@@ -64,7 +64,7 @@ async def test_the_page_does_what_it_says(site: GatewaySite, recipe: Recipe) -> 
     await recipe.follow("The least that works")
     (least,) = await site.arrived(1, after=1)
     assert (least.body, least.properties) == (b'{"temperature": 32}', {"room1/temp": None})
-    assert await site.counted("gateway_ignored_bridge_states_total{}") >= 1
+    assert await site.counted("gateway_ignored_bridge_states_total") >= 1
     assert recipe.left == []
 
 
@@ -84,8 +84,8 @@ async def bridge(recipe: Recipe, conf: str, token: str, *, port: int = 8883, mor
 
 
 async def restart(recipe: Recipe, conf: str) -> None:
-    code, said = await recipe.type(f"kill $! && wait $! && mosquitto -v -c {conf} >> mosquitto.log 2>&1 &")
-    assert (code, said) == (0, "")
+    assert await recipe.type("kill $! && wait $!") == (0, "")
+    assert await recipe.type(f"mosquitto -v -c {conf} >> mosquitto.log 2>&1 &") == (0, "")
 
 
 def say(mine: Machine, start: int, count: int = COUNT) -> None:
@@ -151,10 +151,10 @@ async def test_repetitions_after_a_break_are_marked(site: GatewaySite, recipe: R
             mine.publish(TOPIC, 11)
             events = await all_of(site, 11)
     assert [number_of(event) for event in before] == list(range(11))
-    again = events[11:-1]
+    again = events[11:21]
     assert [number_of(event) for event in again] == list(range(1, 11)), "the bridge has heard no answer for these"
     assert all(event.properties["mqtt-dup"] == "true" for event in again)
-    assert not any("mqtt-dup" in event.properties for event in (*before, events[-1]))
+    assert not any("mqtt-dup" in event.properties for event in before)
 
 
 # --- what does not work, and what is said of it -----------------------------------------------------------------------
@@ -165,7 +165,7 @@ async def test_a_wrong_token_is_explained_in_the_gateways_log(site: GatewaySite,
     await registered(site)
     await site.gateway.start()
     await bridge(recipe, "broker.conf", site.token(DEVICE, key=b"x" * 32))
-    await site.gateway.said(f"'{DEVICE}' from {recipe.address} was not let in: its token is not signed with its key")
+    await site.gateway.said("was not let in: its token is not signed with its key")
     await broker_said(recipe, "Connection Refused: not authorised")
 
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
 from edgewire.iothub import sas
@@ -29,6 +30,7 @@ NODE_MODULES: Final = ROOT / "tests/peers/node/node_modules"
 PATIENCE_S: Final = 30.0
 GOODBYE_S: Final = 10.0
 MARK: Final = "-- that was"
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 _FENCE: Final = re.compile(r"^```(.*)$")
 _NAMED: Final = re.compile(r"`([\w-]+(?:\.[\w-]+)+)`[^`]*:$")
@@ -162,17 +164,20 @@ class Recipe:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, page: str, site: GatewaySite, *, broker: str = "", ready: str = "") -> AsyncIterator[Self]:
+    async def open(
+        cls, page: str, site: GatewaySite, *, broker: str = "", ready: str = "", more: Mapping[str, str] = _NOTHING
+    ) -> AsyncIterator[Self]:
         """The page's reader has a gateway, the root's file and the device's key; `broker` is the address beside it.
 
-        `ready` is what a program says when it has started, where the page has programs that go on.
+        `ready` is what a program says when it has started, where the page has programs that go on; `more` is what the
+        reader has set besides.
         """
         words = {"gateway.local": site.address, "hub.example": site.hub.hub_name, "broker.local": broker}
         assert placeholders_of((FOLDER / "README.md").read_text(encoding="utf-8")) == set(words)
         with tempfile.TemporaryDirectory(prefix="recipe-") as name:
             folder = Path(name)
             _furnish(folder, site.root_file)
-            async with Shell.open(folder, _environment(site, folder)) as shell:
+            async with Shell.open(folder, {**_environment(site, folder), **more}) as shell:
                 yield cls(page, folder, shell, words, ready)
 
     async def follow(self, heading: str) -> None:
