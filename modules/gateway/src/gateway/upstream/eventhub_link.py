@@ -7,8 +7,10 @@ service's own buffered clients do the same. Each partition in use is a connectio
 Of azure-eventhub 5.15:
 - it has no time-out of its own for a connection that is being made, nor for an outcome other than accepted or
   rejected, which it waits for for ever: every call has a deadline by its caller;
-- it listens to a connection only while it sends: one that the service has closed for being idle is noticed with the
-  next send, which is then tried once more here, in its lane and so in its order.
+- it listens to a connection only while it sends: one that was cut, or closed for being idle, is noticed with the next
+  send;
+- whatever fails it tries once more by itself over a new connection, `retry_total` or not: in its lane, so in order, and
+  with the same message ids.
 """
 
 import asyncio
@@ -46,9 +48,6 @@ MAX_BATCH_BYTES: Final = 262_144
 """What a batch is filled up to. The service takes 1 MB; a batch that fails is sent again whole."""
 TURN: Final = 16
 """Messages that are encoded before others have their turn on the event loop: about 2 ms, on a Pi 10."""
-IDLE_S: Final = 100.0
-"""Behind a longer pause a lost connection is nothing to report: the service closes what is idle for four minutes, and
-routers on the way may do so after two."""
 _OF_THE_MESSAGE: Final = frozenset(
     str(condition).partition(":")[2]
     for condition in (
@@ -79,8 +78,6 @@ class EventHubLink:
         self._partitions: list[str] = []
         self._max_bytes = 0
         """What the service takes in one message."""
-        self._acknowledged_at: dict[int, float] = {}
-        """When the service last took something, by partition."""
 
     async def open(self) -> None:
         """Ask for the partitions, and attach a link for sending, which tells the largest message."""
@@ -108,7 +105,7 @@ class EventHubLink:
                 await asyncio.sleep(0)
         if not taken:
             return await self._send_alone(lane, entries[0])
-        refused = await self._send_batch(lane, batch)
+        refused = await self._send_batch(batch)
         if refused is None:
             return [_ACCEPTED] * taken
         # One message may be what is refused; by itself each has its own answer.
@@ -130,21 +127,17 @@ class EventHubLink:
                 f"with its properties it is larger than the {self._max_bytes} bytes of a message there (body: {size})"
             )
             return [Sent(Outcome.REJECTED, what)]
-        return [await self._send_batch(lane, batch) or _ACCEPTED]
+        return [await self._send_batch(batch) or _ACCEPTED]
 
-    async def _send_batch(self, lane: int, batch: EventDataBatch) -> Sent | None:
+    async def _send_batch(self, batch: EventDataBatch) -> Sent | None:
         """Send it. Returns what became of all in it if it was refused, None if the service has it."""
-        began_at = asyncio.get_running_loop().time()
         try:
             await self._client.send_batch(batch)
         except EventDataSendError as error:
             outcome = Outcome.REJECTED if error.error in _OF_THE_MESSAGE else Outcome.RELEASED
             return Sent(outcome, _words(error))
         except (EventHubError, OSError) as error:
-            if began_at - self._acknowledged_at.pop(lane, began_at) < IDLE_S:
-                raise self._down(error) from error
-            return await self._send_batch(lane, batch)
-        self._acknowledged_at[lane] = asyncio.get_running_loop().time()
+            raise self._down(error) from error
         return None
 
     def _new_batch(self, lane: int, max_bytes: int) -> EventDataBatch:
@@ -176,6 +169,7 @@ def _make_client(
         custom_endpoint_address=f"sb://{settings.host}" if settings.host else None,
         ssl_context=context,
         retry_total=0,
+        retry_backoff_factor=0,
         user_agent="edge-gateway",
     )
 
