@@ -233,6 +233,8 @@ NOT_LIMITS: Final = MappingProxyType(
         "iothub.bootstrap": {"SEALED_KEY_BYTES"},  # an HMAC's length
         "identity.anchor": {"PINNED_EXPONENT"},
         "identity.claim_codes": {"VERSION"},
+        "identity.publisher_hubs": {"VERSION"},
+        "iothub.minting": {"NONCE_BYTES"},  # of the form of nonces
         "identity.roster": {"VERSION"},
         "identity.tokens": {"VERSION"},
         "upstream.amqp_lane": {"SECTION_BYTES"},  # of the wire
@@ -497,9 +499,10 @@ def tidy(output: str) -> str:
 
 
 @pytest.mark.usefixtures("at_site")
-def test_the_examples_of_the_commands_do_what_is_shown() -> None:
-    consoles = [found for found in fences(ROOT / "docs/commands.md") if found[0].startswith("console")]
-    assert len(consoles) >= 10
+@pytest.mark.parametrize(("name", "least"), [("docs/commands.md", 10), ("docs/topics.md", 1)])
+def test_the_examples_of_the_commands_do_what_is_shown(name: str, least: int) -> None:
+    consoles = [found for found in fences(ROOT / name) if found[0].startswith("console")]
+    assert len(consoles) >= least
     for info, block in consoles:
         wanted = int(info.partition("exit=")[2] or 0)
         for line, output in steps(block):
@@ -519,6 +522,6 @@ def test_the_commands_of_the_readme_do_what_they_promise() -> None:
         assert said.strip()
 
 
-@pytest.mark.parametrize("name", ["routes.json", "hot.json"])
+@pytest.mark.parametrize("name", ["routes.json", "hot.json", "topics.json"])
 def test_the_examples_are_used_in_a_page(name: str) -> None:
     assert any(f"docs/examples/{name}" in page.read_text(encoding="utf-8") for page in PAGES)
