@@ -31,7 +31,7 @@ def test_an_example_passes_its_own_tests_without_warnings(example: Any) -> None:
     assert reading.table is not None
     assert reading.settings is not None
     for case in reading.settings.tests:
-        assert run_case(case, reading.table).faults == (), case.name
+        assert run_case(case, reading.settings, reading.table).faults == (), case.name
 
 
 def test_the_other_blocks_are_settings_and_messages() -> None:

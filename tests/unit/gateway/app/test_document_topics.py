@@ -180,7 +180,7 @@ def test_what_has_no_effect_is_a_warning() -> None:
 
 def test_in_a_deployment_the_place_is_told_whole_and_edge_hub_has_no_topics() -> None:
     ours = {"properties.desired": {"routes": ALL, "topics": [rule(device="a/b")]}}
-    hub = {"properties.desired": {"routes": {}, "topics": []}}
+    hub: dict[str, Any] = {"properties.desired": {"routes": {}, "topics": []}}
     reading = read_settings({"modulesContent": {"gateway": ours, "$edgeHub": hub}})
     paths = [problem.path for problem in reading.problems]
     assert "modulesContent.gateway.properties.desired.topics[0].device" in paths

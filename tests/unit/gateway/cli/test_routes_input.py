@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgewire.message import UPSTREAM, Delivery
+from edgewire.message import Message
 from gateway.cli.routes_input import (
     EXIT_UNREADABLE,
     InputError,
@@ -72,7 +73,7 @@ def test_one_message_an_array_or_one_in_each_line(
     text: str, bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
-    assert [message.body for message in read_messages("-")] == bodies
+    assert [isinstance(message, Message) and message.body for message in read_messages("-")] == bodies
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class _Reader:
         self._place = place
         self._tell = problem
         self._tell_warning = warn
-        self._is_good = True
+        self._problems = 0
 
     def read(self, entry: Any) -> TopicRule | None:
         """The rule, None if something is wrong in it or it was removed."""
@@ -152,18 +152,18 @@ class _Reader:
             content_type=self._optional(entry.get("contentType"), "contentType"),
             content_encoding=self._optional(entry.get("contentEncoding"), "contentEncoding"),
         )
-        if not self._is_good:
+        if self._problems:
             return None
         self._check_captures(rule)
         self._check_device(rule)
         self._check_content(rule)
-        return rule if self._is_good else None
+        return None if self._problems else rule
 
     def _problem(self, key: str, message: str, fix: str) -> None:
         self._problem_at(f"{self._place}.{key}" if key else self._place, message, fix)
 
     def _problem_at(self, path: str, message: str, fix: str) -> None:
-        self._is_good = False
+        self._problems += 1
         self._tell(path, message, fix)
 
     def _warn(self, key: str, message: str, fix: str) -> None:
@@ -269,7 +269,7 @@ class _Reader:
 
     def _check_device(self, rule: TopicRule) -> None:
         """An id that no topic could make a legal one is told now, not with every message."""
-        if not self._is_good:
+        if self._problems:
             return
         pattern, device = rule.match, rule.device
         why = problem_with_id(device.fill(dict.fromkeys(device.names, "x")))

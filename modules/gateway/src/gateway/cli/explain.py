@@ -129,7 +129,7 @@ def _explain_topic(
     from gateway.cli.explain_topic import topic_json, topic_lines  # noqa: PLC0415 — most settings have no topics
 
     if as_json:
-        nowhere = {"message": number, "source": None, "routes": {}, "deliveries": []}
+        nowhere: dict[str, Any] = {"message": number, "source": None, "routes": {}, "deliveries": []}
         answer = nowhere if sample.message is None else _answer(number, sample.message, table)
         print_json({**answer, "publication": topic_json(sample)})
         return
