@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.limiter import PAIR_BURST
 from gateway.identity.minting import BURST, Mint
 from gateway.identity.nonces import LIFE_S
-from gateway.identity.roster import CaSigned, Group, Registration, SymmetricKeys
+from gateway.identity.roster import CaSigned, Group, Registration, Roster, SymmetricKeys
 from gateway.observe.head import HttpAction
 from gateway.observe.publishers import MintProof, MintRefusal, TokenMinted, TokenNotMinted
 from support.http_reading import Answer
@@ -135,15 +136,15 @@ async def test_a_device_of_a_group_proves_its_derived_key(desk: Desk) -> None:
     keys = SymmetricKeys(b"the key of the enrolment group..", b"another key of the same group...")
     for enabled in (True, False):
         group = Group("site", keys, "node-", enabled)
-        desk.site.registry.edit(lambda roster, group=group: roster.with_group(group))
+        desk.site.registry.edit(partial(Roster.with_group, group=group))
         derived = sas.derive_device_key(keys.primary, "node-1")
         assert (await desk.ask(await desk.proven("node-1", derived))).status == (200 if enabled else 401)
     assert desk.refused() == [MintRefusal.DISABLED]
 
 
 async def test_a_longer_life_than_there_is_becomes_the_longest(desk: Desk) -> None:
-    for wanted, life_s in (({}, 3_600), ({"lifetimeSecs": 10**9}, 3_600), ({"lifetimeSecs": 60}, 60)):
-        document = json.loads((await desk.ask(await desk.proven(**wanted))).body)
+    for wanted, life_s in ((3_600, 3_600), (10**9, 3_600), (60, 60)):
+        document = json.loads((await desk.ask(await desk.proven(lifetimeSecs=wanted))).body)
         assert document["expiresAt"] == int(desk.site.clock.now) + life_s
 
 
