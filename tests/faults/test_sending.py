@@ -157,7 +157,7 @@ def distinct(made: Sequence[Message]) -> list[Message]:
 def test_a_batch_may_come_twice_but_no_message_is_lost_or_twice_in_one(power: bool) -> None:  # noqa: FBT001 - two ways to die
     operations = count_operations(BATCH)
     assert operations > 150
-    for number in range(2, operations + 3, 3):
+    for number in range(2, operations + 3, 5):
         acknowledged, made = cut_and_go_on(BATCH, number, power=power)
         came: Counter[int] = Counter()
         for message in made:
@@ -172,7 +172,7 @@ def test_a_batch_may_come_twice_but_no_message_is_lost_or_twice_in_one(power: bo
 def test_a_window_counts_each_reading_once_whatever_happens(power: bool) -> None:  # noqa: FBT001 - as above
     operations = count_operations(MINUTE)
     assert operations > 100
-    for number in range(2, operations + 3, 3):
+    for number in range(2, operations + 3, 5):
         acknowledged, made = cut_and_go_on(MINUTE, number, power=power)
         total = last = 0
         for message in distinct(made):
