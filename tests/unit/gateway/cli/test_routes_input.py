@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewire.message import UPSTREAM, Delivery
-from edgewire.message import Message
+from edgewire.message import UPSTREAM, Delivery, Message
 from gateway.cli.routes_input import (
     EXIT_UNREADABLE,
     InputError,

@@ -152,12 +152,18 @@ class _Reader:
             content_type=self._optional(entry.get("contentType"), "contentType"),
             content_encoding=self._optional(entry.get("contentEncoding"), "contentEncoding"),
         )
-        if self._problems:
-            return None
+        return None if self._is_bad() else self._checked(rule)
+
+    def _checked(self, rule: TopicRule) -> TopicRule | None:
+        """What only the whole rule shows."""
         self._check_captures(rule)
-        self._check_device(rule)
+        if not self._is_bad():
+            self._check_device(rule)
         self._check_content(rule)
-        return None if self._problems else rule
+        return None if self._is_bad() else rule
+
+    def _is_bad(self) -> bool:
+        return self._problems > 0
 
     def _problem(self, key: str, message: str, fix: str) -> None:
         self._problem_at(f"{self._place}.{key}" if key else self._place, message, fix)
@@ -269,8 +275,6 @@ class _Reader:
 
     def _check_device(self, rule: TopicRule) -> None:
         """An id that no topic could make a legal one is told now, not with every message."""
-        if self._problems:
-            return
         pattern, device = rule.match, rule.device
         why = problem_with_id(device.fill(dict.fromkeys(device.names, "x")))
         if why:
