@@ -39,7 +39,7 @@ from gateway.observe.topics import RefusedPublication
 LISTENER: Final = "broker"
 """The name of this way in, in topic rules."""
 FULL_REST_S: Final = 1.0
-"""Until a store that refused is asked again, with one message."""
+"""Until a store that has no room for one message is asked again."""
 MAX_LOT: Final = 1_000
 """Messages handed over at once."""
 GOODBYE_S: Final = 1.0
@@ -79,7 +79,8 @@ class ForeignBroker:
         self._lot: list[Heard] = []
         """What was handed over and has no answer yet."""
         self._resting: asyncio.TimerHandle | None = None
-        self._is_probing = False
+        self._most = MAX_LOT
+        """Messages in the next lot: halved when the store refuses one, doubled when it takes one."""
         self._received = 0
         self._known: Counter[KnownMessage] = Counter()
         self._loop_told_at = -LOOP_TOLD_S
@@ -117,7 +118,8 @@ class ForeignBroker:
         if received:
             self._emit(BrokerMessagesReceived(received))
         for why, count in known.items():
-            self._emit(BrokerMessagesKnown(why, count))
+            if count:
+                self._emit(BrokerMessagesKnown(why, count))
 
     def status(self) -> Mapping[str, Any]:
         """For `getStatus`."""
@@ -180,8 +182,7 @@ class ForeignBroker:
     def _hand_over(self) -> None:
         if self._lot or self._resting is not None or not self._waiting:
             return
-        most = 1 if self._is_probing else MAX_LOT
-        self._lot = list(islice(self._waiting, most))
+        self._lot = list(islice(self._waiting, self._most))
         for _ in self._lot:
             self._waiting.popleft()
         self._intake.accept(LISTENER, [heard.publication for heard in self._lot], self._on_answer)
@@ -190,11 +191,13 @@ class ForeignBroker:
         lot, self._lot = self._lot, []
         if any(one.refusal in _STORE_REFUSALS for one in taken):
             self._waiting.extendleft(reversed(lot))
-            self._is_probing = True
-            self._resting = self._loop.call_later(FULL_REST_S, self._try_again)
-            return
-        self._is_probing = False
-        self._link.settle(lot)
+            self._most = len(lot) // 2 or 1
+            if len(lot) == 1:
+                self._resting = self._loop.call_later(FULL_REST_S, self._try_again)
+                return
+        else:
+            self._most = min(2 * self._most, MAX_LOT)
+            self._link.settle(lot)
         # Not at once: whatever no rule takes is answered within the call that hands it over.
         self._loop.call_soon(self._hand_over)
 

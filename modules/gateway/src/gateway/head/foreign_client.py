@@ -88,9 +88,9 @@ class BrokerClient(paho.Client):  # type: ignore[misc] # paho ships no types
         """Filters that were answered, with the QoS that was granted, or the code of a refusal (0x80 and above)."""
         self.released: list[str] = []
         """Filters that are subscribed to no more."""
-        self.on_subscribe = self._on_subscribe
-        self.on_unsubscribe = self._on_unsubscribe
-        self.on_connect = self._on_connect
+        self.on_subscribe = self._heard_suback
+        self.on_unsubscribe = self._heard_unsuback
+        self.on_connect = self._heard_connack
 
     def connect_now(self, host: str, port: int) -> None:
         """Open the socket and send CONNECT. Blocks as long as `dial` does; raises what it raises."""
@@ -208,17 +208,17 @@ class BrokerClient(paho.Client):  # type: ignore[misc] # paho ships no types
         self.goodbye = packet[0] if packet else 0
         return int(paho.MQTT_ERR_CONN_LOST)
 
-    def _on_connect(self, _client: object, _userdata: object, _flags: object, _code: object, *more: Any) -> None:
+    def _heard_connack(self, _client: object, _userdata: object, _flags: object, _code: object, *more: Any) -> None:
         # paho does not follow the keep-alive that a server of MQTT 5 sets (§3.2.2.3.14).
         keep_alive = getattr(more[0], "ServerKeepAlive", None) if more and more[0] is not None else None
         if keep_alive is not None:
             self._keepalive = keep_alive
 
-    def _on_subscribe(self, _client: object, _userdata: object, packet_id: int, codes: Any, *_more: object) -> None:
+    def _heard_suback(self, _client: object, _userdata: object, packet_id: int, codes: Any, *_more: object) -> None:
         numbers = [getattr(code, "value", code) for code in codes]
         self.granted += zip(self._asked.pop(packet_id, ()), numbers, strict=False)
 
-    def _on_unsubscribe(self, _client: object, _userdata: object, packet_id: int, *_more: object) -> None:
+    def _heard_unsuback(self, _client: object, _userdata: object, packet_id: int, *_more: object) -> None:
         # Whatever it answers: what was not subscribed to is not subscribed to now (MQTT 5 §3.11.3).
         self.released += self._asked.pop(packet_id, ())
 
