@@ -19,7 +19,7 @@ START_S: Final = 20_000 * DAY_S
 """Midnight of some day: windows begin with the trial."""
 MAX_TRIED_MESSAGES: Final = 100_000
 """Of a day's messages, so many are tried for `--cost`; the rest is like them."""
-MAX_TRIED_DEVICES: Final = 20
+MAX_TRIED_DEVICES: Final = 10
 """Devices are alike too, but where a batch is of all of them."""
 MAX_TRIED_SENDERS: Final = 1_000
 BLOCK_BYTES: Final = 4_096
