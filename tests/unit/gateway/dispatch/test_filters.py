@@ -254,7 +254,8 @@ def test_it_holds_back_what_a_plain_reading_of_the_rules_holds_back(
 ) -> None:
     every = {"atMostEverySecs": at_most_s, "atLeastEverySecs": at_least_s}
     world = World(r={**CHANGE, "deadBand": band, **{name: secs for name, secs in every.items() if secs is not None}})
-    now, sent = 0.0, []
+    now = 0.0
+    sent: list[tuple[float, Any]] = []
     for pause, value in stream:
         now += pause
         wanted = not sent
