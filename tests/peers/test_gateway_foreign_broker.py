@@ -204,3 +204,39 @@ async def test_a_full_store_stops_the_reading_and_nothing_is_lost(site: GatewayS
         await site.gateway.said("are refused, unacknowledged", PATIENCE_S)
     events = await site.arrived(COUNT)
     assert [int(event.body.split()[0]) for event in events] == list(range(COUNT))
+
+
+@BOTH
+async def test_a_loop_over_a_bridge_is_cut(
+    site: GatewaySite, broker: ForeignBroker, loopback: Iterator[str], version: str
+) -> None:
+    """Heard as a client, published locally under the same topic, taken by the same broker's bridge, heard again."""
+    plain = next(loopback)
+    user = ("users", "add", "bridge", "--from", "127.0.0.0/8", "--publish", "site/#", "--subscribe", "site/#")
+    assert (await site.command(*user)).code == 0
+    site.write_settings(
+        routes={**ROUTES, "local": 'FROM /messages/* INTO Topic("{topic}")'},
+        topics=[RULE],
+        topicDevices={"create": True},
+    )
+    await broker.end()
+    broker.lines += ["connection gateway", f"address {plain}:1883", "topic site/# both 1"]
+    await broker.start()
+    await start(
+        site,
+        broker,
+        GATEWAY_BROKER_VERSION=version,
+        GATEWAY_SETTINGS_FILE=str(site.folder / "settings.json"),
+        GATEWAY_PLAIN_PORT="1883",
+        GATEWAY_PLAIN_ADDRESS=plain,
+    )
+    await hears(site)
+    await until(lambda: "Received SUBACK" in broker.log, PATIENCE_S)
+    few = 20
+    for number in range(few):
+        await broker.publish("site/kitchen/n", "-m", f'{{"n": {number}}}')
+    await site.counted('gateway_broker_known_messages_total{why="echo"}', few)
+    events = await numbers(site, set(range(few)))
+    # What takes longer than a second on its way round, on a busy machine, goes round once more.
+    assert len(events) < 2 * few
+    assert "messages come back over the broker" in site.gateway.transcript()

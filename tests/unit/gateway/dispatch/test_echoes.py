@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.dispatch.echoes import MAX_HOPS, ROUND_S, VIA, Echoes, has_been_here, with_our_name
+from gateway.dispatch.echoes import MAX_HOPS, MAX_SAME, ROUND_S, VIA, Echoes, has_been_here, with_our_name
 
 
 def test_what_comes_back_from_where_it_was_sent_is_an_echo_once() -> None:
@@ -51,6 +51,16 @@ def test_of_too_many_the_oldest_are_forgotten_and_asking_forgets_none() -> None:
     assert echoes.is_echo("bridge", "a", b"3", 0.0)
 
 
+def test_of_the_same_message_a_hundred_are_remembered() -> None:
+    echoes = Echoes(window_s=10)
+    for number in range(MAX_SAME + 5):
+        echoes.sent("bridge", "a", b"1", number / 1000)
+    assert sum(echoes.is_echo("bridge", "a", b"1", 1.0) for _ in range(2 * MAX_SAME)) == MAX_SAME
+    assert not echoes.is_echo("bridge", "a", b"1", 11.0)
+    echoes.sent("bridge", "a", b"1", 12.0)
+    assert echoes.is_echo("bridge", "a", b"1", 12.0)
+
+
 def test_a_relay_between_two_peers_is_no_loop() -> None:
     """A sensor behind one peer says the same each second; each is sent on to the other peer."""
     echoes = Echoes()
@@ -64,7 +74,15 @@ def test_what_went_to_a_bridge_comes_round_over_its_broker_at_once() -> None:
     echoes.sent("bridge", "t", b"1", 0.0)
     assert echoes.has_come_round("t", b"1", ROUND_S)
     assert not echoes.has_come_round("t", b"1", ROUND_S)
-    assert not echoes.is_echo("bridge", "t", b"1", ROUND_S)
+
+
+def test_a_message_may_come_back_both_ways() -> None:
+    """The bridge's broker publishes it for us to hear, and its bridge brings it as well."""
+    echoes = Echoes()
+    echoes.sent("bridge", "t", b"1", 0.0)
+    assert echoes.is_echo("bridge", "t", b"1", 0.1)
+    assert echoes.has_come_round("t", b"1", 0.1)
+    assert not echoes.is_echo("bridge", "t", b"1", 0.1)
 
 
 def test_what_comes_later_over_another_way_is_a_message_of_its_own() -> None:

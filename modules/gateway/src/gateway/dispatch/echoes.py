@@ -18,7 +18,8 @@ missed for that reason is cut at its next round.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 WINDOW_S: Final = 10.0
@@ -29,7 +30,10 @@ ROUND_S: Final = 1.0
 sensors send once a second at most, so what they send twice, and is passed on, is not taken for a loop."""
 
 MAX_REMEMBERED: Final = 10_000
-"""Messages sent within the window; at 200 bytes each, 2 MB at most."""
+"""Messages sent within the window; at 400 bytes each, 4 MB at most."""
+
+MAX_SAME: Final = 100
+"""Of these the same message: who says it so often waits for each look at them."""
 
 VIA: Final = "edge-gateway-via"
 """The property with the names of the gateways that sent a message on, the first first; no id has the `;` between."""
@@ -43,6 +47,16 @@ Pairs = Sequence[tuple[str, str]]
 _Key = tuple[str, int]
 
 
+@dataclass(slots=True, eq=False)
+class _Sending:
+    """A message that went to a peer. It may come back from there, and it may come round over another way as well."""
+
+    at: float
+    to: str
+    has_come_back: bool = False
+    has_come_round: bool = False
+
+
 class Echoes:
     """Remembers what was sent to which peer, as hashes. `now` is any clock that does not go back, the same each time.
 
@@ -52,59 +66,58 @@ class Echoes:
     def __init__(self, window_s: float = WINDOW_S, max_remembered: int = MAX_REMEMBERED) -> None:
         self._window_s = window_s
         self._max_remembered = max_remembered
-        self._sent: deque[tuple[float, _Key]] = deque()
-        self._due: dict[_Key, list[tuple[float, str]]] = {}
-        """When and to whom each was sent that has not come back yet, the oldest first."""
+        self._order: deque[tuple[float, _Key]] = deque()
+        self._sent: dict[_Key, deque[_Sending]] = {}
 
     def sent(self, to: str, topic: str, payload: bytes, now: float) -> None:
         """`payload` goes to the peer `to` on `topic`; it may come back."""
         self._forget_before(now - self._window_s)
-        if len(self._sent) >= self._max_remembered:
+        if len(self._order) >= self._max_remembered:
             self._forget_oldest()
         key = _key(topic, payload)
-        self._sent.append((now, key))
-        self._due.setdefault(key, []).append((now, to))
+        self._order.append((now, key))
+        same = self._sent.setdefault(key, deque())
+        if len(same) >= MAX_SAME:
+            same.popleft()
+        same.append(_Sending(now, to))
 
     def is_echo(self, from_: str, topic: str, payload: bytes, now: float) -> bool:
         """Whether this is what we sent to `from_`, come back. True once for each sending."""
-        due = self._due_now(topic, payload, now)
-        return self._take(topic, payload, next((one for one in due if one[1] == from_), None))
+        for sending in self._remembered(topic, payload, now):
+            if sending.to == from_ and not sending.has_come_back:
+                sending.has_come_back = True
+                return True
+        return False
 
     def has_come_round(self, topic: str, payload: bytes, now: float) -> bool:
         """Whether this is what we sent to anybody within `ROUND_S`. True once for each sending.
 
         For one who hears a broker whose bridges are peers of ours under names that it does not know.
         """
-        due = self._due_now(topic, payload, now)
-        return self._take(topic, payload, next((one for one in due if one[0] >= now - ROUND_S), None))
+        for sending in self._remembered(topic, payload, now):
+            if sending.at >= now - ROUND_S and not sending.has_come_round:
+                sending.has_come_round = True
+                return True
+        return False
 
-    def _due_now(self, topic: str, payload: bytes, now: float) -> Sequence[tuple[float, str]]:
-        if not self._sent:
+    def _remembered(self, topic: str, payload: bytes, now: float) -> Iterable[_Sending]:
+        if not self._order:
             return ()
         self._forget_before(now - self._window_s)
-        return self._due.get(_key(topic, payload), ())
-
-    def _take(self, topic: str, payload: bytes, found: tuple[float, str] | None) -> bool:
-        if found is None:
-            return False
-        key = _key(topic, payload)
-        self._due[key].remove(found)
-        if not self._due[key]:
-            del self._due[key]
-        return True
+        return self._sent.get(_key(topic, payload), ())
 
     def _forget_before(self, then: float) -> None:
-        while self._sent and self._sent[0][0] < then:
+        while self._order and self._order[0][0] < then:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        at, key = self._sent.popleft()
-        due = self._due.get(key)
-        # What has come back is no longer due: the oldest that is due may be a younger sending than this one.
-        if due is not None and due[0][0] <= at:
-            due.pop(0)
-            if not due:
-                del self._due[key]
+        at, key = self._order.popleft()
+        same = self._sent[key]
+        # Of too many that are the same the oldest went before.
+        if same[0].at <= at:
+            same.popleft()
+        if not same:
+            del self._sent[key]
 
 
 def has_been_here(properties: Pairs, gateway: str) -> bool:
