@@ -2,7 +2,7 @@
 # DS18B20 at GPIO4, battery at GPIO34 behind 100 k : 100 k, LED at GPIO2 (lit by 1). Cost: 1.6 KB .mpy.
 import sys
 import time
-from binascii import a2b_base64, hexlify
+from binascii import a2b_base64, hexlify, unhexlify
 
 import machine
 import network
@@ -145,4 +145,4 @@ def judge(name, root, now, room):
     import certcheck
 
     del sys.modules["certcheck"]
-    return certcheck.Judge(name, certcheck.key_of(root["n"]), now, room)
+    return certcheck.Judge(name, unhexlify(root["n"]), now, room)

@@ -2,7 +2,7 @@
 # (GPIO2, lit by 0). For deep sleep D0 (GPIO16) must be wired to RST. Cost: 1.6 KB .mpy, 0.9 KB of heap run in place.
 import sys
 import time
-from binascii import hexlify
+from binascii import hexlify, unhexlify
 
 import machine
 import network
@@ -129,4 +129,4 @@ def judge(name, root, now, room):
     import certcheck
 
     del sys.modules["certcheck"]
-    return certcheck.Judge(name, certcheck.key_of(root["n"]), now, room)
+    return certcheck.Judge(name, unhexlify(root["n"]), now, room)

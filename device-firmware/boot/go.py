@@ -7,6 +7,8 @@ def main():
     import starter
 
     name = starter.main()
+    # Emptied, not only let go of: an old pointer somewhere on the stack would keep all of it through the program's life.
+    starter.__dict__.clear()
     del starter
     gc.collect()
     try:

@@ -2,6 +2,7 @@
 # when an update was ordered. One copy is in every program, for the orders; one in /rescue, for all that goes wrong.
 # Cost: 1.6 KB .mpy; with what it imports 10 KB of heap, run in place.
 import gc
+import sys
 import time
 
 gc.threshold(1024)  # a handshake needs large pieces: sweep often
@@ -9,12 +10,10 @@ gc.threshold(1024)  # a handshake needs large pieces: sweep often
 import partition
 import slots
 import store
-from clock import SANE, Clock
 from link import Link, LinkError
 from micropython import const
-from wifi import Wifi
 
-_ROOM = const(1600)  # a certificate; a piece of an image
+_ROOM = const(1504)  # a certificate; a piece of an image
 _ATTEMPTS = const(3)  # in one start
 _PAUSE_MS = const(10000)
 _TURN_MS = const(100)
@@ -24,20 +23,17 @@ _AGAIN = ("401", "408", "429", "500", "502", "503", "504")  # a wrong clock look
 
 
 class Rescue:
-    # `state` as it was at the start: with a job, or without one.
-    def __init__(self, board, config, who, state):
+    # What it needs of settings and identity it reads when it needs it: a handshake wants the room.
+    def __init__(self, board):
         self._board = board
-        self._config = config
-        self._who = who
-        self._job = state["job"]
         self._room = bytearray(_ROOM)
         self._link = Link()
-        self._wifi = Wifi(board.station(), config["wifi"])
-        hosts = config.get("ntp") or ["pool.ntp.org", "time.cloudflare.com"]
-        self._clock = Clock(board, board.ntp(), hosts + [config["gateway"]], who.get("since", SANE))
         self._lit = False
+        self._lowest = gc.mem_free()
 
     def idle(self):
+        gc.collect()
+        self._lowest = min(self._lowest, gc.mem_free())
         self._board.kick()
         self._lit = not self._lit
         self._board.led(self._lit)
@@ -55,7 +51,7 @@ class Rescue:
             if attempt:
                 self.pause(_PAUSE_MS)
             try:
-                print("RESCUE", "trial", self.attempt())
+                print("RESCUE", "trial", self.attempt(), self._lowest)
                 return True
             except slots.UpdateError as error:
                 reason = error.args[0]
@@ -72,20 +68,46 @@ class Rescue:
         return False
 
     def attempt(self):
-        if not self._wifi.is_up() and not self._wifi.join(self.idle):
-            raise LinkError("wifi")
-        self._clock.sync()
-        if not self._clock.is_set():
-            raise LinkError("time")
-        who = self._who
-        check = self._board.check(who["gateway"], who["root"], self._clock.text(), self._room)
-        self._link.open(self._config.get("address") or who["gateway"], who["httpsPort"], check)
-        del check
-        now = self._clock.now()
+        now = self.online()
+        self.dial(now)
+        self.say("tls")
+        who = store.load("/identity.json")
+        del who["root"]
         import update  # not before the handshake: it needs the room
 
-        updater = update.Updater(self._link, who, self._board.MODEL, partition.form(), now, self._room, self.idle)
-        return updater.run(self._job)
+        updater = update.Updater(self._link, who, self._board.MODEL, partition.form(), now[0], self._room, self.idle)
+        del who
+        return updater.run(slots.load()["job"])
+
+    def online(self):
+        # The time, in seconds and as certificates write it. Networks and clocks are in the heap only now.
+        import clock
+        import wifi
+
+        del sys.modules["clock"], sys.modules["wifi"]
+        config = store.load("/config.json")
+        net = wifi.Wifi(self._board.station(), config["wifi"])
+        if not net.is_up() and not net.join(self.idle):
+            raise LinkError("wifi")
+        hosts = config.get("ntp") or ["pool.ntp.org", "time.cloudflare.com"]
+        since = store.load("/identity.json").get("since", clock.SANE)
+        ours = clock.Clock(self._board, self._board.ntp(), hosts + [config["gateway"]], since)
+        ours.sync()
+        if not ours.is_set():
+            raise LinkError("time")
+        return ours.now(), ours.text()
+
+    def dial(self, now):
+        who = store.load("/identity.json")
+        host = store.load("/config.json").get("address") or who["gateway"]
+        port = who["httpsPort"]
+        check = self._board.check(who["gateway"], who["root"], now[1], self._room)
+        del who
+        self._link.open(host, port, check)
+
+    def say(self, what):
+        gc.collect()
+        print("RESCUE", what, gc.mem_free())
 
     def failed(self, reason, final):
         state = slots.load()
@@ -103,10 +125,8 @@ def main():
 
     hardware = board.Board()
     hardware.watchdog(_WATCHDOG_S)
-    config = store.load("/config.json")
-    who = store.load("/identity.json")
-    if config and who:
-        Rescue(hardware, config, who, slots.load()).run()
+    if store.load("/config.json") and store.load("/identity.json"):
+        Rescue(hardware).run()
     else:
         print("RESCUE", "not set up; Ctrl-C leads to the prompt")
         time.sleep(_IDLE_S)

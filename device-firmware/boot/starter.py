@@ -196,10 +196,13 @@ def main():
     import partition
     from power import Power
 
-    name, path = Starter(Power(), Space(partition.find())).choose()
+    space = Space(partition.find())
+    name, path = Starter(Power(), space).choose()
+    del space._buffer
     if path != "/rescue":
         sys.path.remove("/rescue")
         sys.path.insert(0, path)
-    for module in ("go", "partition", "power", "starter", "slots", "store"):
-        sys.modules.pop(module, None)
+    del sys.modules["go"], sys.modules["starter"]
+    for module in ("partition", "power", "slots", "store"):
+        sys.modules.pop(module).__dict__.clear()
     return name

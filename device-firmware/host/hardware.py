@@ -35,8 +35,8 @@ def put(at, value, size=4):
     shared[at : at + size] = value.to_bytes(size, "little")
 
 
-def freq(hertz):
-    pass
+def nothing(*values, **named):
+    pass  # interrupts, among all else: what the watchdog counts is tried with the board's class alone
 
 
 def unique_id():
@@ -81,8 +81,7 @@ class Part:
         # ADC
         return number(6, 2)
 
-    def init(self, period, mode, callback):
-        pass  # Timer: no interrupts here; what the watchdog counts is tried with the board's class alone
+    init = irq = alarm = active = ifconfig = convert_temp = nothing
 
     # RTC
 
@@ -96,16 +95,7 @@ class Part:
         put(24, len(data), 2)
         shared[32 : 32 + len(data)] = data
 
-    def irq(self, trigger, wake):
-        pass
-
-    def alarm(self, number, ms):
-        pass
-
     # WLAN, and the bus of DS18B20
-
-    def active(self, on):
-        pass
 
     def scan(self):
         if isinstance(self._number, Part):
@@ -124,14 +114,9 @@ class Part:
     def status(self, what):
         return -60 - self._joined
 
-    def ifconfig(self, values):
-        pass
-
-    def convert_temp(self):
-        pass
-
     def read_temp(self, rom):
         return shared[5] + 0.54
 
 
+freq = nothing
 Pin = ADC = RTC = Timer = WLAN = OneWire = DS18X20 = Part

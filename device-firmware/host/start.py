@@ -58,9 +58,4 @@ def main(open_, map_):
     del hardware
     gc.collect()
     print("HEAP", gc.mem_free())
-    if module == "app":
-        import board
-
-        board.Board.NEED -= 9450  # so much of its 11,900 bytes TLS takes outside of the heap here
-        del board
     __import__(module).main()

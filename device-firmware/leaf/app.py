@@ -232,6 +232,7 @@ def ready():
         if not setup.dialogue():
             return None  # nobody is at the other end
         config = store.load(CONFIG)
+    setup.__dict__.clear()
     return App(hardware, config)
 
 

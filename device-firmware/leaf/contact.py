@@ -8,8 +8,9 @@ from hashlib import sha256
 import web
 from sas import hmac_sha256, same
 
+
 class ContactError(Exception):
-    pass  # (status of HTTP or a word, seconds to wait or 0): mac, answer, sealed
+    pass  # (status of HTTP or a word, seconds to wait or 0): mac, answer, sealed, root
 
 
 def secret_of(credential):
@@ -67,6 +68,8 @@ def believed(answer, credential, pinned):
         found = json.loads(body)
         if isinstance(found["key"], str) and not pinned:
             raise ContactError("sealed", 0)
+        if not found["root"]:
+            raise ContactError("root", 0)  # the gateway has none that we can pin
         if found["root"]["e"] != 65537:
             raise ContactError("answer", 0)
         found["key"] = opened(found["key"], secret, nonce)

@@ -8,16 +8,14 @@ import sys
 from binascii import a2b_base64, hexlify
 from hashlib import sha256
 
-import sas
 import slots
 import store
 import web
 from micropython import const
 from slots import UpdateError
 
-_PIECE = const(1024)  # bytes that are asked for at once
+_PIECE = const(1024)  # bytes that are asked for at once; a manifest has less
 _SYNC = const(4096)  # bytes after which the file is made safe; what is written later is fetched again
-_MANIFEST = const(1024)
 _IMAGE = const(256 * 1024)  # of the ESP8266's 320 KiB of ROMFS; the rest is the rescue's
 _TEXT = const(40)
 _PATH = const(160)
@@ -149,11 +147,19 @@ class Stage:
 
 def release_key():
     # Its code is in the heap only now.
-    import certcheck
+    import rsa
 
-    sys.modules.pop("certcheck", None)
+    del sys.modules["rsa"]
     with open(KEY, "rb") as file:
-        return certcheck.Key(file.read())
+        return rsa.Key(file.read())
+
+
+def token_of(who, now):
+    # Its code, too.
+    import sas
+
+    sys.modules.pop("sas", None)
+    return sas.token(who["hub"] + "/devices/" + who["deviceId"], who["key"], now + _TOKEN_S)
 
 
 class Updater:
@@ -164,8 +170,7 @@ class Updater:
         self._host = who["gateway"]
         self._model = model
         self._form = form
-        resource = who["hub"] + "/devices/" + who["deviceId"]
-        self._headers = {"Authorization": sas.token(resource, who["key"], now + _TOKEN_S)}
+        self._headers = {"Authorization": token_of(who, now)}
         self._room = memoryview(room)[:_PIECE]
         self._idle = idle
 
@@ -181,9 +186,12 @@ class Updater:
         path = job and job["manifest"] or API + "manifests/" + self._model
         if not plain(path, _PATH):
             raise UpdateError("manifest")
-        body = self._get(path).read(_MANIFEST)
+        answer = self._get(path)
+        if answer.size > len(self._room):
+            raise UpdateError("manifest")
+        body = self._room[: answer.readinto(self._room)]
+        del answer
         manifest = checked(body, release_key(), self._model, self._form)
-        del body
         if job and job["version"] not in (None, manifest["version"]):
             raise UpdateError("version")
         wanted(state, manifest, not job)

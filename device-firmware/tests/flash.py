@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-import certcheck
+import rsa
 import chips
 import slots
 import starter
@@ -23,10 +23,15 @@ STARTS = 12  # that a board may need until it runs a program, restarts after cop
 def release_key():
     # Loaded already: the file system of this machine is away when it is asked for.
     with open(update.KEY, "rb") as file:
-        return certcheck.Key(file.read())
+        return rsa.Key(file.read())
+
+
+def token_of(who, now):
+    return "token"
 
 
 update.release_key = release_key
+update.token_of = token_of
 
 
 class ResetError(Exception):

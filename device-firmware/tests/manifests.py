@@ -4,7 +4,7 @@ import json
 import sys
 from binascii import a2b_base64
 
-import certcheck
+import rsa
 import slots
 import update
 
@@ -23,6 +23,6 @@ def code(key, case):
 
 
 with open(sys.argv[1], "rb") as file:
-    key = certcheck.Key(file.read())
+    key = rsa.Key(file.read())
 with open(sys.argv[2]) as file:
     print(json.dumps([code(key, json.loads(line)) for line in file]))

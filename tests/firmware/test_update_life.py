@@ -21,14 +21,12 @@ NAME: Final = "nodemcu-a1b2c300"
 WHO: Final = identity(NAME)
 MQTT_PORT: Final = 8884
 HTTPS_PORT: Final = 8444
-SHIPPED_HEAP: Final = 36_000
-"""More than 32,000: what runs before the program, and the doubles of its hardware, leave some of theirs behind here."""
 
 
 @pytest.fixture
 async def shipped(tmp_path: Path, pictures: tuple[Path, Path]) -> AsyncIterator[ShippedBoard]:
     (tmp_path / "board").mkdir()
-    board = ShippedBoard(tmp_path / "board", pictures[0], SHIPPED_HEAP)
+    board = ShippedBoard(tmp_path / "board", pictures[0])
     yield board
     await board.stop()
 

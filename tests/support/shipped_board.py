@@ -12,15 +12,11 @@ import release
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.firmware.bundle import Format
-from support.leaf_board import HEAP, LeafBoard
+from support.leaf_board import HEAP, MODEL, LeafBoard, host_board
 from support.micropython import run
 
-MODEL: Final = "nodemcu"
 PARTITION_BYTES: Final = 128 * 1024
 FLASH_BLOCKS: Final = 64
-TLS_BYTES: Final = 11_900
-"""What a handshake takes from a board's own heap, and here from elsewhere: the board asks for so much less."""
-NEED: Final = "NEED = 12600"
 NEVER: Final = "def main():\n    raise ValueError('a bad program')\n"
 
 
@@ -28,15 +24,6 @@ NEVER: Final = "def main():\n    raise ValueError('a bad program')\n"
 def release_key() -> rsa.RSAPrivateKey:
     """The release key of this run."""
     return rsa.generate_private_key(65537, release.KEY_BITS)
-
-
-def host_board(folder: Path) -> Path:
-    """The board's own file, but for the memory that TLS does not take from this heap."""
-    text = (build.FIRMWARE / f"boards/{MODEL}.py").read_text(encoding="utf-8")
-    assert NEED in text
-    path = folder / "board.py"
-    path.write_text(text.replace(NEED, f"NEED = {12600 - TLS_BYTES}"), encoding="utf-8")
-    return path
 
 
 def bundle(folder: Path, version: str, key: rsa.RSAPrivateKey | None = None, **changed: str) -> bytes:

@@ -17,6 +17,9 @@ RSA = self_signed("gateway.local", key=rsa_key())
 CURVES = self_signed("gateway.local")
 
 
+PORTS = {"GATEWAY_CONSTRAINED_MQTT_PORT": "8884", "GATEWAY_CONSTRAINED_HTTPS_PORT": "8444"}
+
+
 def facts(events: list[Event], security: Security, settings: Mapping[str, Any] = {}, **environ: str) -> GatewayFacts:
     return GatewayFacts(
         read_environment({"GATEWAY_HOST_NAME": "gateway.local", **environ}),
@@ -41,8 +44,8 @@ def test_boards_are_told_the_listener_that_they_can_use() -> None:
         "root": {"n": f"{numbers.n:0512x}", "e": 65_537},  # type: ignore[union-attr] # an RSA key
         "settings": {"interval": 60},
     }
-    ports = {"GATEWAY_CONSTRAINED_MQTT_PORT": "8884", "GATEWAY_CONSTRAINED_HTTPS_PORT": "8444"}
-    small = facts(events, security, {}, **ports)()
+    small = facts(events, security, {}, **PORTS)()
+    assert small is not None
     assert (small["mqttPort"], small["httpsPort"]) == (8884, 8444)
     assert events == []
 
@@ -51,7 +54,9 @@ def test_a_root_that_boards_cannot_pin_is_said_once_for_each_certificate() -> No
     events: list[Event] = []
     security = Security(CURVES.pem, CURVES.key_pem)
     told = facts(events, security)
-    assert [told()["root"], told.root(), told.root()] == [None] * 3
+    first = told()
+    assert first is not None
+    assert [first["root"], told.root(), told.root()] == [None] * 3
     assert [type(event) for event in events] == [RootNotTold]
     assert "is not RSA" in events[0].sentence()
     security.reload(RSA.pem, RSA.key_pem)
@@ -59,6 +64,12 @@ def test_a_root_that_boards_cannot_pin_is_said_once_for_each_certificate() -> No
     security.reload(CURVES.pem, CURVES.key_pem)
     assert told.root() is None
     assert len(events) == 2
+
+
+def test_where_small_boards_could_not_check_the_gateway_none_is_told_anything() -> None:
+    events: list[Event] = []
+    assert facts(events, Security(CURVES.pem, CURVES.key_pem), {}, **PORTS)() is None
+    assert [type(event) for event in events] == [RootNotTold]
 
 
 @pytest.mark.parametrize("path", ["/bootstrap/v1/contact", "/bootstrap/v1/time"])

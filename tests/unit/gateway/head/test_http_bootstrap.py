@@ -3,7 +3,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,14 @@ TIME = "/bootstrap/v1/time"
 NONCE = "0123456789abcdef" * 2
 CODE = Code(name="0a1b2c3d", kind=SecretKind.CLAIM, secret=secret_of("ABCD-EFGH-JKLM"), made_at=0)
 BOARD = Board(device="node-1", secret=CODE.secret)
-TOLD = {"hub": HUB, "gateway": "gateway.local", "mqttPort": 8884, "httpsPort": 8444, "root": None, "settings": {"i": 5}}
+TOLD: Mapping[str, Any] = {
+    "hub": HUB,
+    "gateway": "gateway.local",
+    "mqttPort": 8884,
+    "httpsPort": 8444,
+    "root": {"n": "c1", "e": 65_537},
+    "settings": {"i": 5},
+}
 FIRMWARE = {"version": "1.1.0", "manifest": "/firmware/v1/manifests/nodemcu/1.1.0"}
 
 
@@ -48,6 +55,7 @@ class Desk:
 
     site: HttpSite
     folder: Path
+    told: Mapping[str, Any] | None = field(default_factory=lambda: TOLD)
 
     def codes(self, *codes: Code) -> None:
         edit_claims(self.folder / "claims.json", lambda _: Codes().with_codes(codes))
@@ -64,15 +72,15 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with HttpSite.open(tmp_path) as site:
+        desk = Desk(site, tmp_path)
         service: HttpService = BootstrapService(
             Reception(site.registry, tmp_path, site.events.append),
-            told=lambda: TOLD,
+            told=lambda: desk.told,
             firmware=firmware,
             emit=site.events.append,
             clock=site.clock,
         )
         site.http.services = (service,)
-        desk = Desk(site, tmp_path)
         desk.codes(CODE)
         yield desk
 
@@ -104,6 +112,19 @@ async def test_a_board_is_told_all_that_it_needs(desk: Desk) -> None:
         in desk.site.events
     )
     assert desk.site.http.answered == {(HttpAction.BOOTSTRAP, 200): 1}
+
+
+async def test_a_gateway_without_a_root_key_gives_no_identity_and_burns_no_code(
+    desk: Desk,
+) -> None:
+    desk.told = None
+    answer = await desk.ask(BOARD.contact(NONCE))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    refused = [event for event in desk.site.events if isinstance(event, ContactRefused)]
+    assert [event.reason for event in refused] == [ContactRefusal.NO_ROOT]
+    assert "GATEWAY_CONSTRAINED_CERTIFICATE" in refused[0].sentence()
+    desk.told = TOLD
+    BOARD.accept(await desk.ask(BOARD.contact(NONCE)), NONCE)
 
 
 async def test_a_board_without_firmware_of_its_own_is_told_none(desk: Desk) -> None:

@@ -36,6 +36,7 @@ class GatewayFacts:
             "mqttPort": environment.constrained_mqtt_port or environment.mqtt_port,
             "httpsPort": environment.constrained_https_port or environment.websocket_port,
         }
+        self._pinned = bool(environment.constrained_mqtt_port or environment.constrained_https_port)
         self._security = security
         self._trust_pem = trust_pem
         self._settings = settings
@@ -43,9 +44,15 @@ class GatewayFacts:
         self._seen: tuple[object, bytes] | None = None
         self._root: Mapping[str, Any] | None = None
 
-    def __call__(self) -> Mapping[str, Any]:
-        """The members of the answer at first contact."""
-        return {**self._fixed, "root": self.root(), "settings": self._settings()}
+    def __call__(self) -> Mapping[str, Any] | None:
+        """The members of the answer at first contact.
+
+        None where there is a listener for small boards whose root they cannot pin: they know no other way to check it.
+        """
+        root = self.root()
+        if root is None and self._pinned:
+            return None
+        return {**self._fixed, "root": root, "settings": self._settings()}
 
     def root(self) -> Mapping[str, Any] | None:
         """The root key that boards pin. Where there is none, that is said once for each certificate."""

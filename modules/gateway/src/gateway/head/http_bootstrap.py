@@ -60,7 +60,8 @@ Firmware = Callable[[str, str], Mapping[str, str] | None]
 class BootstrapService:
     """Answers boards at `/bootstrap/v1/…`. `clock` gives seconds since 1970.
 
-    `told` gives what every board is told alike: hub, gateway, mqttPort, httpsPort, root, settings.
+    `told` gives what every board is told alike: hub, gateway, mqttPort, httpsPort, root, settings. None: no board can be
+    told enough to use this gateway.
     """
 
     action = HttpAction.BOOTSTRAP
@@ -70,7 +71,7 @@ class BootstrapService:
         self,
         reception: Reception,
         *,
-        told: Callable[[], Mapping[str, Any]],
+        told: Callable[[], Mapping[str, Any] | None],
         firmware: Firmware,
         emit: Callable[[Event], None],
         clock: Callable[[], float],
@@ -126,6 +127,9 @@ class BootstrapService:
             if verdict.hold_s:
                 await asyncio.sleep(verdict.hold_s)
             return self._refused(contact, peer, verdict.reason, STATUSES.get(verdict.reason, 401))
+        told = self._told()
+        if told is None:  # before a code is used up for nothing
+            return self._refused(contact, peer, ContactRefusal.NO_ROOT, 503)
         try:
             key = await self._admit(verdict)
         except TakenError:
@@ -145,7 +149,7 @@ class BootstrapService:
                 code=verdict.name,
             )
         )
-        return self._granted(verdict, key)
+        return self._granted(verdict, key, told)
 
     async def _admit(self, ticket: Ticket) -> bytes:
         if ticket.code is None:  # nothing is written for a device of a group
@@ -153,13 +157,13 @@ class BootstrapService:
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._reception.admit, ticket, self._clock())
 
-    def _granted(self, ticket: Ticket, key: bytes) -> Response:
+    def _granted(self, ticket: Ticket, key: bytes, told: Mapping[str, Any]) -> Response:
         contact = ticket.contact
         sealed = seal(ticket.secret, contact.nonce, key)
         document = {
             "deviceId": contact.registration_id,
             "key": {"sealed": base64.b64encode(sealed).decode("ascii")},
-            **self._told(),
+            **told,
             "time": int(self._clock()),
             "firmware": self._firmware(contact.registration_id, contact.model),
         }

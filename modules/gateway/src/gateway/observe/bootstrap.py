@@ -25,6 +25,8 @@ class ContactRefusal(Enum):
     """The id belongs to a device that came by something else."""
     BUSY = "busy"
     """More contacts at once than are looked at."""
+    NO_ROOT = "no_root"
+    """The listener for small boards has no root key that they could pin."""
     NOT_KEPT = "not_kept"
     """The identity, or that the code is used, could not be written."""
 
@@ -40,6 +42,11 @@ _ADVICE = {
         "its id belongs to a device that is known already; `gateway claims add --id` makes a code that renews it"
     ),
     ContactRefusal.BUSY: "too many boards ask at once; it is told to come again",
+    ContactRefusal.NO_ROOT: (
+        "the listener for small boards has no root key that they can pin, and without one they believe no gateway; it "
+        "is told to come again. Set GATEWAY_CONSTRAINED_CERTIFICATE to a chain up to an RSA root, or "
+        "GATEWAY_TRUST_BUNDLE_FILE to a bundle that holds that root"
+    ),
     ContactRefusal.NOT_KEPT: "what must be kept of it could not be written; it is told to come again",
 }
 
