@@ -54,7 +54,7 @@ def test_of_too_many_the_oldest_are_forgotten_and_asking_forgets_none() -> None:
 def test_of_the_same_message_a_hundred_are_remembered() -> None:
     echoes = Echoes(window_s=10)
     for number in range(MAX_SAME + 5):
-        echoes.sent("bridge", "a", b"1", number / 1000)
+        echoes.sent("bridge", "a", b"1", number // 200)
     assert sum(echoes.is_echo("bridge", "a", b"1", 1.0) for _ in range(2 * MAX_SAME)) == MAX_SAME
     assert not echoes.is_echo("bridge", "a", b"1", 11.0)
     echoes.sent("bridge", "a", b"1", 12.0)

@@ -112,12 +112,12 @@ class Echoes:
 
     def _forget_oldest(self) -> None:
         at, key = self._order.popleft()
-        same = self._sent[key]
+        same = self._sent.get(key)
         # Of too many that are the same the oldest went before.
-        if same[0].at <= at:
+        if same is not None and same[0].at <= at:
             same.popleft()
-        if not same:
-            del self._sent[key]
+            if not same:
+                del self._sent[key]
 
 
 def has_been_here(properties: Pairs, gateway: str) -> bool:
