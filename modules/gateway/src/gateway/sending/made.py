@@ -89,8 +89,7 @@ def item(entry: Entry, items: Items) -> bytes:
 
 def shown_time(at_ms: int) -> str:
     """A time as IoT Hub writes it."""
-    found = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return f"{found:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _as_json(message: Message) -> bytes | None:
