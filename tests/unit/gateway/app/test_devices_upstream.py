@@ -111,10 +111,12 @@ async def test_it_goes_beside_a_module_or_alone(tmp_path: Path, asks: str) -> No
     assert (ours.vouchers is not None) is (asks == "ask")
     assert isinstance(ours.beside(None), AmqpProxy)
     ours._presented.vouch(identity("d1"), Token("alone", 1e10))
+    assert ours.has_presented(identity("d1"))
     assert isinstance(ours.beside(ours.proxy), SplitProxy)
     ours._presented.vouch(identity("d1"), Token("beside", 1e10))
     ours._presented.refuse(identity("d1"), "beside")
     assert house.ended == [identity("d1")]
+    assert not ours.has_presented(identity("d1"))
     running = asyncio.create_task(ours.run())
     await asyncio.sleep(0)
     running.cancel()

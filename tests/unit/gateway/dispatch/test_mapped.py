@@ -7,7 +7,7 @@ import pytest
 
 from edgewire.errors import UsageError
 from edgewire.iothub.limits import MAX_MESSAGE_BYTES
-from edgewire.message import Envelope, Message, identity
+from edgewire.message import Envelope, Identity, Message, identity
 from gateway.app.document import read_settings
 from gateway.app.topics import add_devices
 from gateway.dispatch.ingress import Answer as StoreAnswer
@@ -71,9 +71,13 @@ class World:
         self.intake = Intake()
         self.events: list[Event] = []
         self.woken = 0
-        self.mapped = MappedIngress(self.intake, self.registry, self.events.append, self.wake)  # type: ignore[arg-type] # its shape
+        self.vouched: set[Identity] = set()
+        self.mapped = MappedIngress(self.intake, self.registry, self.events.append, self.wake, self.vouched_for)  # type: ignore[arg-type] # its shape
         self.use(*(rules or (ROOMS, BOILER)), **devices)
         self.events.clear()
+
+    def vouched_for(self, who: Identity) -> bool:
+        return who in self.vouched
 
     def wake(self) -> None:
         self.woken += 1
@@ -273,16 +277,36 @@ def test_who_publishes_cannot_choose_a_device_with_credentials_unless_the_settin
     assert world.publish("site/lab/x") is KEPT
 
 
-def test_an_id_that_a_group_keeps_for_its_own_is_not_made(tmp_path: Path) -> None:
+def test_an_id_that_a_group_takes_is_not_made_by_a_publisher(tmp_path: Path) -> None:
     world = World(tmp_path, create=True)
-    group = Group("boards", KEYS, "board-")
-    world.registry.edit(lambda roster: roster.with_group(group).with_group(Group("all", KEYS)))
-    assert world.refusal("site/board-1/x") is RefusedPublication.OWN_CREDENTIALS
+    world.registry.edit(lambda roster: roster.with_group(Group("boards", KEYS, "board-")))
     assert world.refusal("site/lab/x") is None
-    world.registry.remember(identity("hall"), Group("all", KEYS))
-    assert world.refusal("site/hall/x") is RefusedPublication.OWN_CREDENTIALS
+    taken = world.publish("site/board-1/x")
+    assert taken.refusal is RefusedPublication.OWN_CREDENTIALS
+    assert "enrolment group 'boards' takes devices of this id. Add it by" in taken.detail
     world.use(ROOMS, BOILER, create=True, withCredentials=True)
     assert world.refusal("site/board-1/x") is None
+
+
+def test_an_id_is_no_publishers_from_when_somebody_logs_in_with_it(tmp_path: Path) -> None:
+    world = World(tmp_path, create=True)
+    assert world.publish("site/lab/x") is KEPT
+    assert world.publish("site/hall/x") is KEPT
+    assert world.publish("boiler/x") is KEPT
+    world.registry.remember(identity("hall"), Group("all", KEYS))
+    world.vouched |= {identity("lab"), identity("boiler")}
+    assert world.refusal("site/lab/x") is RefusedPublication.OWN_CREDENTIALS
+    assert world.refusal("site/hall/x") is RefusedPublication.OWN_CREDENTIALS
+    assert world.publish("boiler/x") is KEPT, "the rule names it"
+    world.use(ROOMS, BOILER, create=True, withCredentials=True)
+    assert world.publish("site/lab/x") is KEPT
+
+
+def test_an_id_cannot_smuggle_words_into_the_commands_that_are_advised(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert "`gateway devices add 'a$(reboot)' --no-login`" in world.publish("site/a$(reboot)/x").detail
+    world.register("b$(reboot)", NoCredential(), enabled=False)
+    assert "`gateway devices enable 'b$(reboot)'`" in world.publish("site/b$(reboot)/x").detail
 
 
 def test_devices_are_made_on_first_contact_up_to_a_number(tmp_path: Path) -> None:

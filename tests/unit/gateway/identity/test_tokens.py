@@ -9,7 +9,7 @@ from edgewire.iothub import sas
 from edgewire.message import Identity, identity
 from gateway.identity import memory_file, tokens
 from gateway.identity.registry import Registry
-from gateway.identity.roster import Group, Registration, Roster, SymmetricKeys, Thumbprints
+from gateway.identity.roster import Group, NoCredential, Registration, Roster, SymmetricKeys, Thumbprints
 from gateway.identity.tokens import MAX_TOKENS, REFUSED_S, DeviceTokens, PresentedTokens, Token
 from gateway.observe.events import Event
 from gateway.observe.identity import TokensNotKept
@@ -221,6 +221,14 @@ def test_a_device_that_came_by_a_group_has_its_derived_key(house: House) -> None
     assert house.tokens.find(D1) is None
     house.registry.remember(D1, groups[1])
     assert is_signed(D1, sas.derive_device_key(OTHER, "d1"), house.tokens.find(D1))
+
+
+def test_a_device_that_topics_name_has_a_token_only_once_it_has_logged_in(house: House) -> None:
+    known_by_topics = Registration(D1, NoCredential())
+    house.registered(Roster().with_group(Group("a", keys(), id_prefix="d")).with_registration(known_by_topics))
+    assert not house.tokens.has(D1), "the group's key would make a stranger of it, or somebody else"
+    house.registry.remember(D1, Group("a", keys(), id_prefix="d"))
+    assert house.tokens.has(D1)
 
 
 def test_after_a_restart_the_only_group_that_fits_is_taken(house: House) -> None:

@@ -130,6 +130,10 @@ class DevicesUpstream:
         self._presented.listen(self._on_token)
         self._presented.on_end(end)
 
+    def has_presented(self, who: Identity) -> bool:
+        """Whether this device has proven itself here with a token that the hub vouched for and is still good."""
+        return self._presented.find(who) is not None
+
     def beside(self, module: MessageProxy | None) -> MessageProxy:
         """The way for `$upstream`: this one and, for devices without a token, the module's where there is one."""
         if module is None:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edgewire.message import EndpointKind
+from edgewire.message import EndpointKind, Identity
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
@@ -160,7 +160,9 @@ class Gateway:
         self._sending = SendingRoom(self._store, self._data, self._environ, self._emit)
         self._forwarding.use(EndpointKind.STAGE, self._sending.way)
         in_force = InForce(self._ingress, self._store, self._forwarding.serve)
-        self._topics = TopicRoom(self._ingress, self._registry, self._data / FILE_NAME, self._emit)
+        self._topics = TopicRoom(
+            self._ingress, self._registry, self._data / FILE_NAME, self._emit, self._logs_in_upstream
+        )
         in_force.tell(self._topics.use)
         if self._environment.broker:
             from gateway.app.foreign import ForeignRoom  # noqa: PLC0415 — most sites have no broker of their own
@@ -223,6 +225,9 @@ class Gateway:
             twins = self._open_twins(strangers_come=devices.vouchers is not None)
             devices.bring_back(delivery=self._delivery, methods=self._methods, twins=twins)
         return devices
+
+    def _logs_in_upstream(self, who: Identity) -> bool:
+        return self._devices is not None and self._devices.has_presented(who)
 
     def _open_twins(self, *, strangers_come: bool) -> "Twins":
         """Twins of devices, which need the way on their behalf; without it nothing of them is loaded."""

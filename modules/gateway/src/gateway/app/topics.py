@@ -26,7 +26,15 @@ WRITE_AGAIN_S: Final = 60.0
 class TopicRoom:
     """What there is of topic mapping; sites without a plain listener or a foreign broker load nothing of it."""
 
-    def __init__(self, ingress: Ingress, registry: Registry, devices: Path, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        ingress: Ingress,
+        registry: Registry,
+        devices: Path,
+        emit: Callable[[Event], None],
+        logs_in: Callable[[Identity], bool] = lambda _who: False,
+    ) -> None:
+        self._logs_in = logs_in
         self._ingress = ingress
         self._registry = registry
         self._devices = devices
@@ -46,7 +54,7 @@ class TopicRoom:
         if self._mapped is None:
             from gateway.dispatch.mapped import MappedIngress  # noqa: PLC0415 — most sites' devices log in
 
-            self._mapped = MappedIngress(self._ingress, self._registry, self._emit, self._newcomers.set)
+            self._mapped = MappedIngress(self._ingress, self._registry, self._emit, self._newcomers.set, self._logs_in)
             self._instruct(self._mapped)
         return self._mapped
 

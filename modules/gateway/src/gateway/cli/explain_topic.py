@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 from gateway.app.topic_sample import TopicSample
@@ -50,4 +51,4 @@ def _captures(sample: TopicSample, mapped: Mapped) -> str:
 def _who_may(mapped: Mapped, devices: TopicDevices) -> str:
     if devices.create:
         return f"it is made on first contact, if there are fewer than {devices.at_most} without credentials"
-    return f"it must be registered: gateway devices add {mapped.device} --no-login"
+    return f"it must be registered: gateway devices add {quote(mapped.device)} --no-login"

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from typing import Any, Final
 
 from edgewire.errors import UsageError
@@ -66,6 +67,8 @@ class _Ready:
 
     envelope: Envelope
     size: int
+    is_guarded: bool
+    """The publisher chose the device, so it is looked at each time whether somebody logs in as that."""
 
 
 class _Line:
@@ -86,7 +89,8 @@ class _Line:
 class MappedIngress:
     """Where those hand in publications who do not make their devices log in.
 
-    `on_newcomer` is called when a device was made that is not in the registry's file yet.
+    `on_newcomer` is called when a device was made that is not in the registry's file yet. `logs_in`: whether somebody
+    has proven to be this device, for whom the registry has no entry.
     """
 
     def __init__(
@@ -95,7 +99,9 @@ class MappedIngress:
         registry: Registry,
         emit: Callable[[Event], None],
         on_newcomer: Callable[[], None] = lambda: None,
+        logs_in: Callable[[Identity], bool] = lambda _who: False,
     ) -> None:
+        self._logs_in = logs_in
         self._ingress = ingress
         self._registry = registry
         self._emit = emit
@@ -163,6 +169,9 @@ class MappedIngress:
             judged = line.judged.get(topic) or self._keep(line, publication)
         if isinstance(judged, Taken):
             return self._turn_away(line, topic, judged)
+        who = judged.envelope.sender
+        if judged.is_guarded and (self._registry.group_of(who) is not None or self._logs_in(who)):
+            return self._refuse(line, topic, _has_credentials(who.device))
         try:
             check_size(judged.size, publication.payload)
         except TooLargeError as error:
@@ -189,7 +198,8 @@ class MappedIngress:
             envelope, size = envelope_of(mapped, publication)
         except TooLargeError as error:
             return Taken(False, RefusedPublication.TOO_LARGE, str(error))
-        return self._newcomer(mapped, publication.topic) or _Ready(envelope, size)
+        is_guarded = not (mapped.rule.names_device or self._policy.with_credentials)
+        return self._newcomer(mapped, publication.topic) or _Ready(envelope, size, is_guarded)
 
     def _problem_with(self, mapped: Mapped) -> Taken | None:
         """Why the device may not be named by this topic; None if it may, or if it is to be made."""
@@ -203,10 +213,10 @@ class MappedIngress:
         if entry is None:
             return None
         if not entry.enabled:
-            detail = f"device '{mapped.device}' is disabled; `gateway devices enable {mapped.device}` lets it in"
+            detail = f"device '{mapped.device}' is disabled; `gateway devices enable {quote(mapped.device)}` lets it in"
             return Taken(False, RefusedPublication.DISABLED_DEVICE, detail)
         is_open = isinstance(entry.credential, NoCredential) or mapped.rule.names_device
-        return None if is_open or self._policy.with_credentials else _has_credentials(mapped)
+        return None if is_open or self._policy.with_credentials else _has_credentials(mapped.device)
 
     def _newcomer(self, mapped: Mapped, topic: str) -> Taken | None:
         """Make the device if it is not known; a reason if it may not be made."""
@@ -215,12 +225,17 @@ class MappedIngress:
             return None
         if not self._policy.create:
             detail = (
-                f"device '{mapped.device}' is not registered; add it with `gateway devices add {mapped.device} "
+                f"device '{mapped.device}' is not registered; add it with `gateway devices add {quote(mapped.device)} "
                 '--no-login`, or let it be made: "topicDevices": {"create": true}'
             )
             return Taken(False, RefusedPublication.UNKNOWN_DEVICE, detail)
-        if self._is_of_a_group(who) and not (self._policy.with_credentials or mapped.rule.names_device):
-            return _has_credentials(mapped)
+        groups = self._registry.groups_for(who.device)
+        if groups and not (self._policy.with_credentials or mapped.rule.names_device):
+            detail = (
+                f"device '{mapped.device}' is new, and enrolment group '{groups[0].name}' takes devices of this id. Add "
+                f"it by `gateway devices add {quote(mapped.device)} --no-login`, or give the group a narrower prefix"
+            )
+            return Taken(False, RefusedPublication.OWN_CREDENTIALS, detail)
         number = self._made + len(self._newcomers) + 1
         if number > self._policy.at_most:
             detail = (
@@ -232,11 +247,6 @@ class MappedIngress:
         self._emit(TopicDeviceMade(mapped.device, shown_topic(topic), number, self._policy.at_most))
         self._on_newcomer()
         return None
-
-    def _is_of_a_group(self, who: Identity) -> bool:
-        """Whether it came by a group's key, or has an id that a group keeps for its own."""
-        groups = self._registry.groups_for(who.device)
-        return self._registry.group_of(who) is not None or any(group.id_prefix for group in groups)
 
     # --- who is known ---
 
@@ -314,9 +324,9 @@ class MappedIngress:
         }
 
 
-def _has_credentials(mapped: Mapped) -> Taken:
+def _has_credentials(device: str) -> Taken:
     detail = (
-        f"device '{mapped.device}' has credentials of its own, and whoever publishes chose its name. Write the device "
+        f"device '{device}' has credentials of its own, and whoever publishes chose its name. Write the device "
         'into the rule as it stands, or say "topicDevices": {"withCredentials": true}'
     )
     return Taken(False, RefusedPublication.OWN_CREDENTIALS, detail)

@@ -183,7 +183,7 @@ class DeviceTokens:
     def _key_of(self, who: Identity) -> bytes | None:
         """Its own key, or the one that the group derives by which it came."""
         registration = self._registry.find(who)
-        if registration is not None:
+        if registration is not None and not registration.leaves_login_open:
             credential = registration.credential
             return self._one_of(who, credential) if isinstance(credential, SymmetricKeys) else None
         group = self._registry.group_of(who)
