@@ -1,23 +1,20 @@
 """Attempts to be somebody else over HTTPS (robustness.md §5.3, 15), held to what `test_attempts` asks for."""
 
-import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import pytest
 
 from support.attempts import GROUP_KEY, MALLORY, MALLORY_KEY, MODULE_KEY, REAL, REAL_KEY, Answer, Attempt, Stage
 from support.gateway_site import GatewaySite
-from support.http_reading import read_answers
-from support.raw_peer import PATIENCE_S, RawPeer
+from support.http_attempts import exchange, written
 
 Make = Callable[[Stage], str | None]
 LOGINS: Final = 'gateway_refused_logins_total{reason="%s"}'
 REQUESTS: Final = 'gateway_refused_requests_total{reason="%s"}'
 MESSAGES: Final = 'gateway_refused_messages_total{reason="%s"}'
 BROKEN: Final = "gateway_broken_protocols_total"
-PORT: Final = 8443
 VERSION: Final = "?api-version=2021-04-12"
 EVENTS: Final = f"/devices/{REAL}/messages/events{VERSION}"
 OWN: Final = f"/devices/{MALLORY}/messages/events{VERSION}"
@@ -27,34 +24,6 @@ BATCH: Final = {"Content-Type": "application/vnd.microsoft.iothub.json"}
 def own(stage: Stage) -> str:
     """Mallory's own good token."""
     return stage.token(MALLORY, MALLORY_KEY)
-
-
-async def exchange(stage: Stage, source: str, data: bytes, tls: ssl.SSLContext | None = None) -> Answer:
-    """Send this; gives the status of the one answer, None if there is none before the connection is closed."""
-    peer = await RawPeer.dial(stage.site, source=source, port=PORT, tls=tls)
-    peer.send(data)
-    told = b""
-    while part := await _read(peer):
-        told += part
-    answers = read_answers(told, data.partition(b" ")[0].decode("latin-1") or "GET") if told else []
-    assert len(answers) <= 1, answers
-    return answers[0].status if answers else None
-
-
-async def _read(peer: RawPeer) -> bytes:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            return await peer.reader.read(65_536)
-    except (ConnectionError, ssl.SSLError):
-        return b""
-
-
-def written(method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes = b"") -> bytes:
-    """A request as it is sent; the last on its connection."""
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "Connection: close"]
-    if method == "POST":
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join((*lines, "", "")).encode("latin-1") + body
 
 
 def asking(

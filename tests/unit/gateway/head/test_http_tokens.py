@@ -259,7 +259,7 @@ async def test_what_is_no_wish_is_refused(desk: Desk, body: bytes) -> None:
     answer = await desk.ask(body)
     assert answer.status == 400
     assert "message" in json.loads(answer.body)
-    assert desk.refused() == []
+    assert desk.refused() == [MintRefusal.MALFORMED]
 
 
 async def test_there_are_two_paths(desk: Desk) -> None:

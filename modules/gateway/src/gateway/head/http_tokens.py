@@ -89,10 +89,14 @@ class HttpTokens:
 
     async def answer(self, request: RequestReceived, peer: Peer, _who: Identity | None) -> Response:
         """See HttpService."""
-        if request.path == NONCE_PATH:
-            nonce = self._mint.nonce(read_nonce_query(request.query))
-            return _json(200, {"nonce": nonce, "expiresInSecs": int(LIFE_S)})
-        wish = read_wish(request.body)
+        try:
+            if request.path == NONCE_PATH:
+                nonce = self._mint.nonce(read_nonce_query(request.query))
+                return _json(200, {"nonce": nonce, "expiresInSecs": int(LIFE_S)})
+            wish = read_wish(request.body)
+        except ProtocolError:
+            self._emit(TokenNotMinted("", peer.address, MintRefusal.MALFORMED))
+            raise
         verdict = await self._judge(wish, peer)
         if isinstance(verdict, Minted):
             return self._granted(wish, peer, verdict)

@@ -82,8 +82,10 @@ class PublishersUnreadable(Event):
 
 
 class MintRefusal(Enum):
-    """Why a board got no token. For our counters and log only: outside, all but TOO_MANY and BUSY look alike."""
+    """Why a board got no token. For our counters and log only: outside, all but MALFORMED, TOO_MANY and BUSY look alike."""
 
+    MALFORMED = "malformed"
+    """No request of the form that it must have."""
     NO_PROOF = "no_proof"
     """Neither nonce and HMAC, nor password, nor certificate."""
     NOT_ALLOWED = "not_allowed"
@@ -106,6 +108,7 @@ class MintRefusal(Enum):
 
 
 _MINT_ADVICE = {
+    MintRefusal.MALFORMED: "its request has not the form of one for a token",
     MintRefusal.NO_PROOF: "it showed neither a nonce with an HMAC, nor a password, nor a certificate",
     MintRefusal.NOT_ALLOWED: "such a proof is not allowed here; GATEWAY_TOKEN_PROOFS names those that are",
     MintRefusal.WRONG_NONCE: "its nonce was not given to this device since the gateway's start; it should ask for one",
