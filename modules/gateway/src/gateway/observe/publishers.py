@@ -82,7 +82,7 @@ class PublishersUnreadable(Event):
 
 
 class MintRefusal(Enum):
-    """Why a board got no token. For our counters and log only: outside, all but MALFORMED, TOO_MANY and BUSY look alike."""
+    """Why a board got no token. For counters and log only: outside, all but MALFORMED, TOO_MANY and BUSY look alike."""
 
     MALFORMED = "malformed"
     """No request of the form that it must have."""
