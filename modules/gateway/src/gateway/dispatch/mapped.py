@@ -232,8 +232,8 @@ class MappedIngress:
         groups = self._registry.groups_for(who.device)
         if groups and not (self._policy.with_credentials or mapped.rule.names_device):
             detail = (
-                f"device '{mapped.device}' is new, and enrolment group '{groups[0].name}' takes devices of this id. Add "
-                f"it by `gateway devices add {quote(mapped.device)} --no-login`, or give the group a narrower prefix"
+                f"device '{mapped.device}' is new, and enrolment group '{groups[0].name}' takes devices of this id. "
+                f"Add it by `gateway devices add {quote(mapped.device)} --no-login`, or give the group a narrower prefix"
             )
             return Taken(False, RefusedPublication.OWN_CREDENTIALS, detail)
         number = self._made + len(self._newcomers) + 1
