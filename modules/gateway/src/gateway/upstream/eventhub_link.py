@@ -60,6 +60,7 @@ _OF_THE_MESSAGE: Final = frozenset(
     )
 )
 """What is wrong with a message itself, as the SDK writes conditions: without what stands before the first colon."""
+_UNAUTHORIZED: Final = str(conditions.UNAUTHORIZED_ACCESS).partition(":")[2]
 _ACCEPTED: Final = Sent(Outcome.ACCEPTED)
 _FAULTS: Final[tuple[tuple[type[EventHubError], LinkFault], ...]] = (
     (AuthenticationError, LinkFault.CREDENTIALS),
@@ -145,6 +146,8 @@ class EventHubLink:
 
     def _down(self, error: Exception) -> LinkDownError:
         fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), LinkFault.OTHER)
+        if isinstance(error, EventHubError) and error.error == _UNAUTHORIZED:  # a link that is refused counts as lost
+            fault = LinkFault.CREDENTIALS
         return LinkDownError(fault, f"{self._host}: {_words(error)}")
 
 
@@ -184,6 +187,7 @@ def _fits(batch: EventDataBatch, entry: Entry) -> bool:
 
 
 def _words(error: Exception) -> str:
-    """What an error says, on one line and not endless."""
-    said = " ".join((str(error) or type(error).__name__).split())[:200].rstrip(". ")
+    """What an error says, on one line and not endless; the SDK says most of it twice."""
+    first = str(error).strip().partition("\n")[0]
+    said = (first or type(error).__name__)[:200].rstrip(". ")
     return said if said.isprintable() else ascii(said)[1:-1]
