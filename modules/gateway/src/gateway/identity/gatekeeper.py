@@ -111,7 +111,9 @@ class Gatekeeper:
         left = self._waiting.pop(knock.address) - 1
         if left:
             self._waiting[knock.address] = left
-        if user is None:
+        if done.exception() is not None:
+            then(TurnedAway(PlainRefusal.BUSY))  # no memory for it now
+        elif user is None:
             then(self._failed(knock, PlainRefusal.UNKNOWN_USER))
         elif not done.result():
             then(self._failed(knock, PlainRefusal.WRONG_PASSWORD))

@@ -12,6 +12,8 @@ from typing import Final
 COST: Final = 16_384
 """scrypt's N: with r = 8 it takes 16 MiB and some 50 ms here, 200 ms on a Raspberry Pi."""
 BLOCK: Final = 8
+ROOM: Final = 1_024
+"""What scrypt needs beside its N blocks, in blocks; OpenSSL refuses to take more memory than it is told."""
 MAX_COST: Final = 131_072
 """The largest N that is taken from a file: 128 MiB for the time of one login."""
 MAX_PASSWORD_BYTES: Final = 65_535
@@ -79,4 +81,6 @@ def new_password() -> str:
 
 
 def _derive(password: bytes, salt: bytes, cost: int) -> bytes:
-    return hashlib.scrypt(password, salt=salt, n=cost, r=BLOCK, p=1, maxmem=2 * 128 * BLOCK * cost, dklen=HASH_BYTES)
+    return hashlib.scrypt(
+        password, salt=salt, n=cost, r=BLOCK, p=1, maxmem=128 * BLOCK * (cost + ROOM), dklen=HASH_BYTES
+    )
