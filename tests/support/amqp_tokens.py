@@ -16,6 +16,7 @@ class Stored:
 
     entry_id: str
     message: Message
+    received_at_ms: int = 0
 
 
 class Keys:

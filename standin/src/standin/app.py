@@ -49,6 +49,8 @@ from standin.http_device import DeviceApi
 from standin.hub import Hub, MethodResult
 from standin.mqtt import LIMITS, MqttConnection
 from standin.namespace import Namespace, NamespaceError
+from standin.namespace_control import NamespaceControl
+from standin.namespace_http import PublisherApi
 from standin.policies import OWNER, RIGHTS, Policy, PolicyError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM, Routes
@@ -376,7 +378,8 @@ class StandIn:
     def _http_apis(self) -> list[HttpApi]:
         """What is served over HTTPS; the first that claims a request answers it."""
         service = ServiceApi(self.hub, self.configurations, hosts=self._hub_names(), clock=self._clock)
-        return [DeviceApi(self.hub, self._admission), service, DpsHttp(self.dps)]
+        publishers = PublisherApi(self.hub, self.namespace, self._admission)
+        return [DeviceApi(self.hub, self._admission), service, DpsHttp(self.dps), publishers]
 
     def _hub_names(self) -> frozenset[str]:
         """What clients may call the hub."""
@@ -448,6 +451,7 @@ class StandIn:
             event_hub_string=self.event_hub_connection_string,
         )
         application.add_routes(service.routes())
+        application.add_routes(NamespaceControl(self.namespace, self.own_event_hub_string).routes())
         application.add_routes(DpsControl(self.dps, self._hubs, authorities).routes())
         await self._serve(application, CONTROL_SOCKET)
 

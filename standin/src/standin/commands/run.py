@@ -42,6 +42,7 @@ def add(commands: "Commands") -> None:
         metavar="S",
         help="how long a registration takes (default: %(default)s)",
     )
+    run.add_argument("--event-hub", action="append", default=[], metavar="NAME", help="an Event Hub; may be repeated")
     run.add_argument("--partitions", type=int, metavar="N", help="of the events (default: 4, or as before)")
     run.add_argument(
         "--consumer-group", action="append", default=[], metavar="NAME", help="besides $Default; may be repeated"
@@ -67,6 +68,8 @@ async def _run_until_told(arguments: argparse.Namespace) -> int:
     async with _stand_in(arguments) as standin:
         for device in arguments.device:
             standin.ensure_device(device)
+        for event_hub in arguments.event_hub:
+            standin.namespace.ensure(event_hub)
         for notice in standin.notices:
             complain(notice)
         say(f"READY {standin.summary()}")

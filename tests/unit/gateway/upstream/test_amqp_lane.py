@@ -14,6 +14,7 @@ from gateway.upstream.proxy import Sent
 class Stored:
     entry_id: str
     message: Message
+    received_at_ms: int = 0
 
 
 class Host:

@@ -12,6 +12,7 @@ from gateway.upstream.amqp_message import carry
 class Stored:
     entry_id: str
     message: Message
+    received_at_ms: int = 0
 
 
 @pytest.mark.parametrize(

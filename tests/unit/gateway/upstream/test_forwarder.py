@@ -36,6 +36,7 @@ class Stored:
     entry_id: str
     message: Message
     priority: int = 5
+    received_at_ms: int = 0
 
 
 def stored(number: int, *, sender: str = "d1", priority: int = 5, size: int = 1) -> Stored:

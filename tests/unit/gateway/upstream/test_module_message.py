@@ -15,6 +15,7 @@ LEAF = identity("leaf1")
 class Stored:
     entry_id: str
     message: Message
+    received_at_ms: int = 0
 
 
 def stored(

@@ -31,6 +31,7 @@ LIMIT_S = 10.0
 class Stored:
     entry_id: str
     message: Message
+    received_at_ms: int = 0
 
 
 def stored(number: int = 0, size: int = 1) -> Stored:

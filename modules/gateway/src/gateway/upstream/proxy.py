@@ -21,6 +21,11 @@ class Entry(Protocol):
         ...
 
     @property
+    def received_at_ms(self) -> int:
+        """When the gateway took it, in milliseconds since 1970."""
+        ...
+
+    @property
     def message(self) -> Message:
         """The message."""
         ...
