@@ -233,7 +233,7 @@ class MappedIngress:
         if groups and not (self._policy.with_credentials or mapped.rule.names_device):
             detail = (
                 f"device '{mapped.device}' is new, and enrolment group '{groups[0].name}' takes devices of this id. "
-                f"Add it by `gateway devices add {quote(mapped.device)} --no-login`, or give the group a narrower prefix"
+                f"Add it by `gateway devices add {quote(mapped.device)} --no-login`, or narrow the group's prefix"
             )
             return Taken(False, RefusedPublication.OWN_CREDENTIALS, detail)
         number = self._made + len(self._newcomers) + 1
