@@ -29,6 +29,7 @@ NODE_MODULES: Final = ROOT / "tests/peers/node/node_modules"
 """What the pages have their readers install, as the lock file has it."""
 PATIENCE_S: Final = 30.0
 GOODBYE_S: Final = 10.0
+LOG_CHARS: Final = 4_000
 MARK: Final = "-- that was"
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -178,7 +179,12 @@ class Recipe:
             folder = Path(name)
             _furnish(folder, site.root_file)
             async with Shell.open(folder, {**_environment(site, folder), **more}) as shell:
-                yield cls(page, folder, shell, words, ready)
+                recipe = cls(page, folder, shell, words, ready)
+                try:
+                    yield recipe
+                except Exception as error:
+                    error.add_note(recipe.logs())
+                    raise
 
     async def follow(self, heading: str) -> None:
         """Do what the page says under its next heading, which must be this one."""
@@ -224,6 +230,10 @@ class Recipe:
         for word, meant in self._words.items():
             text = text.replace(word, meant)
         return text
+
+    def logs(self) -> str:
+        """The ends of what its programs have said."""
+        return "\n".join(f"{path.name}: {self.text_of(path.name)[-LOG_CHARS:]}" for path in self.folder.glob("*.log"))
 
     def text_of(self, name: str) -> str:
         """What is in a file by now, such as a log."""
