@@ -98,7 +98,7 @@ import publisher
 def main():
     given = json.loads(sys.stdin.readline())
     ROOT.update(der=bytes.fromhex(given["root"]), name=given["name"], address=given["address"])
-    maker = publisher.Publisher(given["name"], "telemetry", "leaf-01", "SendRule", given["key"], given["port"])
+    maker = publisher.Publisher(given["name"], "telemetry", "leaf-01", given.get("rule", "SendRule"), given["key"], given["port"])
     said = []
     for number, raw in enumerate(given["raw"]):
         try:

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgeca.folder import Folder
+from edgewire.codec.amqp.message import read_message
+from standin.app import Ports, StandIn
 from support.leaf_board import FIRMWARE
 from support.on_micropython import run
 
@@ -118,6 +121,26 @@ async def test_a_server_of_another_root_gets_no_token(tmp_path: Path) -> None:
         found = await publish(other.directory, hubs, [ROOM])
     assert found["said"] == ["OSError"]
     assert hubs.requests == []
+
+
+async def test_the_stand_ins_event_hub_takes_its_events(tmp_path: Path) -> None:
+    ports = Ports(mqtt=0, websocket=0, amqp=None)
+    async with StandIn(tmp_path, address="127.0.0.1", hub_name=NAMESPACE, ports=ports) as hub:
+        event_hub = hub.namespace.ensure("telemetry")
+        given = {
+            "root": x509.load_pem_x509_certificate(hub.trust_bundle.encode()).public_bytes(Encoding.DER).hex(),
+            "name": NAMESPACE,
+            "address": "127.0.0.1",
+            "port": hub.websocket_port,
+            "rule": "send",
+            "key": event_hub.policies["send"].primary_key,
+            "raw": [ROOM],
+        }
+        found = await asyncio.to_thread(run, "wipy", given)
+        kept = [each for n in range(event_hub.log.partitions) for each in event_hub.log.read_partition(n, 0, 10)]
+    assert found["said"] == ["accepted"]
+    ((message),) = [read_message(each.payload) for each in kept]
+    assert (message.message_annotations or {})["x-opt-publisher"] == "leaf-01"
 
 
 @pytest.mark.parametrize("path", PLAIN_SOURCES, ids=lambda path: path.name)
