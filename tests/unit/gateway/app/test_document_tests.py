@@ -62,3 +62,16 @@ def test_what_is_wrong_in_a_case_is_told(changed: dict[str, Any], path: str, wor
     reading = read({"message": {"topic": "site/lab/door"}, "expect": [], **changed})
     found = {problem.path: f"{problem.message} | {problem.fix}" for problem in reading.problems}
     assert words in found.get(path, ""), found
+
+
+def test_messages_in_time_may_be_publications_that_become_messages() -> None:
+    settings = read({"messages": [{"topic": "site/lab/door", "expect": ["$upstream"]}, {"body": 1}]}).settings
+    assert settings is not None
+    (case,) = settings.tests
+    assert case.sequence is not None
+    first, second = case.sequence.steps
+    assert first.message.envelope.properties["kind"] == "door"
+    assert second.message.body == b"1"
+    (problem,) = read({"messages": [{"topic": "elsewhere"}]}).problems
+    assert problem.path == "tests[0].messages[0]"
+    assert "the rules make no message of it; topics[0] ('site/+room/+kind'): level 1" in problem.message

@@ -44,14 +44,19 @@ class Sequence:
 
 
 class SequenceReader:
-    """Reads the members `messages` and `made` of a case. `endpoints` reads a list of endpoints at a path."""
+    """Reads the members `messages` and `made` of a case. `endpoints` reads a list of endpoints at a path.
+
+    `message` reads a message; it raises SampleError.
+    """
 
     def __init__(
         self,
         problem: Callable[[str, str, str], None],
         endpoints: Callable[[Any, str], frozenset[str]],
         endpoint_name: Callable[[str], str | None],
+        message: Callable[[Mapping[str, Any]], Message] = read_sample,
     ) -> None:
+        self._message = message
         self._problem = problem
         self._endpoints = endpoints
         self._endpoint_name = endpoint_name
@@ -88,7 +93,7 @@ class SequenceReader:
             return None
         expect = self._endpoints(given["expect"], f"{path}.expect") if "expect" in given else None
         try:
-            message = read_sample({key: item for key, item in given.items() if key not in ("at", "expect")})
+            message = self._message({key: item for key, item in given.items() if key not in ("at", "expect")})
         except SampleError as error:
             self._problem(path, str(error), "")
             return None

@@ -94,7 +94,8 @@ class _Reader:
     def _sequence(self, entry: Mapping[str, Any], path: str, number: int) -> RouteTest:
         from gateway.app.document_sequences import SequenceReader  # noqa: PLC0415 — most cases are of one message
 
-        sequence = SequenceReader(self._problem, self._expected, endpoint_name).read(entry, path)
+        reader = SequenceReader(self._problem, self._expected, endpoint_name, self._message_in_time)
+        sequence = reader.read(entry, path)
         name = str(entry.get("name", f"case {number + 1}"))
         return RouteTest(name=name, message=None, endpoints=frozenset(), sequence=sequence)
 
@@ -105,6 +106,14 @@ class _Reader:
 
         topic = read_topic_sample(sample, self._topics)
         return topic.message, topic
+
+    def _message_in_time(self, sample: Mapping[str, Any]) -> Message:
+        """One of several messages, which has to be one. Raises SampleError."""
+        message, topic = self._message(sample)
+        if message is None:
+            reasons = () if topic is None else topic.reasons
+            raise SampleError("topic", "; ".join(("the rules make no message of it", *reasons)))
+        return message
 
     def _check_keys(self, value: Mapping[str, Any], path: str, known: tuple[str, ...]) -> None:
         for key in value:
