@@ -9,9 +9,11 @@ from edgewire.transport.pump import Peer, Pump
 from edgewire.transport.tls import Security
 from gateway.app.firmware import FirmwareHouse
 from gateway.app.http_house import HttpHouse
-from gateway.app.settings import read_environment
+from gateway.app.settings import ConfigError, read_environment
 from gateway.dispatch.twin_desk import NoTwins
 from gateway.identity.authenticator import Authenticator
+from gateway.identity.publisher_hubs import Hub
+from gateway.identity.publishers import PUBLISHERS_FILE, edit_publishers
 from gateway.observe.bootstrap import RootNotTold
 from gateway.observe.events import Event
 from gateway.observe.head import HttpAction, HttpRequestsAnswered
@@ -76,6 +78,24 @@ async def test_without_tls_there_is_first_contact_and_nothing_else(house: House)
     manifest = "/firmware/v1/manifests/nodemcu-1"
     assert [(await house.ask(path, plain=True)).status for path in (TIME_PATH, manifest)] == [200, 404]
     assert [(await house.ask(path)).status for path in (TIME_PATH, manifest)] == [200, 401]
+
+
+async def test_tokens_are_made_where_the_settings_name_a_proof_and_never_without_tls(house: House) -> None:
+    nonce = "/tokens/v1/nonce?deviceId=d1"
+    assert [(await house.ask(nonce, plain=plain)).status for plain in (False, True)] == [200, 404]
+    house.house.close()
+    house.house = house.open(GATEWAY_TOKEN_PROOFS="none")
+    assert (await house.ask(nonce)).status == 404
+    with pytest.raises(ConfigError, match="did you mean key"):
+        house.open(GATEWAY_TOKEN_PROOFS="kye")
+
+
+async def test_publishers_are_served_where_there_is_a_hub(house: House) -> None:
+    target = "/telemetry/publishers/p/messages"
+    assert (await house.ask(target)).status == 404
+    edit_publishers(house.folder / PUBLISHERS_FILE, lambda hubs: hubs.with_hub(Hub(name="telemetry")))
+    assert (await house.ask(target)).status == 405
+    assert (await house.ask(target, plain=True)).status == 404
 
 
 async def test_the_answers_of_both_heads_are_counted(house: House) -> None:

@@ -281,6 +281,12 @@ async def test_a_path_that_is_none_is_refused(booth: Booth, target: str, status:
     assert booth.messages() == []
 
 
+async def test_without_hubs_there_is_nothing(booth: Booth) -> None:
+    booth.keep()
+    assert (await booth.post()).status == 404
+    assert booth.refused() == []
+
+
 async def test_other_methods_are_refused(booth: Booth) -> None:
     for method in ("GET", "PUT", "DELETE"):
         answer = await booth.post(method=method)

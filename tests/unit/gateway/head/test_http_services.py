@@ -9,7 +9,7 @@ from edgewire.message import Identity, identity
 from edgewire.session.http.events import HeadReceived, RequestReceived
 from edgewire.session.http.server import JSON, Response
 from edgewire.transport.pump import Peer
-from gateway.head.http_services import Caller
+from gateway.head.http_services import Caller, LetIn, NotLetInError
 from gateway.observe.head import HttpAction, RefusedRequest, RequestRefused
 from gateway.observe.identity import LoginRefused, RefusalReason
 from support.http_site import ADDRESS, HttpClient, HttpSite
@@ -25,9 +25,13 @@ class Echo:
     def claims(self, path: str) -> bool:
         return path.startswith("/echo/")
 
-    def caller(self, head: HeadReceived, _peer: Peer) -> Caller | None:
+    def caller(self, head: HeadReceived, peer: Peer) -> Caller | LetIn | None:
         if head.path == "/echo/broken":
             raise ProtocolError("broken", reply=404)
+        if head.path.startswith("/echo/not"):
+            raise NotLetInError(401, "no", 30.0 if head.path.endswith("late") else 0.0)
+        if head.path == "/echo/judged":
+            return LetIn(identity(peer.address))
         return None if head.path == "/echo/open" else Caller(identity("d1"), HUB)
 
     def refusal(self, status: int, what: str) -> Response:
@@ -54,6 +58,23 @@ async def test_a_service_gets_what_it_claims_with_who_was_let_in(client: HttpCli
     client.ask("POST", "/echo/own", b"hello")
     answer = await client.answer()
     assert (answer.status, answer.body) == (200, f"d1 at {ADDRESS}: hello".encode())
+
+
+async def test_a_service_may_let_in_by_the_head_or_not(site: HttpSite, client: HttpClient) -> None:
+    client.ask("POST", "/echo/judged", b"hello", token=None)
+    assert (await client.answer()).body == f"{ADDRESS} at {ADDRESS}: hello".encode()
+    client.say(b"POST /echo/not HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+    answer = await client.answer()
+    assert (answer.status, json.loads(answer.body)) == (401, {"said": "no"})
+    assert client.is_closed()
+    assert site.reasons(RequestRefused) == []
+
+
+async def test_a_refusal_may_be_held_back_and_its_caller_may_go(site: HttpSite, client: HttpClient) -> None:
+    client.ask("POST", "/echo/not-late", b"hello", token=None)
+    assert client.wire.paused
+    client.lose()
+    assert client.answers() == []
 
 
 async def test_a_service_may_judge_its_callers_itself(client: HttpClient) -> None:

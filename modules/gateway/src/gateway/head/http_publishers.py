@@ -52,8 +52,8 @@ class HttpPublishers:
         self._clock = clock
 
     def claims(self, path: str) -> bool:
-        """Whether it is `/{hub}/publishers/{publisher}/messages`, or one without a publisher."""
-        return publisher.is_publisher_path(path)
+        """Whether it is `/{hub}/publishers/{publisher}/messages`, or one without a publisher, and there are hubs."""
+        return publisher.is_publisher_path(path) and self._door.is_open()
 
     def caller(self, head: HeadReceived, peer: Peer) -> LetIn:
         """The publisher, whose token is judged before any of the body is read."""

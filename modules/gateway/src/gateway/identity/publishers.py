@@ -117,6 +117,11 @@ class PublisherDoor:
         # Random, so that nobody can sign with it: what has no keys is checked against it.
         self._decoy = os.urandom(32), os.urandom(32)
 
+    def is_open(self) -> bool:
+        """Whether there is any hub to send to."""
+        self._book.reload()
+        return bool(self._book.hubs.by_name)
+
     def judge(
         self, request: PublisherRequest, host: str, token: str | None, *, address: str, now: float
     ) -> Identity | NotAPublisher:
