@@ -204,7 +204,9 @@ class BackDesk:
     def _send(self, who: Identity, purpose: Purpose, payload: bytes) -> None:
         assert self.connection is not None
         link = self.links[who, purpose, Role.SENDER]
-        assert self.connection.server.send(link, payload, settled=True) is not None
+        sent = self.connection.server.send(link, payload, settled=True)
+        # With credit left it is the link, its session or the connection that is over: asked, and gone in one write.
+        assert sent is not None or link.credit
         self.connection.pump.flush()
 
     def _settle(self, who: Identity, message: Kept, state: DeliveryState | None) -> None:
@@ -237,7 +239,5 @@ class BackDesk:
         elif request.operation is TwinOperation.REPORT and status < 300:
             twin.reported.append(json.loads(request.patch))
             version = 1 + len(twin.reported)
-        if not self.links[who, Purpose.TWIN, Role.SENDER].attached:
-            return  # the device asked and left in one write: there is nobody to answer
         answer = TwinAnswer(correlation_id=request.correlation_id, status=status, version=version, document=document)
         self._send(who, Purpose.TWIN, write_answer(answer))
