@@ -49,7 +49,8 @@ def why_no_codec(content_type: str | None, content_encoding: str | None) -> str:
         missing += [] if content_encoding is not None else ["contentEncoding"]
         return (
             f"the message has no {' and no '.join(missing)}, so its body is not read: "
-            "put $.ct=application%2Fjson&$.ce=utf-8 on the topic"
+            "put $.ct=application%2Fjson&$.ce=utf-8 on the topic, or contentType and contentEncoding into the rule "
+            "that maps it"
         )
     if content_type.lower() != "application/json":
         return f"its contentType is '{content_type}'; a body is read only as application/json, without parameters"
