@@ -39,6 +39,7 @@ from gateway.observe.identity import RefusalReason
 from gateway.store.store import Store
 from gateway.store.values import AppendResult, StoreLimits
 from project_sources import ROOT, source_files
+from support.console import is_as_shown, steps, wanted_exit
 
 PAGES: Final = (
     ROOT / "README.md",
@@ -113,7 +114,8 @@ def test_every_make_target_exists(page: Path) -> None:
 
 @each_page
 def test_every_variable_of_the_gateway_exists(page: Path) -> None:
-    named = set(re.findall(r"\bGATEWAY_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
+    text = page.read_text(encoding="utf-8").replace("GATEWAY_ENDPOINT_ARCHIVE_CONNECTION_STRING", "")  # named by a user
+    named = set(re.findall(r"\bGATEWAY_[A-Z_]*[A-Z]", text))
     assert named - {row.name for row in SETTINGS} == set()
 
 
@@ -487,35 +489,17 @@ def at_site(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def steps(block: str) -> list[tuple[str, str]]:
-    """The command lines of a console block, each with the output shown below it."""
-    parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)
-    assert parts[0] == "", "a console block begins with '$ '"
-    return list(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def pattern_of(output: str) -> str:
-    """A regular expression for output as a page shows it: `…` is anything, blanks count as one, ends do not count."""
-    lines = [" ".join(line.split()) for line in output.strip().splitlines()]
-    return "\n".join(".*".join(map(re.escape, line.split("…"))) for line in lines)
-
-
-def tidy(output: str) -> str:
-    return "\n".join(" ".join(line.split()) for line in output.strip().splitlines())
-
-
 @pytest.mark.usefixtures("at_site")
 @pytest.mark.parametrize(("name", "least"), [("docs/commands.md", 10), ("docs/topics.md", 1)])
 def test_the_examples_of_the_commands_do_what_is_shown(name: str, least: int) -> None:
     consoles = [found for found in fences(ROOT / name) if found[0].startswith("console")]
     assert len(consoles) >= least
     for info, block in consoles:
-        wanted = int(info.partition("exit=")[2] or 0)
         for line, output in steps(block):
             code, said = run_command(line)
-            assert code == wanted, f"{line}\n{said}"
+            assert code == wanted_exit(info), f"{line}\n{said}"
             assert output.strip(), f"{line}: show what it says"
-            assert re.fullmatch(pattern_of(output), tidy(said)), f"{line}\n{said}"
+            assert is_as_shown(said, output), f"{line}\n{said}"
 
 
 @pytest.mark.usefixtures("at_site")

@@ -15,8 +15,10 @@ def lock() -> dict[str, dict[str, object]]:
 
 
 def test_each_package_is_from_the_public_registry_with_a_digest() -> None:
-    packages = {name: package for name, package in lock().items() if name}
+    bundled = {name for name, package in lock().items() if package.get("inBundle")}  # in another one, under its digest
+    packages = {name: package for name, package in lock().items() if name and name not in bundled}
     assert packages
+    assert all(name.startswith("node_modules/npm/") for name in bundled)
     for name, package in packages.items():
         assert str(package["resolved"]).startswith(REGISTRY), name
         assert str(package["integrity"]).startswith("sha512-"), name
