@@ -1,11 +1,8 @@
-import argparse
 import io
-import json
 import re
 import stat
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +10,7 @@ from edgewire.iothub.bootstrap import CODE_ALPHABET, SecretKind
 from gateway.cli import claims
 from gateway.identity.claim_codes import Code, Use
 from gateway.identity.claims import burn, read_claims
+from support.command_terminal import Terminal
 from support.new_board import secret_of
 
 LABELS = """code,id,model,group,expires,boards
@@ -28,24 +26,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Terminal:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def says(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        top = argparse.ArgumentParser()
-        claims.add_parser(top.add_subparsers(dest="command"))
-        assert claims.run(top.parse_args(["claims", *arguments])) == code
-        captured = self._capsys.readouterr()
-        return captured.out, captured.err
-
-    def tells(self, *arguments: str) -> Any:
-        return json.loads(self.says(*arguments, "--json")[0])
-
-
 @pytest.fixture
 def out(capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(capsys)
+    return Terminal(claims, capsys)
 
 
 def kept(data: Path) -> list[Code]:

@@ -1,10 +1,7 @@
-import argparse
 import io
-import json
 import re
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +10,7 @@ from edgewire.iothub.http.publisher import PublisherAudience, read_audience
 from gateway.cli import publishers
 from gateway.identity.publisher_hubs import MAX_RULES, Hub, Rule
 from gateway.identity.publishers import PUBLISHERS_FILE, edit_publishers, read_publishers
+from support.command_terminal import Terminal
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -25,24 +23,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Terminal:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def says(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        top = argparse.ArgumentParser()
-        publishers.add_parser(top.add_subparsers(dest="command"))
-        assert publishers.run(top.parse_args(["publishers", *arguments])) == code
-        captured = self._capsys.readouterr()
-        return captured.out, captured.err
-
-    def tells(self, *arguments: str) -> Any:
-        return json.loads(self.says(*arguments, "--json")[0])
-
-
 @pytest.fixture
 def out(capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(capsys)
+    return Terminal(publishers, capsys)
 
 
 def hub_in(data: Path, name: str = "telemetry") -> Hub:

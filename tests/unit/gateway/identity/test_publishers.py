@@ -102,7 +102,7 @@ def test_no_file_is_no_hubs_and_nothing_to_say(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_hubs_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / PUBLISHERS_FILE
     path.write_text("[]")
-    with pytest.raises(LockedFileError, match="Put back an earlier copy"):
+    with pytest.raises(LockedFileError, match="put back an earlier copy"):
         edit_publishers(path, lambda hubs: hubs)
     assert path.read_text() == "[]"
 

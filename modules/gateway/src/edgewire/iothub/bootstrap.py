@@ -6,15 +6,14 @@ and nonce, the answer one over the nonce and the whole body, and the device's ke
 
 import hashlib
 import hmac
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
 from edgewire.errors import ProtocolError, UsageError
 from edgewire.iothub.ids import is_id
+from edgewire.iothub.objects import read_object
 
 CONTACT_PATH: Final = "/bootstrap/v1/contact"
 TIME_PATH: Final = "/bootstrap/v1/time"
@@ -69,7 +68,7 @@ def is_nonce(text: str) -> bool:
 
 def read_contact(body: bytes) -> Contact:
     """The contact in a request's body. Raises ProtocolError (400); members that are not known are passed over."""
-    document = _read_object(body)
+    document = read_object(body)
     mac = _text(document, "mac")
     if _MAC.fullmatch(mac) is None:
         raise _malformed("'mac' is not 64 hexadecimal digits")
@@ -81,23 +80,6 @@ def read_contact(body: bytes) -> Contact:
         kind=_kind(_text(document, "kind")),
         mac=mac.lower(),
     )
-
-
-def _read_object(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body, object_pairs_hook=_unique)
-    except (ValueError, RecursionError):  # a UnicodeDecodeError, and a number of thousands of digits, are ValueErrors
-        raise _malformed("the body is not JSON, or has a member twice") from None
-    if not isinstance(document, dict):
-        raise _malformed("the body is no JSON object")
-    return document
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a member twice")
-    return members
 
 
 def _text(document: dict[str, Any], name: str) -> str:

@@ -12,15 +12,14 @@ certificates.
 """
 
 import hmac
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.ids import is_id
+from edgewire.iothub.objects import read_object
 
 PREFIX: Final = "/tokens/v1/"
 NONCE_PATH: Final = "/tokens/v1/nonce"
@@ -64,7 +63,7 @@ def read_nonce_query(query: str) -> str:
 
 def read_wish(body: bytes) -> TokenWish:
     """The wish in a request's body. Raises ProtocolError (400)."""
-    said = _read_object(body)
+    said = read_object(body)
     unknown = said.keys() - _MEMBERS
     if unknown:
         raise _malformed(f"there is '{min(unknown)[:64]}'; known are {', '.join(sorted(_MEMBERS))}")
@@ -104,23 +103,6 @@ def _lifetime(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < MIN_LIFETIME_S:
         raise _malformed(f"'lifetimeSecs' must be a whole number from {MIN_LIFETIME_S} on")
     return min(value, MAX_LIFETIME_S)
-
-
-def _read_object(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body, object_pairs_hook=_unique)
-    except (ValueError, RecursionError):  # a UnicodeDecodeError, and a number of thousands of digits, are ValueErrors
-        raise _malformed("the body is not JSON, or has a member twice") from None
-    if not isinstance(document, dict):
-        raise _malformed("the body is no JSON object")
-    return document
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a member twice")
-    return members
 
 
 def _malformed(what: str) -> ProtocolError:

@@ -7,7 +7,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from edgewire.iothub.bootstrap import (
     shown_code,
 )
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
-from gateway.cli.inputs import InputError, NoError, add_data_option, data_directory, did_you_mean
+from gateway.cli.inputs import InputError, NoError, Subparsers, add_action, did_you_mean, run_action
 from gateway.identity.claim_codes import MAX_BOARDS, MAX_CODES, ClaimsError, Code, new_name
 from gateway.identity.claims import CLAIMS_FILE, edit_claims, read_claims
 from gateway.identity.locked_file import LockedFileError
@@ -34,8 +34,6 @@ COLUMNS: Final = ("code", "id", "model", "group", "expires", "boards")
 
 _UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
-Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
-
 
 # --- the command line -----------------------------------------------------------------------------------------------
 
@@ -44,7 +42,7 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """`gateway claims …`."""
     parser = commands.add_parser("claims", help="codes for boards' first contact: add, import, list, revoke")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = _action(actions, "add", _add, "make a code and show it, this once")
+    add = add_action(actions, "add", _add, "make a code and show it, this once")
     add.add_argument("--boards", type=int, default=1, metavar="N", help="good for so many boards (default: 1)")
     add.add_argument(
         "--expires", default=DEFAULT_LIFE, metavar="TIME", help=f"30m, 24h, 7d, or never (default: {DEFAULT_LIFE})"
@@ -56,44 +54,27 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     add.add_argument(
         "--group", default="", metavar="NAME", help="with --id: the key derived from this group's, not a random one"
     )
-    imported = _action(actions, "import", _import, f"take in printed codes: CSV with the columns {', '.join(COLUMNS)}")
+    imported = add_action(
+        actions, "import", _import, f"take in printed codes: CSV with the columns {', '.join(COLUMNS)}"
+    )
     imported.add_argument("file", metavar="FILE", help="'-' is standard input; all columns but code may be missing")
-    _action(actions, "list", _list, "all codes by their names, and which boards came by them; never the codes")
-    revoke = _action(actions, "revoke", _revoke, "nobody can come by it any more; boards that did keep their identity")
+    add_action(actions, "list", _list, "all codes by their names, and which boards came by them; never the codes")
+    revoke = add_action(
+        actions, "revoke", _revoke, "nobody can come by it any more; boards that did keep their identity"
+    )
     revoke.add_argument("name", metavar="NAME", help="the name that list shows")
-
-
-def _action(
-    actions: "Subparsers[argparse.ArgumentParser]",
-    name: str,
-    run_: Callable[[Path, argparse.Namespace], int],
-    what: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=what, description=what)
-    add_data_option(parser)
-    parser.add_argument("--json", action="store_true", help="the answer for programs")
-    parser.set_defaults(run_action=run_)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says. Returns 0 done, 1 no such or already there, 2 unusable input."""
     try:
-        action: Callable[[Path, argparse.Namespace], int] = arguments.run_action
-        return action(_claims_path(arguments), arguments)
+        return run_action(arguments, CLAIMS_FILE)
     except (NoError, ClaimsError) as error:
         print(f"gateway claims: {error}", file=sys.stderr)
         return 1
     except (InputError, LockedFileError) as error:
         print(f"gateway claims: {error}", file=sys.stderr)
         return 2
-
-
-def _claims_path(arguments: argparse.Namespace) -> Path:
-    directory = data_directory(arguments)
-    if not directory.is_dir():
-        raise InputError(f"there is no directory {directory}; name the gateway's with --data or GATEWAY_DATA_DIR")
-    return directory / CLAIMS_FILE
 
 
 # --- adding -----------------------------------------------------------------------------------------------------------

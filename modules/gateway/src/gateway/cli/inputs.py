@@ -4,13 +4,16 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edgewire.iothub import sas
 from gateway.identity.registry import FILE_NAME, Registry
 
 KEY_HELP = "base64, as in a connection string; '-' reads it from standard input, 'env:NAME' from the environment"
+
+
+Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
 
 
 class InputError(Exception):
@@ -30,6 +33,32 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the gateway's data directory (default: GATEWAY_DATA_DIR, else /data)",
     )
+
+
+def add_action(
+    actions: "Subparsers[argparse.ArgumentParser]",
+    name: str,
+    run_: Callable[[Path, argparse.Namespace], int],
+    what: str,
+    *subjects: str,
+) -> argparse.ArgumentParser:
+    """An action of a command on a file of the data folder; `subjects` are what it works on, in their order."""
+    parser = actions.add_parser(name, help=what, description=what)
+    for subject in subjects:
+        parser.add_argument(subject.lower(), metavar=subject)
+    add_data_option(parser)
+    parser.add_argument("--json", action="store_true", help="the answer for programs")
+    parser.set_defaults(run_action=run_)
+    return parser
+
+
+def run_action(arguments: argparse.Namespace, file_name: str) -> int:
+    """Do what the command line says with this file of the data folder. Raises InputError if there is no folder."""
+    directory = data_directory(arguments)
+    if not directory.is_dir():
+        raise InputError(f"there is no directory {directory}; name the gateway's with --data or GATEWAY_DATA_DIR")
+    action: Callable[[Path, argparse.Namespace], int] = arguments.run_action
+    return action(directory / file_name, arguments)
 
 
 def data_directory(arguments: argparse.Namespace) -> Path:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from edgewire.iothub import sas
 from edgewire.iothub.http.publisher import PublisherRequest, is_hub, resource_of
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.limits import LAST_EXPIRY_S
-from gateway.cli.inputs import InputError, NoError, add_data_option, data_directory, did_you_mean, key_text
+from gateway.cli.inputs import InputError, NoError, Subparsers, add_action, did_you_mean, key_text, run_action
 from gateway.cli.sas import seconds_of
 from gateway.identity.locked_file import LockedFileError
 from gateway.identity.publisher_hubs import (
@@ -35,8 +35,6 @@ from gateway.identity.publishers import PUBLISHERS_FILE, edit_publishers, read_p
 KEY_HELP: Final = "as Event Hubs shows it; '-' reads it from standard input, 'env:NAME' from the environment"
 NEW_KEY_BYTES: Final = 32
 
-Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
-
 
 # --- the command line -----------------------------------------------------------------------------------------------
 
@@ -45,7 +43,7 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """`gateway publishers …`."""
     parser = commands.add_parser("publishers", help="who may send in Event Hubs' form: hubs, rules, tokens, revocation")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = _action(actions, "add-hub", _add_hub, "serve a hub; of one that is there, what is given is changed", "HUB")
+    add = add_action(actions, "add-hub", _add_hub, "serve a hub; of one that is there, what is given is changed", "HUB")
     add.add_argument(
         "--host", action="append", metavar="NAME", help="a name its address may have beside the gateway's own; repeat"
     )
@@ -53,16 +51,18 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     add.add_argument(
         "--device", metavar="ID", help="whose messages those are that name no publisher (default: refused)"
     )
-    _action(actions, "remove-hub", _remove_hub, "serve it no more; its rules and revocations are forgotten", "HUB")
-    rule = _action(
+    add_action(actions, "remove-hub", _remove_hub, "serve it no more; its rules and revocations are forgotten", "HUB")
+    rule = add_action(
         actions, "add-rule", _add_rule, "a rule that may send, with new keys unless one is given", "HUB", "RULE"
     )
     rule.add_argument("--key", metavar="KEY", help=f"its primary key: {KEY_HELP}")
     rule.add_argument("--secondary-key", metavar="KEY", help="its secondary key, in the same way")
-    _action(actions, "remove-rule", _remove_rule, "no token that names it is good any more", "HUB", "RULE")
-    renew = _action(actions, "regenerate-key", _regenerate, "a new key; the other one goes on working", "HUB", "RULE")
+    add_action(actions, "remove-rule", _remove_rule, "no token that names it is good any more", "HUB", "RULE")
+    renew = add_action(
+        actions, "regenerate-key", _regenerate, "a new key; the other one goes on working", "HUB", "RULE"
+    )
     renew.add_argument("--which", choices=("primary", "secondary", "both"), default="primary")
-    token = _action(actions, "token", _token, "print a token: the Authorization of a request", "HUB", "RULE")
+    token = add_action(actions, "token", _token, "print a token: the Authorization of a request", "HUB", "RULE")
     token.add_argument("--publisher", metavar="NAME", help="for this publisher alone (default: for the whole hub)")
     token.add_argument("--host", metavar="NAME", help="the name that the publisher dials (default: the hub's first)")
     token.add_argument("--ttl", default="1h", metavar="TIME", help="how long it is valid: 15m, 1h, 30d (default 1h)")
@@ -70,44 +70,20 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
         ("revoke", _revoke, "let nobody in as this publisher, whatever the token; at once"),
         ("restore", _restore, "let it in again; tokens that it had are good again"),
     ):
-        _action(actions, name, run_, what, "HUB", "PUBLISHER")
-    _action(actions, "list", _list, "all hubs with their rules and who is revoked; never the keys")
-
-
-def _action(
-    actions: "Subparsers[argparse.ArgumentParser]",
-    name: str,
-    run_: Callable[[Path, argparse.Namespace], int],
-    what: str,
-    *subjects: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=what, description=what)
-    for subject in subjects:
-        parser.add_argument(subject.lower(), metavar=subject)
-    add_data_option(parser)
-    parser.add_argument("--json", action="store_true", help="the answer for programs")
-    parser.set_defaults(run_action=run_)
-    return parser
+        add_action(actions, name, run_, what, "HUB", "PUBLISHER")
+    add_action(actions, "list", _list, "all hubs with their rules and who is revoked; never the keys")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says. Returns 0 done, 1 no such or already there, 2 unusable input."""
     try:
-        action: Callable[[Path, argparse.Namespace], int] = arguments.run_action
-        return action(_path(arguments), arguments)
+        return run_action(arguments, PUBLISHERS_FILE)
     except (NoError, PublishersError) as error:
         print(f"gateway publishers: {error}", file=sys.stderr)
         return 1
     except (InputError, LockedFileError) as error:
         print(f"gateway publishers: {error}", file=sys.stderr)
         return 2
-
-
-def _path(arguments: argparse.Namespace) -> Path:
-    directory = data_directory(arguments)
-    if not directory.is_dir():
-        raise InputError(f"there is no directory {directory}; name the gateway's with --data or GATEWAY_DATA_DIR")
-    return directory / PUBLISHERS_FILE
 
 
 def _say(arguments: argparse.Namespace, sentence: str) -> int:

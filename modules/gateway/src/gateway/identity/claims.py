@@ -7,18 +7,13 @@ from typing import Final
 
 from edgewire.iothub.bootstrap import Contact, contact_mac
 from gateway.identity.claim_codes import ClaimsError, Code, Codes, Use, read_codes, write_codes
-from gateway.identity.locked_file import (
-    LockedFileError,
-    Stamp,
-    locked,
-    read_stamped,
-    replace_file,
-    stamp_of,
-)
+from gateway.identity.locked_file import LockedFileError, Stamp, stamp_of
+from gateway.identity.shared_file import SharedFile
 from gateway.observe.bootstrap import ClaimsUnreadable
 from gateway.observe.events import Event
 
 CLAIMS_FILE: Final = "claims.json"
+_FILE: Final = SharedFile(empty=Codes(), parse=read_codes, write=write_codes, problem=ClaimsError, what="codes")
 
 
 class ClaimBook:
@@ -63,26 +58,12 @@ class ClaimBook:
 
 def read_claims(path: Path) -> tuple[Codes, Stamp | None]:
     """The codes in the file, and the stamp of just these bytes. Raises LockedFileError."""
-    text, stamp = read_stamped(path)
-    if text is None:
-        return Codes(), None
-    try:
-        return read_codes(text), stamp
-    except ClaimsError as error:
-        raise LockedFileError(f"{path} holds no codes: {error}. Put back an earlier copy, or remove it") from error
+    return _FILE.read(path)
 
 
 def edit_claims(path: Path, change: Callable[[Codes], Codes]) -> Codes:
-    """Change the file by `change`, alone among all processes. Blocks; call it in a thread.
-
-    What `change` raises passes through, and nothing is written. Raises LockedFileError.
-    """
-    with locked(path):
-        before, _ = read_claims(path)
-        after = change(before)
-        if after != before:
-            replace_file(path, write_codes(after))
-    return after
+    """Change the file by `change`; see `SharedFile.edit`."""
+    return _FILE.edit(path, change)
 
 
 class CodeGoneError(Exception):

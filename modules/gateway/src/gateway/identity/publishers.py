@@ -18,13 +18,15 @@ from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.sas import Sas
 from edgewire.message import Identity, identity
 from gateway.identity.limiter import FailureLimiter
-from gateway.identity.locked_file import LockedFileError, Stamp, locked, read_stamped, replace_file, stamp_of
+from gateway.identity.locked_file import LockedFileError, Stamp, stamp_of
 from gateway.identity.publisher_hubs import Hub, Hubs, PublishersError, read_hubs, write_hubs
 from gateway.identity.registry import Registry
+from gateway.identity.shared_file import SharedFile
 from gateway.observe.events import Event
 from gateway.observe.publishers import PublisherRefusal, PublishersUnreadable
 
 PUBLISHERS_FILE: Final = "publishers.json"
+_FILE: Final = SharedFile(empty=Hubs(), parse=read_hubs, write=write_hubs, problem=PublishersError, what="hubs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +70,12 @@ class PublisherBook:
 
 def read_publishers(path: Path) -> tuple[Hubs, Stamp | None]:
     """The hubs in the file, and the stamp of just these bytes. Raises LockedFileError."""
-    text, stamp = read_stamped(path)
-    if text is None:
-        return Hubs(), None
-    try:
-        return read_hubs(text), stamp
-    except PublishersError as error:
-        raise LockedFileError(f"{path} holds no hubs: {error}. Put back an earlier copy, or remove it") from error
+    return _FILE.read(path)
 
 
 def edit_publishers(path: Path, change: Callable[[Hubs], Hubs]) -> Hubs:
-    """Change the file by `change`, alone among all processes. Blocks.
-
-    What `change` raises passes through, and nothing is written. Raises LockedFileError.
-    """
-    with locked(path):
-        before, stamp = read_publishers(path)
-        after = change(before)
-        if after != before or stamp is None:
-            replace_file(path, write_hubs(after))
-    return after
+    """Change the file by `change`; see `SharedFile.edit`."""
+    return _FILE.edit(path, change)
 
 
 class PublisherDoor:

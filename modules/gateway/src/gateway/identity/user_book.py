@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from gateway.identity.locked_file import LockedFileError, Stamp, locked, read_stamped, replace_file, stamp_of
+from gateway.identity.locked_file import LockedFileError, stamp_of
+from gateway.identity.shared_file import SharedFile
 from gateway.identity.users import User, Users, UsersError, read_users, write_users
 from gateway.observe.broker import UsersReloaded, UsersUnreadable
 from gateway.observe.events import Event
 
 USERS_FILE: Final = "users.json"
+_FILE: Final = SharedFile(empty=Users(), parse=read_users, write=write_users, problem=UsersError, what="users")
 
 
 class UserBook:
@@ -23,7 +25,7 @@ class UserBook:
         self._path = path
         self._emit = emit
         self._changed: set[str] = set()
-        self.users, self._stamp = _read(path)
+        self.users, self._stamp = _FILE.read(path)
 
     def refresh(self) -> set[str]:
         """Follow the file. Returns the users that changed or went since the last call: their clients log in again."""
@@ -38,7 +40,7 @@ class UserBook:
             return
         self._stamp = stamp
         try:
-            users, self._stamp = _read(self._path)
+            users, self._stamp = _FILE.read(self._path)
         except LockedFileError as error:
             self._emit(UsersUnreadable(str(error)))
             return
@@ -53,25 +55,5 @@ class UserBook:
 
 
 def edit_users(path: Path, change: Callable[[Users], Users]) -> Users:
-    """Change the file by `change`, alone among all processes. Blocks.
-
-    What `change` raises passes through, and nothing is written. Raises LockedFileError.
-    """
-    with locked(path):
-        before, stamp = _read(path)
-        after = change(before)
-        if after != before or stamp is None:
-            replace_file(path, write_users(after))
-    return after
-
-
-def _read(path: Path) -> tuple[Users, Stamp | None]:
-    text, stamp = read_stamped(path)
-    if text is None:
-        return Users(), None
-    try:
-        return read_users(text), stamp
-    except UsersError as error:
-        raise LockedFileError(
-            f"{path} holds no users: {error}. Correct it there, or put back an earlier copy"
-        ) from error
+    """Change the file by `change`; see `SharedFile.edit`."""
+    return _FILE.edit(path, change)
