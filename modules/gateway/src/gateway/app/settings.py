@@ -160,8 +160,7 @@ SETTINGS: Final = (
         "GATEWAY_SECRETS_DIR",
         Kind.PATH,
         "/run/secrets",
-        "folder with the connection strings of endpoints, a file each (see endpoints.md); a variable "
-        "GATEWAY_ENDPOINT_<NAME>_CONNECTION_STRING stands for a file",
+        "folder with the connection strings of endpoints, a file each; a variable may stand for a file (see endpoints.md)",
     ),
     _setting(
         "GATEWAY_UPSTREAM",
