@@ -64,3 +64,20 @@ def test_a_bill_needs_a_message(files: tuple[str, str], tmp_path: Path, capsys: 
     empty.write_text("[]")
     assert main(["explain", files[0], "--message", str(empty), "--cost"]) == 2
     assert "--cost needs a message" in capsys.readouterr().err
+
+
+def test_an_explanation_says_what_send_looks_at(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", files[0], "--message", files[1]]) == 0
+    said = capsys.readouterr().out
+    assert "    send: onChangeOf is 20; whether it goes on depends on the messages before it (gateway test)\n" in said
+
+
+def test_an_explanation_says_that_messages_are_made_into_others(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    routes = {"r": {"route": "FROM /messages/* INTO $upstream", "send": {"atMostEverySecs": 5, "batch": {}}}}
+    Path(files[0]).write_text(json.dumps({"routes": routes}))
+    assert main(["explain", files[0], "--message", files[1]]) == 0
+    said = capsys.readouterr().out
+    assert "    send: whether it goes on depends on the messages before it" in said
+    assert "    send: what goes on is made into batches or aggregates (gateway test)\n" in said

@@ -23,8 +23,8 @@ from gateway.cli.routes_input import (
     refuse_document,
     say,
 )
-from gateway.routing.explain import Because, RouteExplanation
-from gateway.routing.table import Table
+from gateway.routing.explain import Because, RouteExplanation, shown
+from gateway.routing.table import Table, value_of
 from gateway.routing.view import source_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         elif arguments.json:
             print_json(_answer(number, message, reading.table))
         else:
-            _show(number, message, reading.table)
+            _show(number, message, reading.settings, reading.table)
     return EXIT_YES
 
 
@@ -137,7 +137,7 @@ def _explain_topic(
     if sample.message is None:
         say("")
     else:
-        _show(number, sample.message, table)
+        _show(number, sample.message, settings, table)
 
 
 def _answer(number: int, message: Message, table: Table) -> dict[str, Any]:
@@ -170,14 +170,14 @@ def _because_json(because: Because) -> dict[str, Any]:
     }
 
 
-def _show(number: int, message: Message, table: Table) -> None:
+def _show(number: int, message: Message, settings: GatewaySettings, table: Table) -> None:
     decision = table.match(message)
     to = ", ".join(str(delivery.endpoint) for delivery in decision.deliveries)
     properties = json.dumps(dict(message.envelope.properties), ensure_ascii=False)
     say(f"message {number} from {message.envelope.sender}: {to or 'no route matches, it would be dropped'}")
     say(f"  source {source_of(message.envelope)}, {len(message.body)} bytes, properties {properties}")
     for found in table.explain(message):
-        for line in _route_lines(found):
+        for line in [*_route_lines(found), *_send_lines(found, message, settings)]:
             say(f"  {line}")
     say("")
 
@@ -194,3 +194,18 @@ def _route_lines(found: RouteExplanation) -> list[str]:
     seen = f"  ({values})" if values and values != f"{because.text} is {because.value}" else ""
     lines.append(f"    {because.text}  is {because.value}{seen}")
     return lines + ([f"    {because.note}"] if because.note else [])
+
+
+def _send_lines(found: RouteExplanation, message: Message, settings: GatewaySettings) -> list[str]:
+    """What the route's `send` makes of the match, as far as one message can tell."""
+    lessened = settings.sending.get(found.route) if found.matched else None
+    if lessened is None:
+        return []
+    lines = []
+    rule = lessened.filter
+    if rule is not None:
+        value = "" if rule.on_change_of is None else f"onChangeOf is {shown(value_of(rule.on_change_of, message))}; "
+        lines.append(f"    send: {value}whether it goes on depends on the messages before it (gateway test)")
+    if lessened.stage is not None:
+        lines.append("    send: what goes on is made into batches or aggregates (gateway test)")
+    return lines
