@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.app.document import Reading, read_settings
-from gateway.app.document_topics import MAX_RULE_PROPERTIES
+from gateway.app.document_topics import _LEAF_NAMES, MAX_RULE_PROPERTIES
 from gateway.topics.mapping import MAX_RULES, PLAIN, TopicDevices, TopicMap
+from gateway.upstream.module_message import LEAF_NAMES
 
 ALL = {"all": "FROM /messages/* INTO $upstream"}
 DESIGNED = {
@@ -81,6 +82,7 @@ def test_without_rules_nothing_is_mapped() -> None:
         ({"properties": {"n": "{x}"}}, "properties.n", "'{x}' is not captured"),
         ({"properties": {"topic": "{kind}"}}, "properties.topic", "the gateway gives this property"),
         ({"properties": {"MQTT-Retain": "x"}}, "properties.MQTT-Retain", "the gateway gives this property"),
+        ({"properties": {"leafDeviceId": "x"}}, "properties.leafDeviceId", "the gateway gives this property"),
         ({"properties": {"$.ct": "x"}}, "properties.$.ct", 'write "contentType" beside "properties"'),
         ({"properties": {"contentEncoding": "x"}}, "properties.contentEncoding", 'write "contentEncoding" beside'),
         ({"properties": {"$x": "x"}}, "properties.$x", "no name of an application property"),
@@ -185,6 +187,10 @@ def test_in_a_deployment_the_place_is_told_whole_and_edge_hub_has_no_topics() ->
     paths = [problem.path for problem in reading.problems]
     assert "modulesContent.gateway.properties.desired.topics[0].device" in paths
     assert any(path.startswith("modulesContent.$edgeHub") and path.endswith("topics") for path in paths)
+
+
+def test_the_names_of_the_sender_upstream_are_those_of_its_room() -> None:
+    assert {name.lower() for name in _LEAF_NAMES} == LEAF_NAMES
 
 
 KEYS = ["listener", "match", "device", "properties", "contentType", "contentEncoding", "create", "atMost", "x"]
