@@ -18,7 +18,9 @@ from edgewire.message import (
     module_input,
     named_endpoint,
 )
-from gateway.routing.compile import Compiled, RouteSpec, compile_routes
+from gateway.routing.compile import Compiled, RouteSpec, compile_expression, compile_routes
+from gateway.routing.problems import RouteProblem
+from gateway.routing.table import value_of
 
 VECTORS = Path(__file__).parents[3] / "vectors"
 SYSTEM = {
@@ -310,3 +312,38 @@ def test_an_application_property_with_a_dollar_shadows(condition: str, expected:
     properties = {"$body.temp": "shadow", "$MESSAGEID": "own", "level": "high", "$body.readings[0]": "no"}
     envelope = Envelope(sender=identity("d"), properties=properties, system=SYSTEM)
     assert result(where(condition), Message(envelope, json.dumps(BODY).encode())) == expected
+
+
+def problem_of(text: str) -> str:
+    found = compile_expression(text)
+    assert isinstance(found, RouteProblem)
+    return f"{found.place()}: {found.message}; {found.fix}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("$body.t", 20.5), ("$body.t + 1", 21.5), ("as_number(level)", 7.0), ("level", "7"), ("$body.t > 20", True)],
+)
+def test_an_expression_alone_has_the_value_that_a_condition_would_see(text: str, value: object) -> None:
+    expression = compile_expression(text)
+    assert not isinstance(expression, RouteProblem)
+    envelope = Envelope(sender=identity("dev1"), properties={"level": "7"}, system=SYSTEM)
+    message = Message(envelope, b'{"t": 20.5}')
+    assert value_of(expression, message) == value
+    compile_routes({"r": RouteSpec(text="FROM /* INTO $upstream")}).table.match(message)  # type: ignore[union-attr] # it is good
+    assert value_of(expression, message) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "column 1: the expression is empty; write $body.temperature"),
+        ("$body.t INTO $upstream", "column 9: 'INTO' belongs to a route, not to an expression; take it out"),
+        ("$body.t WHERE a", "column 9: 'WHERE' belongs to a route, not to an expression; take it out"),
+        ("a b", "column 3: an operator or INTO is expected after a, not 'b'; join"),
+        ("'a' + 1", "column 5: '+' does not take"),
+        ("lenght(a)", "column 1: unknown function 'lenght'"),
+    ],
+)
+def test_an_expression_that_is_wrong_says_where(text: str, sentence: str) -> None:
+    assert problem_of(text).startswith(sentence)

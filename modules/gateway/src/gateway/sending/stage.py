@@ -162,8 +162,8 @@ class Stage(ABC):
 
     @property
     def _full(self) -> bool:
-        """Whether the next entry might find no room."""
-        return len(self._held) >= MAX_HELD_MESSAGES or self._held_bytes > MAX_HELD_BYTES - MAX_MESSAGE_BYTES
+        """Whether the next entry might find no room: its record has its properties beside the body."""
+        return len(self._held) >= MAX_HELD_MESSAGES or self._held_bytes > MAX_HELD_BYTES - 2 * MAX_MESSAGE_BYTES
 
     def _held_for_s(self) -> float:
         return self._around.now() - next(iter(self._held.values())).since if self._held else 0.0
