@@ -68,19 +68,23 @@ class Rescue:
         return False
 
     def attempt(self):
-        now = self.online()
-        self.dial(now)
+        now, text = self.online()
+        self.dial(text)
         self.say("tls")
         who = store.load("/identity.json")
         del who["root"]
+        if now is None:
+            now = self.told(who)
         import update  # not before the handshake: it needs the room
 
-        updater = update.Updater(self._link, who, self._board.MODEL, partition.form(), now[0], self._room, self.idle)
+        for name in ("update", "web"):
+            sys.modules.pop(name, None)
+        updater = update.Updater(self._link, who, self._board.MODEL, partition.form(), now, self._room, self.idle)
         del who
         return updater.run(slots.load()["job"])
 
     def online(self):
-        # The time, in seconds and as certificates write it. Networks and clocks are in the heap only now.
+        # The time, in seconds and as certificates write it; None without any. Networks and clocks are in the heap only now.
         import clock
         import wifi
 
@@ -92,16 +96,27 @@ class Rescue:
         hosts = config.get("ntp") or ["pool.ntp.org", "time.cloudflare.com"]
         since = store.load("/identity.json").get("since", clock.SANE)
         ours = clock.Clock(self._board, self._board.ntp(), hosts + [config["gateway"]], since)
-        ours.sync()
-        if not ours.is_set():
-            raise LinkError("time")
+        if not ours.sync():
+            return None, None  # what the clock says is not known to be right
         return ours.now(), ours.text()
+
+    def told(self, who):
+        # The time, from the gateway that is reached already: there is no NTP.
+        import clock
+        import gatetime
+
+        for name in ("clock", "gatetime", "sas"):
+            sys.modules.pop(name, None)
+        ours = clock.Clock(self._board, None, (), who.get("since", clock.SANE))
+        if not ours.set(gatetime.ask(self._link, who)):
+            raise LinkError("time")
+        return ours.now()
 
     def dial(self, now):
         who = store.load("/identity.json")
         host = store.load("/config.json").get("address") or who["gateway"]
         port = who["httpsPort"]
-        check = self._board.check(who["gateway"], who["root"], now[1], self._room)
+        check = self._board.check(who["gateway"], who["root"], now, self._room)
         del who
         self._link.open(host, port, check)
 

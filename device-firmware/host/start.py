@@ -54,6 +54,9 @@ def main(open_, map_):
     for name in ("machine", "network", "ntptime", "onewire", "ds18x20"):
         sys.modules[name] = hardware
     module = sys.argv[5] if len(sys.argv) > 5 else "app"
+    if module == "esp32":
+        __import__(module)
+        module = "app"
     del sys.argv[:]
     del hardware
     gc.collect()

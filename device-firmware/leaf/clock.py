@@ -40,10 +40,11 @@ class Clock:
         return b"%04d%02d%02d%02d%02d%02d" % (t[0], t[1], t[2], t[3], t[4], t[5])
 
     def set(self, now):
-        # True if it is a time that can be.
+        # True if it is a time that can be. From one who is believed: NTP, or who has proven that he knows our key.
         if not self.earliest <= now < _LATEST:
             return False
         self._board.set_seconds(now - self._epoch)
+        self._due = now + _AGAIN_S
         return True
 
     def due(self):
@@ -65,9 +66,7 @@ class Clock:
                 continue
             ours = self.now()
             if not self.is_set() or abs(found - ours) <= _JUMP_S or first and abs(found - first) <= _AGREE_S:
-                self.set(found)
-                self._due = found + _AGAIN_S
-                return True
+                return self.set(found)
             first = found
         self._due = self.now() + _RETRY_S
         return False

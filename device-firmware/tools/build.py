@@ -31,7 +31,21 @@ def program(board: str) -> dict[str, Path]:
 def rescue(board: str) -> dict[str, Path]:
     """The modules of /rescue, which no update replaces: they start a program and can fetch one."""
     alone = {name: FIRMWARE / f"boot/{name}.py" for name in ("go", "partition", "power", "rescue", "starter")}
-    shared = ("certcheck", "clock", "eye", "join", "link", "rsa", "sas", "slots", "store", "update", "web", "wifi")
+    shared = (
+        "certcheck",
+        "clock",
+        "eye",
+        "gatetime",
+        "join",
+        "link",
+        "rsa",
+        "sas",
+        "slots",
+        "store",
+        "update",
+        "web",
+        "wifi",
+    )
     modules = {name: FIRMWARE / f"leaf/{name}.py" for name in shared}
     return alone | modules | {"board": FIRMWARE / f"boards/{board}.py"}
 

@@ -2,100 +2,34 @@
 
 import json
 import sys
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from edgewire.iothub import sas
-from edgewire.message import identity
 from gateway.identity.registry import FILE_NAME, Registry
-from gateway.identity.roster import SymmetricKeys
+from support.board_life import (
+    NAME,
+    WHO,
+    call,
+    claim,
+    key_of_board,
+    more_readings,
+    readings,
+    set_up,
+    start,
+    switch,
+    told,
+)
 from support.gateway_site import GatewaySite, until
-from support.leaf_board import NETWORKS, PASSWORD, LeafBoard
+from support.leaf_board import LeafBoard
 
-MQTT_PORT: Final = 8884
-HTTPS_PORT: Final = 8444
-NAME: Final = "nodemcu-a1b2c300"
-WHO: Final = identity(NAME)
 LEAST_FREE: Final = {"tls": 6_000, "gateway": 2_500}
 """Bytes of heap that must be free, swept, after the handshake and in a session. On a board both are larger by what the
 doubles of its hardware take here, and smaller by nothing: see HEAP."""
 
 pytestmark = pytest.mark.timeout(180)
-
-
-async def start(site: GatewaySite, **settings: Any) -> None:
-    """A gateway that takes boards, and the way back to them; `settings` are what boards are told."""
-    document = site.write_settings(
-        routes={"all": "FROM /messages/* INTO $upstream"}, boards={"settings": {"interval": 0.5, **settings}}
-    )
-    await site.gateway.start(
-        GATEWAY_UPSTREAM_AMQP="edgehub",
-        GATEWAY_CONSTRAINED_MQTT_PORT=str(MQTT_PORT),
-        GATEWAY_CONSTRAINED_HTTPS_PORT=str(HTTPS_PORT),
-        GATEWAY_SETTINGS_FILE=str(document),
-    )
-
-
-async def claim(site: GatewaySite, *options: str) -> str:
-    """A code for one board."""
-    answer = await site.command("claims", "add", "--json", *options)
-    assert answer.code == 0, answer.error
-    return str(json.loads(answer.out)["code"])
-
-
-def told(site: GatewaySite, code: str, **more: Any) -> dict[str, Any]:
-    """What a person tells a board over the serial line."""
-    return {
-        "wifi": [{"ssid": name, "password": PASSWORD} for name in NETWORKS],
-        "gateway": site.address,
-        "httpsPort": HTTPS_PORT,
-        "credential": {"kind": "claim", "code": code},
-        "ntp": ["time.one", "time.two"],
-        **more,
-    }
-
-
-def key_of_board(site: GatewaySite) -> bytes:
-    """What the gateway made for it."""
-    found = Registry(site.data / FILE_NAME).find(WHO)
-    assert found is not None
-    assert isinstance(found.credential, SymmetricKeys)
-    return found.credential.primary
-
-
-async def set_up(site: GatewaySite, board: LeafBoard, *options: str, **more: Any) -> None:
-    """From a blank board to its first session, and the hub knows it as the gateway does."""
-    board.start()
-    await board.said("SETUP?")
-    await board.say(told(site, await claim(site, *options), **more))
-    await board.said("LEAF identity")
-    site.hub.add_device(NAME, keys=(sas.encode_key(key_of_board(site)),))
-    await board.said("LEAF gateway")
-
-
-def readings(site: GatewaySite) -> list[dict[str, Any]]:
-    """All that has arrived upstream."""
-    return [json.loads(event.body) for event in site.hub.events.read()]
-
-
-async def more_readings(site: GatewaySite, count: int = 2) -> None:
-    """Wait for so many that are not there yet."""
-    had = len(readings(site))
-    await until(lambda: len(readings(site)) >= had + count)
-
-
-async def call(site: GatewaySite, name: str, payload: Any = None) -> tuple[int, Any]:
-    """A direct method of the board."""
-    result = await site.hub.hub.invoke_method(WHO, name, payload, connect_timeout_s=20)
-    return result.status, json.loads(result.payload)
-
-
-async def switch(site: GatewaySite, board: LeafBoard, *, on: bool) -> None:
-    """The LED, by a message from the cloud."""
-    site.hub.send_c2d(WHO, b"on" if on else b"off")
-    await until(lambda: board.world.led is on)
 
 
 async def test_a_blank_board_becomes_one_that_sends_listens_and_answers(site: GatewaySite, board: LeafBoard) -> None:
@@ -245,6 +179,23 @@ async def test_without_a_time_that_can_be_nothing_is_trusted(site: GatewaySite, 
     await start(site)
     board.world.set_ntp_off(-60 * 60 * 24 * 365 * 5)  # both hosts are five years back
     await set_up(site, board)  # the answer at first contact is proven, and brings the time
+    await more_readings(site)
+    assert all(reading["at"] > 1_735_689_600 for reading in readings(site))
+
+
+async def test_without_ntp_the_gateway_tells_the_time_to_a_board_whose_power_was_away(
+    site: GatewaySite, board: LeafBoard
+) -> None:
+    await start(site)
+    board.world.time_hosts = 0
+    await set_up(site, board)  # first contact brings the time
+    assert "LEAF time" not in board.transcript()
+    await board.stop()
+    board.world.cut_power()
+    at = len(board.lines)
+    board.start()
+    at = await board.said("LEAF time", after=at)
+    await board.said("LEAF gateway", after=at)
     await more_readings(site)
     assert all(reading["at"] > 1_735_689_600 for reading in readings(site))
 

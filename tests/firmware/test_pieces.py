@@ -81,6 +81,25 @@ def test_the_clock_believes_nobody_blindly(what: str, case: dict[str, Any], expe
     assert run("pieces", {"clock": [shifted]})["clock"][0] == expected, what
 
 
+@pytest.mark.parametrize(
+    ("kind", "now", "expected"),
+    [
+        ("good", NOW, "set"),
+        ("good", NOW - 1, "bounds"),  # before what was known once
+        ("good", 4_102_444_800, "bounds"),  # 2100
+        ("key", NOW, "time"),  # by one who does not know the device's key
+        ("nonce", NOW, "time"),  # an answer from before, said again
+        ("body", NOW, "time"),
+        ("no mac", NOW, "time"),
+        ("no hex", NOW, "time"),
+        ("no json", NOW, "time"),
+        ("status", NOW, "time"),
+    ],
+)
+def test_a_gateways_time_is_believed_for_the_key_and_the_nonce(kind: str, now: int, expected: str) -> None:
+    assert run("hours", [{"kind": kind, "now": now, "earliest": NOW}]) == [expected]
+
+
 def test_packets_are_heard_however_they_are_cut() -> None:
     wire = publish("a/b", b"one") + b"\xd0\x00" + publish("a/b", b"two" * 60, 7) + publish("c", b"", 8)
     steps = [1, 2, 3, 5, 64, 1000]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import mmap
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -76,9 +77,10 @@ class World:
         self._shared[5] = degrees
 
     def cut_power(self) -> None:
-        """What a clock and a reset cause are after the power was away."""
+        """What a clock and a reset cause are after the power was away: it counts from 2000 again."""
         self._shared[3] = 0
-        self._shared[8:16] = bytes(8)
+        self._shared[8:12] = bytes(4)
+        self._shared[12:16] = int(time.time()).to_bytes(4, "little")
 
 
 def host_board(folder: Path) -> Path:
@@ -92,12 +94,18 @@ def host_board(folder: Path) -> Path:
     return path
 
 
+def program_image(model: str, board: Path, folder: Path) -> Path:
+    """The program of this model, with this file as its board's, as a ROMFS image."""
+    build.compiled(build.program(model) | {"board": board}, folder / model)
+    path = folder / f"{model}.romfs"
+    path.write_bytes(build.image(folder / model))
+    return path
+
+
 @cache
 def images(folder: Path) -> tuple[Path, Path]:
     """The doubles of the hardware and the program of a NodeMCU, as ROMFS images."""
-    build.compiled(build.program(MODEL) | {"board": host_board(folder)}, folder / MODEL)
-    program = folder / f"{MODEL}.romfs"
-    program.write_bytes(build.image(folder / MODEL))
+    program = program_image(MODEL, host_board(folder), folder)
     doubles = {path.stem: path for path in (FIRMWARE / "host").glob("*.py") if path.stem != "run"}
     build.compiled(doubles, folder / "host")
     hardware = folder / "host.romfs"
@@ -108,13 +116,14 @@ def images(folder: Path) -> tuple[Path, Path]:
 class LeafBoard:
     """One board. `lines` is what all its starts have said."""
 
-    def __init__(self, folder: Path, pictures: tuple[Path, Path], heap: int = HEAP) -> None:
+    def __init__(self, folder: Path, pictures: tuple[Path, Path], heap: int = HEAP, *more: str) -> None:
         self.world = World(folder / "world")
         self.flash = folder / "flash"
         self.flash.write_bytes(b"\xff" * FLASH_BYTES)
         self._command = [
             *(str(MICROPYTHON), "-X", f"heapsize={heap}", str(FIRMWARE / "host/run.py")),
             *(str(path) for path in (pictures[0], self.flash, folder / "world", pictures[1])),
+            *more,
         ]
         self.lines: list[str] = []
         self.starts = 0

@@ -41,9 +41,18 @@ def bundle(folder: Path, version: str, key: rsa.RSAPrivateKey | None = None, **c
     )
 
 
-def ship(board: "ShippedBoard", folder: Path, first: bytes, config: Mapping[str, Any], who: Mapping[str, Any]) -> None:
-    """Write the board's flash as the tools do, with `first` as its program; its partition is empty."""
-    files = provision.layout(MODEL, release_key().public_key(), first, json.dumps(config).encode())
+def ship(
+    board: "ShippedBoard",
+    folder: Path,
+    first: bytes,
+    config: Mapping[str, Any] | None = None,
+    who: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the board's flash as the tools do, with `first` as its program; its partition is empty.
+
+    Without `config` and `who` it is blank: it knows neither its network nor who it is.
+    """
+    files = provision.layout(MODEL, release_key().public_key(), first, json.dumps(config).encode() if config else None)
     own = folder / "own"
     build.compiled(build.rescue(MODEL) | {"board": host_board(folder)}, own)
     (own / "release.key").write_bytes(release.modulus(release_key().public_key()))
@@ -51,7 +60,8 @@ def ship(board: "ShippedBoard", folder: Path, first: bytes, config: Mapping[str,
     empty = b"\xff" * (PARTITION_BYTES - provision.RESCUE_BYTES)
     board.partition.write_bytes(empty + rescue.ljust(provision.RESCUE_BYTES, b"\xff"))
     del files[provision.RESCUE_IMAGE]
-    files["identity.json"] = json.dumps(who).encode()
+    if who is not None:
+        files["identity.json"] = json.dumps(who).encode()
     provision.write(files, folder / "files")
     pairs = [f"{name}={folder / 'files' / name}" for name in files]
     assert run("mkflash.py", str(board.flash), str(FLASH_BLOCKS), *pairs, heap="4m") == ["written"]
