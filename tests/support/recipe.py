@@ -72,7 +72,7 @@ def read_steps(page: str) -> dict[str, list[Step]]:
         elif block is not None:
             if todo := _steps_of(info, before, "".join(f"{each}\n" for each in block)):
                 found.setdefault(heading, []).extend(todo)
-            block = None
+            block, before = None, ""
         elif fence is not None:
             info, block = fence[1], []
         elif line.startswith("## "):
