@@ -1,4 +1,4 @@
-"""docs/routes.md is run: its examples by `gateway test`, its traps by the compiler."""
+"""docs/routes.md and docs/sending.md are run: their examples by `gateway test`, the traps by the compiler."""
 
 import json
 import re
@@ -14,13 +14,20 @@ from gateway.routing.functions import FUNCTIONS
 from project_sources import ROOT
 
 GUIDE = (ROOT / "docs/routes.md").read_text(encoding="utf-8")
-BLOCKS: list[Any] = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)]
-EXAMPLES = [block for block in BLOCKS if "tests" in block]
+SENDING = (ROOT / "docs/sending.md").read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[Any]:
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+
+
+BLOCKS = blocks(GUIDE)
+EXAMPLES = [block for block in (*BLOCKS, *blocks(SENDING)) if "tests" in block]
 TRAPS = re.findall(r"^\| `(.+?)` \| [^|]+ \| `(.+?)` \|$", GUIDE[GUIDE.index("## Traps") :], re.MULTILINE)
 
 
 def test_there_are_examples_and_traps_enough() -> None:
-    assert len(EXAMPLES) >= 8
+    assert len(EXAMPLES) >= 11
     assert len(TRAPS) >= 25
 
 
@@ -38,6 +45,8 @@ def test_the_other_blocks_are_settings_and_messages() -> None:
     message, settings = [block for block in BLOCKS if "tests" not in block]
     assert read_sample(message).envelope.sender.device == "board-1"
     assert read_settings(settings).problems == ()
+    (sends,) = [block for block in blocks(SENDING) if "tests" not in block]
+    assert read_settings(sends).problems == ()
 
 
 @pytest.mark.parametrize(("written", "instead"), TRAPS)
