@@ -113,3 +113,12 @@ def test_a_token_of_the_whole_host_is_good_for_each_of_its_hubs_with_that_rule(t
     assert door.judge(token) == identity("leaf-01")
     other = PublisherRequest("other", "leaf-01")
     assert isinstance(door.door.judge(other, HOST, token, address="a", now=SE), NotAPublisher)
+
+
+def test_who_was_let_in_is_looked_at_again_without_its_token(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    assert door.door.judge_again(LEAF) == identity("leaf-01")
+    edit_publishers(door.path, lambda hubs: hubs.with_revoked("telemetry", "leaf-01", 1))
+    assert door.door.judge_again(LEAF) == NotAPublisher(PublisherRefusal.REVOKED)
+    door.keep()
+    assert door.door.judge_again(LEAF) == NotAPublisher(PublisherRefusal.UNKNOWN_RULE)

@@ -57,7 +57,10 @@ class HttpPublishers:
 
     def caller(self, head: HeadReceived, peer: Peer) -> LetIn:
         """The publisher, whose token is judged before any of the body is read."""
-        return LetIn(self._admit(head, publisher.read_request(head.method, head.path, head.query), peer))
+        asked = publisher.read_request(head.method, head.path, head.query)
+        host, token = head.headers.get("Host") or "", head.headers.get("Authorization")
+        verdict = self._door.judge(asked, host, token, address=peer.address, now=self._clock())
+        return LetIn(self._admitted(verdict, asked, peer))
 
     def refusal(self, status: int, what: str) -> Response:
         """In the form of Event Hubs."""
@@ -74,9 +77,8 @@ class HttpPublishers:
         asked = publisher.read_request(request.method, request.path, request.query)
         try:
             # Once more: it may have been revoked while its body came, and a body may take a minute.
-            who = self._admit(request, asked, peer)
+            who = self._admitted(self._door.judge_again(asked), asked, peer)
         except NotLetInError as error:
-            await asyncio.sleep(error.hold_s)
             return self.refusal(error.status, error.what)
         try:
             contents = _read(asked, request)
@@ -101,10 +103,8 @@ class HttpPublishers:
         self._emit(MessageRefused(str(who), reason, detail))
         return self.refusal(503, detail)
 
-    def _admit(self, head: HeadReceived | RequestReceived, asked: PublisherRequest, peer: Peer) -> Identity:
-        """The device that a publisher is. Raises NotLetInError, or ProtocolError for a header that came twice."""
-        host, token = head.headers.get("Host") or "", head.headers.get("Authorization")
-        verdict = self._door.judge(asked, host, token, address=peer.address, now=self._clock())
+    def _admitted(self, verdict: Identity | NotAPublisher, asked: PublisherRequest, peer: Peer) -> Identity:
+        """The device that a publisher is. Raises NotLetInError."""
         if isinstance(verdict, NotAPublisher):
             name = asked.hub if asked.publisher is None else f"{asked.hub}/{asked.publisher}"
             self._emit(PublisherRefused(name, peer.address, verdict.reason))

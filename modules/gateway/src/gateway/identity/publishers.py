@@ -148,8 +148,10 @@ class PublisherDoor:
 
     def _judge_signed(self, hub: Hub, request: PublisherRequest, token: Sas, now: float) -> Identity | PublisherRefusal:
         """The rest, of a token whose signature is good."""
-        if now >= token.expires_at + self._skew_s:
-            return PublisherRefusal.EXPIRED
+        return PublisherRefusal.EXPIRED if now >= token.expires_at + self._skew_s else self._device_of(hub, request)
+
+    def _device_of(self, hub: Hub, request: PublisherRequest) -> Identity | PublisherRefusal:
+        """Who a publisher is here, if it may send."""
         if request.publisher in hub.revoked:
             return PublisherRefusal.REVOKED
         device = hub.device if request.publisher is None else hub.device_prefix + request.publisher
