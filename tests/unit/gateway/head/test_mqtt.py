@@ -242,7 +242,6 @@ REFUSED_TOPICS = [
     (OWN + "a=1&a=2", RefusedMessage.MALFORMED_PROPERTIES),
     (OWN + "a=1=2", RefusedMessage.MALFORMED_PROPERTIES),
     (OWN + "=1", RefusedMessage.MALFORMED_PROPERTIES),
-    (OWN + "a/b/c", RefusedMessage.MALFORMED_PROPERTIES),
     (OWN + "iothub-connection-device-id=d2", RefusedMessage.MALFORMED_PROPERTIES),
 ]
 
@@ -307,6 +306,15 @@ async def test_a_bridge_that_announces_its_state_is_acknowledged_and_goes_on(sit
     assert [type(packet) for packet in answers] == [Puback, Unsuback, Puback]
     assert site.events.count(BridgeStateIgnored("d1")) == 1
     assert [entry.message.body for entry in site.stored()] == [b"data"]
+
+
+@pytest.mark.parametrize("rest", ["room1/temp", "../../d2/messages/events"])
+async def test_the_rest_of_a_topic_that_a_bridge_has_changed_is_a_property(site: Site, rest: str) -> None:
+    site.login().publish(OWN + rest, packet_id=1)
+    await settled(site)
+    (entry,) = site.stored()
+    assert entry.message.envelope.sender == identity("d1")
+    assert entry.message.envelope.properties == {rest: None}
 
 
 async def test_a_twin_request_is_answered_that_twins_are_not_served(site: Site) -> None:
