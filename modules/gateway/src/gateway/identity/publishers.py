@@ -124,6 +124,14 @@ class PublisherDoor:
         hold_s = self._limiter.failed(address, who, now)
         return NotAPublisher(PublisherRefusal.THROTTLED, hold_s) if hold_s else NotAPublisher(verdict)
 
+    def judge_again(self, request: PublisherRequest) -> Identity | NotAPublisher:
+        """Whether a publisher that was let in a moment ago still may send: its token is not looked at again."""
+        self._book.reload()
+        self._registry.reload()
+        hub = self._book.hubs.by_name.get(request.hub)
+        verdict = PublisherRefusal.UNKNOWN_RULE if hub is None else self._device_of(hub, request)
+        return verdict if isinstance(verdict, Identity) else NotAPublisher(verdict)
+
     def _judge(self, request: PublisherRequest, host: str, text: str | None, now: float) -> Identity | PublisherRefusal:
         if not text:
             return PublisherRefusal.NO_TOKEN
