@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from edgewire.message import Envelope, Message, identity
+from edgewire.message import Envelope, Identity, Message, identity
 from gateway.head import wills
 from gateway.head.wills import Wills
 
@@ -15,20 +15,22 @@ def message(body: bytes) -> Message:
 
 async def test_a_will_without_delay_is_published_at_once() -> None:
     published: list[Message] = []
-    Wills(published.append).leave(DEVICE, message(b"a"), 0)
+    left: Wills[Identity, Message] = Wills(published.append)
+    left.leave(DEVICE, message(b"a"), 0)
     assert [each.body for each in published] == [b"a"]
 
 
 async def test_a_delayed_will_is_published_when_its_time_comes() -> None:
     done = asyncio.Event()
-    Wills(lambda _: done.set()).leave(DEVICE, message(b"a"), 0.01)
+    left: Wills[Identity, Message] = Wills(lambda _: done.set())
+    left.leave(DEVICE, message(b"a"), 0.01)
     assert not done.is_set()
     await asyncio.wait_for(done.wait(), 5)
 
 
 async def test_who_comes_back_in_time_takes_the_will_back() -> None:
     published: list[Message] = []
-    left = Wills(published.append)
+    left: Wills[Identity, Message] = Wills(published.append)
     left.leave(DEVICE, message(b"a"), 60)
     left.take_back(DEVICE)
     left.publish_all()
@@ -37,7 +39,7 @@ async def test_who_comes_back_in_time_takes_the_will_back() -> None:
 
 async def test_at_the_end_all_that_wait_are_published() -> None:
     published: list[Message] = []
-    left = Wills(published.append)
+    left: Wills[Identity, Message] = Wills(published.append)
     left.leave(DEVICE, message(b"a"), 60)
     left.leave(identity("d2"), message(b"b"), 60)
     left.publish_all()
@@ -47,7 +49,7 @@ async def test_at_the_end_all_that_wait_are_published() -> None:
 async def test_with_too_many_waiting_the_next_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wills, "MAX_WAITING", 1)
     published: list[Message] = []
-    left = Wills(published.append)
+    left: Wills[Identity, Message] = Wills(published.append)
     left.leave(DEVICE, message(b"a"), 60)
     left.leave(identity("d2"), message(b"b"), 60)
     assert [each.body for each in published] == [b"b"]

@@ -153,7 +153,7 @@ def _aside(path: Path) -> Path:
 def _open(path: Path) -> tuple[sqlite3.Connection, Found]:
     try:
         return _read(path)
-    except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+    except (sqlite3.DatabaseError, ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, sqlite3.OperationalError):
             raise  # the disk or a right, and not the content
         path.replace(_aside(path))

@@ -56,7 +56,7 @@ MAX_ALIASES: Final = 10
 """Topics that an MQTT 5 client may abbreviate."""
 MAX_LATE_ANSWERS: Final = 64
 """SUBSCRIBEs of one client that wait for the disk; above it we stop reading from that client."""
-MAX_SILENCE_S: Final = 98_302
+MAX_SILENCE_S: Final = 98_303
 """Half as long again as the longest keep-alive there is, for clients that ask for none: they only listen, for days."""
 
 REFUSALS: Final = {
