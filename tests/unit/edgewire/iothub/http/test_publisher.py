@@ -136,6 +136,11 @@ def test_headers_become_properties_and_keep_their_case() -> None:
     assert bag == Bag({"Room": "kitchen", "Floor": "2", "Open": "true", "Note": None, "Text": "ü"}, {})
 
 
+def test_the_digits_of_a_number_are_kept_as_they_came() -> None:
+    bag = single(("A", "18446744073709551617"), ("B", " 1.50 "), ("C", "-0"), ("D", "1e2"))
+    assert bag.properties == {"A": "18446744073709551617", "B": "1.50", "C": "-0", "D": "1e2"}
+
+
 @pytest.mark.parametrize(
     ("said", "kept"),
     [

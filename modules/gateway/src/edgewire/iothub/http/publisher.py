@@ -247,7 +247,9 @@ def _read_header(name: str, value: str) -> list[tuple[str, str | None]]:
             f"the value of '{name[:64]}' is no JSON: a property's text is written in quotes, as in name: \"value\"",
             reply=400,
         ) from None
-    return [(_application_name(name), _as_text(said, name))]
+    is_number = isinstance(said, int | float) and not isinstance(said, bool)
+    # A number's digits as they came: parsed, long ones would be others.
+    return [(_application_name(name), value.strip() if is_number else _as_text(said, name))]
 
 
 def _as_text(value: Any, name: str) -> str | None:
