@@ -49,7 +49,7 @@ def test_what_the_design_writes_is_taken() -> None:
 
 
 def test_each_filter() -> None:
-    assert rule({"onChangeOf": "a || b", "deadBand": {"percent": 2}}).dead_band_percent == 2
+    assert rule({"onChangeOf": "$body.t + 1", "deadBand": {"percent": 2}}).dead_band_percent == 2
     assert rule({"sample": {"everyNth": 10}}) == Filter(every_nth=10)
     assert rule({"sample": {"share": 0.5}, "atLeastEverySecs": 0.5}) == Filter(share=0.5, at_least_every_s=0.5)
     assert rule({"atMostEverySecs": 5, "sample": None}) == Filter(at_most_every_s=5)
@@ -104,11 +104,11 @@ REFUSALS: list[tuple[Any, str]] = [
     ({"onChangeOf": "a b"}, "send.onChangeOf: column 3 of 'a b': an operator"),
     ({"onChangeOf": "'a'"}, "send.onChangeOf: ''a'' is the same for every message"),
     ({"deadBand": 1, "atMostEverySecs": 5}, 'send.deadBand: of which value?; name it: "onChangeOf"'),
-    ({"onChangeOf": "a", "deadBand": "2%"}, "send.deadBand: '2%' is text; write a difference: 0.5"),
-    ({"onChangeOf": "a", "deadBand": -1}, "send.deadBand: -1 is not possible"),
-    ({"onChangeOf": "a", "deadBand": True}, "send.deadBand: True is not possible"),
-    ({"onChangeOf": "a", "deadBand": {}}, 'send.deadBand: it has no percent; write {"percent": 2}'),
-    ({"onChangeOf": "a", "deadBand": {"percent": 200}}, "send.deadBand.percent: 200 is not possible"),
+    ({"onChangeOf": "$body.a", "deadBand": "2%"}, "send.deadBand: '2%' is text; write a difference: 0.5"),
+    ({"onChangeOf": "$body.a", "deadBand": -1}, "send.deadBand: -1 is not possible"),
+    ({"onChangeOf": "$body.a", "deadBand": True}, "send.deadBand: True is not possible"),
+    ({"onChangeOf": "$body.a", "deadBand": {}}, 'send.deadBand: it has no percent; write {"percent": 2}'),
+    ({"onChangeOf": "$body.a", "deadBand": {"percent": 200}}, "send.deadBand.percent: 200 is not possible"),
     ({"atMostEverySecs": "10"}, "send.atMostEverySecs: '10' is text; write seconds, above 0"),
     ({"atMostEverySecs": 0}, "send.atMostEverySecs: 0 seconds would mean nothing"),
     ({"atMostEverySecs": 604_801}, "send.atMostEverySecs: 604801 is not possible"),
@@ -116,6 +116,18 @@ REFUSALS: list[tuple[Any, str]] = [
     (
         {"atLeastEverySecs": 10, "atMostEverySecs": 60},
         "send.atMostEverySecs: at least every 10 s and at most every 60 s contradict each other; make atMostEverySecs",
+    ),
+    (
+        {"onChangeOf": "level", "deadBand": 1},
+        "send.onChangeOf: a dead band is of numbers, and 'level' is text; write \"as_number(level)\"",
+    ),
+    (
+        {"aggregate": {"windowSecs": 60, "values": {"t": "level"}}},
+        "send.aggregate.values.t: an aggregate is of numbers, and 'level' is text; write \"as_number(level)\"",
+    ),
+    (
+        {"aggregate": {"windowSecs": 60, "values": {"t": "$body.t > 5"}}},
+        "send.aggregate.values.t: an aggregate is of numbers, and '$body.t > 5' is bool; write",
     ),
     ({"sample": 10}, 'send.sample: it says either everyNth or share; write {"everyNth": 10}'),
     ({"sample": {"everyNth": 2, "share": 0.5}}, "send.sample: it says either everyNth or share"),

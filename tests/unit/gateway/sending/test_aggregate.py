@@ -41,7 +41,7 @@ def test_a_window_tells_its_numbers() -> None:
         "values": {"t": {"count": 3, "min": 20, "max": 23.5, "mean": 21.5, "sum": 64.5, "last": 21}},
     }
     assert message.envelope.sender == identity("d1")
-    assert message.envelope.system["messageId"] == f"s-1:{NOON_MS // 1000}"
+    assert message.envelope.system["messageId"] == f"s-1:4ea9c1da:{NOON_MS // 1000}"
     assert message.envelope.properties == {"sendKind": "aggregate", "sendRoute": "r", "sendCount": "3"}
 
 

@@ -26,7 +26,7 @@ def test_a_batch_goes_with_its_last_message_as_its_sender() -> None:
     assert read(made.message) == [1, 2, 3]
     assert made.message.envelope.sender == identity("d1")
     assert made.message.envelope.system["contentType"] == "application/json"
-    assert made.message.envelope.system["messageId"] == "s-1:3:3"
+    assert made.message.envelope.system["messageId"] == "s-1:4ea9c1da:3:3"
     assert made.message.envelope.properties == {"sendKind": "batch", "sendRoute": "r", "sendCount": "3"}
     assert [each.sequence for each in made.entries] == [1, 2, 3]
 

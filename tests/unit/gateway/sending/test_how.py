@@ -6,6 +6,7 @@ from gateway.sending.how import Aggregate, Batch, Form, How, Items, Measure, Per
 EVERY = [
     Batch(),
     Batch(max_messages=2, max_bytes=9, max_age_s=0.5, form=Form.NDJSON, items=Items.BODIES, per=Per.ROUTE),
+    Aggregate(window_s=60, values={"half a pair: \ud83d": "$body.t"}),
     Aggregate(window_s=60, values={"t": "$body.t", "a name": "as_number(p)"}, measures=(Measure.MAX, Measure.LAST)),
 ]
 

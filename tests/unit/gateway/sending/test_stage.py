@@ -133,6 +133,7 @@ async def test_a_forwarder_that_has_gone_is_not_told() -> None:
 async def test_only_entries_of_the_store_are_taken() -> None:
     class Other:
         entry_id = "1"
+        received_at_ms = 0
         message = entries([1])[0].message
 
     stage = BatchStage("r", BODIES, UP, World().around())

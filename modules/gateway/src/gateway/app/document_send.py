@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edgewire.message import Delivery
 from gateway.routing.compile import compile_expression
-from gateway.routing.expression import Constant, Expression
+from gateway.routing.expression import Constant, Expression, Type
 from gateway.routing.problems import RouteProblem, near_match
 from gateway.routing.table import Route
 
@@ -97,8 +97,11 @@ class _Reader:
         at_most_s = self._seconds(value, "atMostEverySecs", MAX_INTERVAL_S)
         at_least_s = self._seconds(value, "atLeastEverySecs", MAX_INTERVAL_S)
         self._check_together(value, at_most_s, at_least_s)
+        on_change_of = self._expression(value.get("onChangeOf"), "onChangeOf")
+        if on_change_of is not None and "deadBand" in value:
+            self._check_number(on_change_of, value["onChangeOf"], "onChangeOf", "a dead band is of numbers")
         return Filter(
-            on_change_of=self._expression(value.get("onChangeOf"), "onChangeOf"),
+            on_change_of=on_change_of,
             dead_band=band,
             dead_band_percent=percent,
             at_most_every_s=at_most_s,
@@ -197,7 +200,9 @@ class _Reader:
         for name, text in value.items():
             if not 1 <= len(name) <= MAX_NAME_CHARS:
                 self._problem(path, f"the name of a value has 1 to {MAX_NAME_CHARS} characters", fix)
-            self._expression(text, f"{path}.{name}")
+            expression = self._expression(text, f"{path}.{name}")
+            if expression is not None:
+                self._check_number(expression, text, f"{path}.{name}", "an aggregate is of numbers")
         return {name: text for name, text in value.items() if isinstance(text, str)}
 
     def _measures(self, value: Any, known: tuple[_E, ...]) -> tuple[_E, ...]:
@@ -269,6 +274,12 @@ class _Reader:
                 return choice
         self._unknown(f"batch.{key}", given, [choice.value for choice in kind])
         return default
+
+    def _check_number(self, expression: Expression, text: str, key: str, why: str) -> None:
+        if expression.type is Type.STRING:
+            self._problem(key, f"{why}, and '{text}' is text", f'write "as_number({text})"')
+        elif expression.type is not Type.NUMBER and expression.type is not Type.BODY:
+            self._problem(key, f"{why}, and '{text}' is {expression.type.value}", 'write "$body.temperature"')
 
     def _expression(self, text: Any, key: str) -> Expression | None:
         if text is None:

@@ -5,12 +5,11 @@ A file holds what a stage of windows has counted: `{"stage": [route, how], "stat
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import orjson
 
 from edgewire.message import Delivery, Endpoint, Identity, identity, stage_of
 from gateway.identity.locked_file import replace_file
@@ -96,7 +95,7 @@ class SendingRoom:
     def _make_windows(self, endpoint: Endpoint, route: str, making: "Aggregate", delivery: Delivery) -> "Stage":
         from gateway.sending.stage import AggregateStage  # noqa: PLC0415 — as in _make
 
-        head = orjson.dumps([endpoint.name, endpoint.input])
+        head = json.dumps([endpoint.name, endpoint.input]).encode()
         path = self._folder / f"{hashlib.sha256(head).hexdigest()[:24]}.json"
         reader = self._store.reader(endpoint)
 
@@ -136,7 +135,7 @@ class SendingRoom:
     def _read(self, path: Path) -> tuple[Endpoint, dict[str, Any]] | None:
         """The stage a file is of, and its state; None if it is not there, or is of no use."""
         try:
-            found = orjson.loads(path.read_bytes())
+            found = json.loads(path.read_bytes())
             (route, how), state = found["stage"], found["state"]
             return stage_of(route, how), dict(state)
         except FileNotFoundError:

@@ -11,15 +11,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from edgewire.message import Identity, Message, identity
 from gateway.routing.compile import compile_expression
 from gateway.routing.expression import Expression
 from gateway.routing.problems import RouteProblem
 from gateway.routing.table import value_of
 from gateway.sending.how import Aggregate, Measure
-from gateway.sending.made import COUNT, JSON, KIND, ROUTE, made_message, shown_time
+from gateway.sending.made import COUNT, JSON, KIND, ROUTE, dumped, made_id, made_message, shown_time
 from gateway.store.values import Entry
 
 MAX_TALLIES: Final = 10_000
@@ -146,8 +144,8 @@ class Aggregator:
         }
         return made_message(
             tally.sender,
-            orjson.dumps(body),
-            message_id=f"{tally.first}:{tally.start_ms // 1000}",
+            dumped(body),
+            message_id=made_id(tally.first, self._route, str(tally.start_ms // 1000)),
             content_type=JSON,
             properties={KIND: "aggregate", ROUTE: self._route, COUNT: str(tally.messages)},
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from edgewire.message import Identity
 from gateway.sending.how import MAX_BATCH_BYTES, Batch, Form, Per
-from gateway.sending.made import COUNT, JSON, KIND, NDJSON, ROUTE, Made, as_it_is, item, made_message
+from gateway.sending.made import COUNT, JSON, KIND, NDJSON, ROUTE, Made, as_it_is, item, made_id, made_message
 from gateway.store.values import Entry
 
 FRAME_BYTES = 2
@@ -68,7 +68,7 @@ class Batcher:
         message = made_message(
             sender,
             body,
-            message_id=f"{first.entry_id}:{last.sequence}:{count}",
+            message_id=made_id(first.entry_id, self._route, f"{last.sequence}:{count}"),
             content_type=JSON if as_array else NDJSON,
             properties={KIND: "batch", ROUTE: self._route, COUNT: str(count)},
         )

@@ -3,12 +3,11 @@
 The text is JSON, sorted, format 1: it names a queue in the store, so one meaning has one text.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
-
-import orjson
 
 from edgewire.message import Delivery, Endpoint, EndpointKind, stage_of
 
@@ -95,7 +94,8 @@ class How:
 def stage_for(route: str, how: How) -> Endpoint:
     """The stage where the messages of `route` wait."""
     to = how.delivery.endpoint
-    text = orjson.dumps(
+    # Not orjson: a text may hold half a surrogate pair, which it does not write.
+    text = json.dumps(
         {
             "format": FORMAT,
             **_making(how.making),
@@ -103,15 +103,16 @@ def stage_for(route: str, how: How) -> Endpoint:
             "priority": how.delivery.priority,
             "timeToLiveSecs": how.delivery.time_to_live_s,
         },
-        option=orjson.OPT_SORT_KEYS,
+        sort_keys=True,
+        separators=(",", ":"),
     )
-    return stage_of(route, text.decode())
+    return stage_of(route, text)
 
 
 def how_of(stage: Endpoint) -> How | None:
     """What is made at this stage; None if this version did not write its name."""
     try:
-        found: dict[str, Any] = orjson.loads(stage.input or "")
+        found: dict[str, Any] = json.loads(stage.input or "")
         if found["format"] != FORMAT:
             return None
         kind, name, input_name = found["to"]

@@ -1,10 +1,11 @@
 """Messages that the gateway makes of others: their envelope, and how the others stand in a body.
 
-`messageId` of what is made comes from the entries it is made of: a batch's tells the first, the last and how many, an
-aggregate's the first and the window. So what comes again after a crash is known by it.
+`messageId` of what is made comes from the route and the entries it is made of: a batch's tells the first, the last and
+how many, an aggregate's the first and the window. So what comes again after a crash is known by it.
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Made:
     entries: tuple[Entry, ...]
 
 
+def made_id(first: str, route: str, rest: str) -> str:
+    """The id of what a route makes: two routes may make something of the same messages."""
+    return f"{first}:{hashlib.blake2b(route.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}:{rest}"
+
+
 def made_message(
     sender: Identity, body: bytes, *, message_id: str, content_type: str, properties: Mapping[str, str]
 ) -> Message:
@@ -69,7 +75,7 @@ def item(entry: Entry, items: Items) -> bytes:
     """What a batch has of a message: JSON on one line."""
     readable = _as_json(entry.message)
     if items is Items.BODIES:
-        return readable if readable is not None else _dumped(_unread(entry.message.body))
+        return readable if readable is not None else dumped(_unread(entry.message.body))
     envelope = entry.message.envelope
     found: dict[str, Any] = {"deviceId": envelope.sender.device}
     if envelope.sender.module is not None:
@@ -82,14 +88,22 @@ def item(entry: Entry, items: Items) -> bytes:
     if system:
         found["systemProperties"] = system
     if readable is not None:
-        return b'%b,"body":%b}' % (_dumped(found)[:-1], readable)
+        return b'%b,"body":%b}' % (dumped(found)[:-1], readable)
     unread = _unread(entry.message.body)
-    return _dumped({**found, **(unread if isinstance(unread, dict) else {"body": unread})})
+    return dumped({**found, **(unread if isinstance(unread, dict) else {"body": unread})})
 
 
 def shown_time(at_ms: int) -> str:
     """A time as IoT Hub writes it."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def dumped(value: Any) -> bytes:
+    """JSON, whatever texts it holds."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half a surrogate pair, as a device's JSON escapes may make: orjson writes none
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _as_json(message: Message) -> bytes | None:
@@ -110,10 +124,3 @@ def _unread(body: bytes) -> str | dict[str, str]:
         return body.decode()
     except UnicodeDecodeError:
         return {"bodyBase64": base64.b64encode(body).decode()}
-
-
-def _dumped(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # half a surrogate pair, as a device's JSON escapes may make: orjson writes none
-        return json.dumps(value, separators=(",", ":")).encode()
