@@ -166,7 +166,13 @@ class Recipe:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, page: str, site: GatewaySite, *, broker: str = "", ready: str = "", more: Mapping[str, str] = _NOTHING
+        cls,
+        page: str,
+        site: GatewaySite,
+        *,
+        broker: str = "",
+        ready: str = "",
+        more: Mapping[str, str] = _NOTHING,
     ) -> AsyncIterator[Self]:
         """The page's reader has a gateway, the root's file and the device's key; `broker` is the address beside it.
 
