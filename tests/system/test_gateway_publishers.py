@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgeca.folder import Folder
 from edgewire.iothub import sas
-from support.gateway_site import BODY_ROUTES, KEY, GatewaySite
+from support.endpoint_site import NAME, configure, events_in
+from support.gateway_site import BODY_ROUTES, KEY, GatewaySite, until
 from support.on_micropython import run
 from support.page_commands import Reader, commands_of
 
@@ -28,8 +28,8 @@ SEND: Final = (
 TARGET: Final = "/telemetry/publishers/wipy-01/messages"
 
 
-async def start(site: GatewaySite, routes: Mapping[str, str] = BODY_ROUTES, **environment: str) -> None:
-    settings = site.write_settings(routes=routes)
+async def start(site: GatewaySite, **environment: str) -> None:
+    settings = site.write_settings(routes=BODY_ROUTES)
     await site.gateway.start(
         GATEWAY_WEBSOCKET_PORT=str(PORT),
         GATEWAY_SETTINGS_FILE=str(settings),
@@ -113,12 +113,20 @@ async def test_a_publisher_is_revoked_on_its_open_connection_and_stays_so(site: 
     assert [json.loads(event.body)["n"] for event in await site.arrived(4)] == [1, 2, 3, 6]
 
 
-async def test_a_wipy_posts_to_the_gateway_and_its_message_is_routed(site: GatewaySite, certificates: Path) -> None:
+async def test_a_wipy_posts_to_the_gateway_and_its_messages_reach_the_hub_and_an_event_hub(
+    site: GatewaySite, certificates: Path
+) -> None:
     ca = Folder(certificates)
     entry = ca.server([NAMESPACE]).entry
-    route = "FROM /messages/* WHERE $body.temperatureTenths > 200 AND eventHub = 'telemetry' INTO $upstream"
-    files = {"GATEWAY_CERTIFICATE_FILE": str(entry.chain_path), "GATEWAY_KEY_FILE": str(entry.key_path)}
-    await start(site, {"warm": route}, **files)
+    source = "FROM /messages/* WHERE $body.temperatureTenths > 200 AND eventHub = 'telemetry' INTO"
+    event_hub = configure(
+        site, site.hub, routes={"warm": f"{source} $upstream", "kept": f'{source} Endpoint("{NAME}")'}
+    )
+    await site.gateway.start(
+        GATEWAY_WEBSOCKET_PORT=str(PORT),
+        GATEWAY_CERTIFICATE_FILE=str(entry.chain_path),
+        GATEWAY_KEY_FILE=str(entry.key_path),
+    )
     await add_hub(site, NAMESPACE)
     given = {
         "root": ca.authority().root.certificate.public_bytes(Encoding.DER).hex(),
@@ -133,6 +141,10 @@ async def test_a_wipy_posts_to_the_gateway_and_its_message_is_routed(site: Gatew
     events = await site.arrived(2)
     assert [json.loads(event.body)["temperatureTenths"] for event in events] == [214, 899]
     assert {event.properties["leafDeviceId"] for event in events} == {"leaf-01"}
+    await until(lambda: event_hub.log.count() == 2)
+    kept = events_in(event_hub)
+    assert [json.loads(event.body)["temperatureTenths"] for event in kept] == [214, 899]
+    assert {event.device for event in kept} == {"leaf-01"}
 
 
 async def test_a_board_without_a_clock_gets_a_token_as_the_page_says(site: GatewaySite, certificates: Path) -> None:
