@@ -3,7 +3,7 @@
     python device-firmware/tools/provision.py --key KEY.public.pem --bundle FILE.fw [--board nodemcu]
         [--config CONFIG.json] (--port /dev/ttyUSB0 | --to FOLDER)
 
-The board runs the official MicroPython already (docs: device-firmware/README.md). What is written: boot.py and main.py,
+The board runs the official MicroPython already (docs/flash.md). What is written: boot.py and main.py,
 the rescue with the public half of the release key, the first program in slot a, and the set-up if one is given. The two
 files that start it all come last: a board on which this was interrupted has none, and is simply written again.
 For a board with ROMFS the rescue is an image in the last 64 KiB of that partition (boot/install.py puts it there), for
