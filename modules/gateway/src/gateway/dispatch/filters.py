@@ -19,7 +19,7 @@ from gateway.routing.values import MISSING, NULL, Value
 from gateway.store.values import AppendResult
 
 MAX_REMEMBERED: Final = 20_000
-"""Routes times senders whose last message is remembered: about 5 MB. Who was silent longest is forgotten first."""
+"""Routes times senders whose last message is remembered: 5.5 MB. Who was silent longest is forgotten first."""
 MAX_REMEMBERED_CHARS: Final = 64
 """A text longer than that is remembered by its digest."""
 MAX_KNOWN_PLANS: Final = 4_096
