@@ -246,6 +246,10 @@ NOT_LIMITS: Final = MappingProxyType(
         "identity.publisher_hubs": {"VERSION"},
         "iothub.minting": {"NONCE_BYTES"},  # of the form of nonces
         "identity.roster": {"VERSION"},
+        "identity.users": {"VERSION"},
+        "identity.passwords": {"BLOCK", "ROOM", "SALT_BYTES", "HASH_BYTES", "NEW_PASSWORD_BYTES"},  # scrypt's measures
+        "broker.messages": {"MAX_QOS"},  # MQTT's number for it
+        "app.plain": {"SIOCGIFADDR"},
         "identity.tokens": {"VERSION"},
         "upstream.amqp_lane": {"SECTION_BYTES"},  # of the wire
         "transport.proxy": {"DEFAULT_PORT"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgewire.message import local_topic
-from gateway.app.plain import PlainRoom, address_of, gateway_name
+from gateway.app.plain import PlainRoom, address_of
 from gateway.app.settings import ConfigError, read_environment
 from gateway.observe.broker import PlainListenerOpen
 from gateway.observe.events import Event
@@ -29,12 +29,6 @@ def test_a_name_that_is_neither_is_refused_with_what_there_is() -> None:
 def test_the_default_is_reachable_from_nowhere_else() -> None:
     environment = read_environment({})
     assert (environment.plain_port, environment.plain_address) == (0, "127.0.0.1")
-
-
-def test_the_gateway_has_a_name_for_others() -> None:
-    environment = read_environment({"GATEWAY_HOST_NAME": "gw"})
-    assert gateway_name(environment, {"IOTEDGE_DEVICEID": "edge-1"}) == "edge-1"
-    assert gateway_name(environment, {}) == "gw"
 
 
 class Door:

@@ -34,7 +34,8 @@ def test_a_look_goes_on_where_it_stopped_and_ends_where_it_began() -> None:
         kept.keep(message(f"t/{number}"))
     until = kept.last
     kept.keep(message("t/0", b"changed while looking"))
-    found, after = [], 0
+    found: list[LocalMessage] = []
+    after: int | None = 0
     rounds = 0
     while after is not None:
         some, after = kept.look("t/+", after, until)

@@ -19,6 +19,7 @@ class Stored:
 
     message: Message
     entry_id: str = "1"
+    received_at_ms: int = 0
 
 
 def entry(**properties: str | None) -> Stored:
