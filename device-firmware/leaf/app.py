@@ -125,24 +125,11 @@ class App:
         self.led.show(_CONTACT)
         pinned = self.reach()
         # Its code is in the heap only now: what looks at certificates has just left.
-        import slots
-
-        who = {"registrationId": self.board.name(), "model": self.board.MODEL}
-        who["version"] = slots.report()["version"] or "0"
-        del slots
-        forget("slots")
         import contact
 
-        forget("contact", "web", "sas")
-        config = store.load(CONFIG)
-        credential = config["credential"]
-        if config.get("id"):
-            who["registrationId"] = config["id"]
+        forget("contact", "slots", "web", "sas")
         try:
-            found = contact.ask(self.link, config["gateway"], who, credential, ROOM)
-            self.link.close()
-            del config, who
-            found = contact.believed(found, credential, pinned)
+            found = contact.meet(self.link, self.board, pinned, ROOM)
         except contact.ContactError as error:
             self.say("contact", error.args[0])
             self.link.close()
@@ -177,7 +164,7 @@ class App:
             forget("gatetime", "web", "sas")
             return self.clock.set(gatetime.ask(self.link, store.load(IDENTITY)))
         except ERRORS as error:
-            self.say("no time", error.args[0] if error.args else type(error).__name__)
+            self.say("no-time", error.args[0] if error.args else type(error).__name__)
             return False
         finally:
             self.link.close()
