@@ -205,3 +205,15 @@ def test_edge_hub_has_no_send() -> None:
     }
     (problem,) = read_settings({"modulesContent": content}).problems
     assert problem.message == "$edgeHub has no 'send': it sends every match"
+
+
+def test_a_change_that_may_expire_unsent_is_warned_of() -> None:
+    (warning,) = reading({"onChangeOf": "$body.t"}).warnings
+    assert warning.path == "routes.r.send"
+    assert warning.message.startswith("a value that waits 7200 s for its endpoint expires, and is not sent again")
+    assert warning.fix == 'add "atLeastEverySecs": 3600'
+    assert reading({"onChangeOf": "$body.t", "atLeastEverySecs": 60}).warnings == ()
+    assert reading({"sample": {"everyNth": 2}}).warnings == ()
+    forever = {"storeAndForward": {"timeToLiveSecs": -1}}
+    found = read_settings({"routes": {"r": {"route": ROUTE, "send": {"onChangeOf": "$body.t"}}}, **forever})
+    assert (found.problems, found.warnings) == ((), ())

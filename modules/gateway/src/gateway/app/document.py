@@ -396,7 +396,7 @@ class _SectionReader:
         """What `send` of the routes says; to be asked for once they are compiled."""
         from gateway.app.document_send import read_sends  # noqa: PLC0415 — most settings have no `send`
 
-        return read_sends(self.sends, () if table is None else table.routes, self._problem)
+        return read_sends(self.sends, () if table is None else table.routes, self._problem, self._warn)
 
     # Topics
 

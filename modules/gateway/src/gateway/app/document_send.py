@@ -32,18 +32,24 @@ _SAMPLE_KEYS: Final = ("everyNth", "share")
 _E = TypeVar("_E", bound=Enum)
 
 
-def read_sends(sends: Mapping[str, Any], routes: Iterable[Route], problem: Problem) -> "dict[str, Lessened]":
-    """What `send` of each route says, by the route's name. `routes` are the compiled ones; none if some are wrong."""
+def read_sends(
+    sends: Mapping[str, Any], routes: Iterable[Route], problem: Problem, warn: Problem
+) -> "dict[str, Lessened]":
+    """What `send` of each route says, by the route's name. `routes` are the compiled ones; none if some are wrong.
+
+    What is wrong is told to `problem`, what may surprise to `warn`.
+    """
     from gateway.dispatch.filters import Lessened  # noqa: PLC0415 — most settings have no `send`
 
     by_name = {route.name: route for route in routes}
     found: dict[str, Lessened] = {}
     for name, value in sends.items():
-        reader = _Reader(f"routes.{name}.send", problem)
+        reader = _Reader(f"routes.{name}.send", problem, warn)
         rule, making = reader.read(value)
         route = by_name.get(name)
         if route is None or (rule is None and making is None):
             continue
+        reader.check_expiry(route.delivery, rule)
         stage = None
         if making is not None:
             from gateway.sending.how import How, stage_for  # noqa: PLC0415 — as above
@@ -57,9 +63,10 @@ def read_sends(sends: Mapping[str, Any], routes: Iterable[Route], problem: Probl
 class _Reader:
     """Reads one `send`."""
 
-    def __init__(self, path: str, problem: Problem) -> None:
+    def __init__(self, path: str, problem: Problem, warn: Problem) -> None:
         self._path = path
         self._report = problem
+        self._warn = warn
 
     def read(self, value: Any) -> "tuple[Filter | None, Batch | Aggregate | None]":
         """Its filter, and what is made of what passes it; nothing of what is wrong."""
@@ -84,6 +91,14 @@ class _Reader:
             )
             key = "batch.maxAgeSecs" if isinstance(making, Batch) else "aggregate.windowSecs"
             self._problem(key, what, "make it shorter, or timeToLiveSecs of the route longer")
+
+    def check_expiry(self, delivery: Delivery, rule: "Filter | None") -> None:
+        """Warn of changes that the cloud may never learn."""
+        if rule is None or rule.on_change_of is None or rule.at_least_every_s is not None:
+            return
+        if delivery.time_to_live_s is not None:
+            what = f"a value that waits {delivery.time_to_live_s} s for its endpoint expires, and is not sent again"
+            self._warn(self._path, f"{what} until it changes", 'add "atLeastEverySecs": 3600')
 
     # Filters
 
