@@ -72,6 +72,7 @@ class BrokerClient(paho.Client):  # type: ignore[misc] # paho ships no types
             protocol=paho.MQTTv5 if is_5 else paho.MQTTv311,
             reconnect_on_failure=False,  # else a refused version makes it try MQTT 3.1 by itself
         )
+        self._last_msg_out: float = time.monotonic()
         self._is_5 = is_5
         self._dial = dial
         self._retain_handling = RETAIN_HANDLING[retained]
@@ -118,13 +119,6 @@ class BrokerClient(paho.Client):  # type: ignore[misc] # paho ships no types
             # paho takes packets apart without asking whether they are whole.
             raise BrokerError(BrokerFault.PROTOCOL, f"the broker sent what is no packet of MQTT: {error}") from error
         self._check(code)
-        if self._in_packet["remaining_length"] > MAX_PACKET_BYTES:
-            self._sock_close()
-            raise BrokerError(
-                BrokerFault.PROTOCOL,
-                f"the broker sends a message of {self._in_packet['remaining_length']} bytes; {MAX_PACKET_BYTES} are "
-                "the most that is read. Keep such messages out of the topics that are subscribed to",
-            )
 
     def write(self) -> None:
         """Send what waits, as far as the socket takes it. Raises BrokerError if the connection is over."""
@@ -176,6 +170,13 @@ class BrokerClient(paho.Client):  # type: ignore[misc] # paho ships no types
         return self._dial()
 
     def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > MAX_PACKET_BYTES:
+            # paho asks for all that a packet lacks.
+            raise BrokerError(
+                BrokerFault.PROTOCOL,
+                f"the broker sends a message of {bufsize} bytes; {MAX_PACKET_BYTES} are the most that is read. Keep "
+                "such messages out of the topics that are subscribed to",
+            )
         at = self._ahead_at
         if at >= len(self._ahead):
             self._ahead, at = super()._sock_recv(READ_AHEAD), 0

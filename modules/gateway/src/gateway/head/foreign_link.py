@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -85,9 +86,8 @@ class BrokerLink:
         self._leaving = False
         self._delay_s = 0.0
         self._subscribed: frozenset[str] = frozenset()
-        self._wake_end, self._woken = socket.socketpair()
-        self._wake_end.setblocking(False)
-        self._woken.setblocking(False)
+        self._wake_end: socket.socket | None = None
+        self._woken: socket.socket
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self.state: tuple[str, str, float] = ("closed", "", time.monotonic())
         """What it does, why, and since when; to be read by anyone."""
@@ -96,6 +96,9 @@ class BrokerLink:
 
     def start(self) -> None:
         """Begin."""
+        self._wake_end, self._woken = socket.socketpair()
+        self._wake_end.setblocking(False)
+        self._woken.setblocking(False)
         self._thread.start()
 
     def want(self, filters: tuple[str, ...]) -> None:
@@ -130,20 +133,21 @@ class BrokerLink:
         self._wake()
 
     def _wake(self) -> None:
-        try:
-            self._wake_end.send(b"\0")
-        except (BlockingIOError, OSError):
-            return  # it is awake, or gone
+        if self._wake_end is not None:
+            with suppress(OSError):  # it is awake already, or gone
+                self._wake_end.send(b"\0")
 
     # The thread.
 
     def _run(self) -> None:
         self._open_notes()
+        self._take_orders()  # what is wanted was said before the start
         while not self._is_over():
             self._try_once()
         self._note("closed", "")
         if self._notes is not None:
             self._notes.close()
+        assert self._wake_end is not None
         self._wake_end.close()
         self._woken.close()
 
@@ -180,6 +184,8 @@ class BrokerLink:
         return error
 
     def _failed(self, failure: BrokerError, stood: float | None) -> None:
+        if self._stopping or self._leaving:
+            return
         if stood is not None and time.monotonic() - stood >= STEADY_S:
             self._backoff.reset()
         self._delay_s = self._backoff.next_delay_s()
@@ -219,16 +225,26 @@ class BrokerLink:
         if settings.user:
             client.username_pw_set(settings.user, password_of(settings))
         client.connect_now(settings.host, settings.port)
+        self._await_answer(client)
+        return client
+
+    def _await_answer(self, client: BrokerClient) -> None:
         poll = select.poll()
         poll.register(client.socket(), select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
         until = time.monotonic() + CONNECT_S
         while client.connected is None:
-            if not client.has_more and not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            ready = dict(poll.poll(0 if client.has_more else max(0.0, until - time.monotonic()) * 1000))
+            if self._woken.fileno() in ready:
+                self._take_orders()
+            if self._stopping or self._leaving:
+                raise BrokerError(BrokerFault.DROPPED, "the gateway stops")
+            if not ready and not client.has_more:
                 raise BrokerError(
-                    BrokerFault.TIMED_OUT, f"{settings.where} took the connection and did not answer as a broker does"
+                    BrokerFault.TIMED_OUT,
+                    f"{self._settings.where} took the connection and did not answer as a broker does",
                 )
             client.read()
-        return client
 
     def _on_connected(self, client: BrokerClient, took_s: float) -> None:
         answer, where = client.connected, self._settings.where
