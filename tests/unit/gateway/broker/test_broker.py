@@ -91,6 +91,22 @@ async def test_remembered_matches_are_bounded_and_follow_what_is_subscribed(brok
     assert [parcel.qos for parcel in line.sent] == [0] * 10 + [1]
 
 
+async def test_a_filter_that_is_subscribed_again_and_again_is_looked_for_once(broker: LocalBroker) -> None:
+    class Slow(Line):
+        def send(self, _parcel: Parcel, _packet_id: int | None) -> int | None:
+            return None
+
+    broker.publish(LocalMessage(topic="a", payload=b"x", retain=True))
+    session = enter(broker, "a", Slow())
+    grants(broker, session, "+")
+    broker.publish(LocalMessage(topic="b", payload=b"x"))
+    for _ in range(5):
+        grants(broker, session, "#")
+    assert list(session.looks) == ["#"]
+    broker.unsubscribe(session, ["#"], lambda _: None)
+    assert not session.looks
+
+
 async def test_what_was_done_is_counted(broker: LocalBroker, events: list[Event]) -> None:
     grants(broker, enter(broker, "a"), "#")
     grants(broker, enter(broker, "b"), "a")

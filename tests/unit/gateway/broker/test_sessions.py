@@ -54,6 +54,28 @@ def test_what_the_connection_does_not_take_waits_in_order() -> None:
     line.room = 5
     assert client.session.drain()
     assert [payload for payload, _ in line.sent] == [b"1", b"2", b"3"]
+    for packet_id in (1, 2, 3):
+        client.session.acknowledged(packet_id)
+    assert client.waiting.bytes == 0
+
+
+def test_what_is_sent_and_not_acknowledged_counts_too_and_one_message_always_leaves() -> None:
+    one = MESSAGE_OVERHEAD + 2
+    client, line = Client(BrokerLimits(max_queued_bytes=2 * one)), Line()
+    client.session.attach(line)
+    for payload in (b"1", b"2", b"3"):
+        client.offer(payload)
+    assert [payload for payload, _ in line.sent] == [b"1", b"2"]
+    client.session.acknowledged(1)
+    client.session.drain()
+    assert [payload for payload, _ in line.sent] == [b"1", b"2", b"3"]
+    other = Client(BrokerLimits(max_queued_bytes=one, max_all_queued_bytes=1), client.waiting)
+    other.session.attach(line)
+    other.offer(b"4")
+    other.offer(b"5")
+    assert [payload for payload, _ in line.sent] == [b"1", b"2", b"3", b"4"]
+    for session in (client.session, other.session):
+        session.end()
     assert client.waiting.bytes == 0
 
 

@@ -167,7 +167,7 @@ class LocalBroker:
             answer(granted)
             if looks and last and session.is_here:
                 for each, subscription in looks:
-                    session.looks.append(RetainedLook(filter=each, subscription=subscription, after=0, until=last))
+                    session.looks[each] = RetainedLook(filter=each, subscription=subscription, after=0, until=last)
                 self.drain(session)
 
         self._answer_when_saved(session, answered)
@@ -188,6 +188,7 @@ class LocalBroker:
     def _drop_filter(self, session: LocalSession, topic_filter: str) -> bool:
         if session.filters.pop(topic_filter, None) is None:
             return False
+        session.looks.pop(topic_filter, None)
         self._tree.remove(topic_filter, session)
         self._forget_matches()
         return True
@@ -224,10 +225,10 @@ class LocalBroker:
 
     def _look(self, session: LocalSession) -> None:
         """Some retained messages for a client that has sent all else; the rest later."""
-        look = session.looks[0]
+        look = next(iter(session.looks.values()))
         found, after = self._retained.look(look.filter, look.after, look.until)
         if after is None:
-            session.looks.popleft()
+            del session.looks[look.filter]
         else:
             look.after = after
         for message in found:

@@ -60,6 +60,7 @@ class LocalSession:
         "_clock",
         "_dropped",
         "_in_flight",
+        "_in_flight_bytes",
         "_limits",
         "_outlet",
         "_queue",
@@ -78,7 +79,8 @@ class LocalSession:
     ) -> None:
         self.owner = owner
         self.filters: dict[str, Subscription] = {}
-        self.looks: deque[RetainedLook] = deque()
+        self.looks: dict[str, RetainedLook] = {}
+        """By filter, in the order in which they are served."""
         self.expiry_s: float | None = 0
         self.is_bridge = False
         self.away_at: float | None = None
@@ -90,6 +92,7 @@ class LocalSession:
         self._queue: deque[Parcel] = deque()
         self._queued_bytes = 0
         self._in_flight: dict[int, Parcel] = {}
+        self._in_flight_bytes = 0
         self._again: deque[int] = deque()
         """Packet identifiers of messages that an older connection did not see acknowledged; sent first, with DUP."""
 
@@ -130,7 +133,8 @@ class LocalSession:
         """The session is over: what waits is dropped."""
         self._outlet = None
         self._forget_queue()
-        self._in_flight.clear()
+        for packet_id in tuple(self._in_flight):
+            self.acknowledged(packet_id)
         self._again.clear()
         self.looks.clear()
 
@@ -163,7 +167,10 @@ class LocalSession:
 
     def acknowledged(self, packet_id: int) -> None:
         """The client has it."""
-        self._in_flight.pop(packet_id, None)
+        parcel = self._in_flight.pop(packet_id, None)
+        if parcel is not None:
+            self._in_flight_bytes -= parcel.message.size
+            self._waiting.bytes -= parcel.message.size
 
     def _try(self, parcel: Parcel) -> bool:
         """Whether it is done with: sent, or of no use any more."""
@@ -172,6 +179,8 @@ class LocalSession:
         if parcel.message.has_expired(self._clock()):
             self._dropped(DroppedLocal.EXPIRED)
             return True
+        if parcel.qos and self._in_flight and self._is_heavy(parcel.message.size):
+            return False
         try:
             packet_id = self._outlet.send(parcel, None)
         except TooLargeError:
@@ -179,14 +188,22 @@ class LocalSession:
             return True
         if packet_id:
             self._in_flight[packet_id] = parcel
+            self._in_flight_bytes += parcel.message.size
+            self._waiting.bytes += parcel.message.size
         return packet_id is not None
+
+    def _is_heavy(self, size: int) -> bool:
+        """Whether so much is unacknowledged that this one must wait; what is on its way stays in memory, too."""
+        limits = self._limits
+        is_full = self._in_flight_bytes + size > limits.max_queued_bytes
+        return is_full or self._waiting.bytes + size > limits.max_all_queued_bytes
 
     def _send_again(self, outlet: Outlet, parcel: Parcel, packet_id: int) -> int | None:
         try:
             return outlet.send(parcel, packet_id)
         except TooLargeError:
             self._dropped(DroppedLocal.TOO_LARGE)
-            self._in_flight.pop(packet_id, None)
+            self.acknowledged(packet_id)
             return packet_id
 
     # What waits.

@@ -56,6 +56,10 @@ MAX_ALIASES: Final = 10
 """Topics that an MQTT 5 client may abbreviate."""
 MAX_LATE_ANSWERS: Final = 64
 """SUBSCRIBEs of one client that wait for the disk; above it we stop reading from that client."""
+MAX_DELAYED_WILLS: Final = 256
+"""That wait for their delay; one more is published at once. Each may hold 64 KiB."""
+EVENTS_PER_TURN: Final = 256
+"""Packets of one client that are handled in one turn of the loop: each message may be for hundreds of subscribers."""
 MAX_SILENCE_S: Final = 98_303
 """Half as long again as the longest keep-alive there is, for clients that ask for none: they only listen, for days."""
 
@@ -136,6 +140,9 @@ class PlainConnection:
         self._leaving: tuple[Leaving, str] | None = None
         self._gone = False
         self._paused = False
+        self._held: list[ServerEvent] = []
+        """What the client sent and is still to be handled."""
+        self._is_working = False
         self._late = 0
         """SUBSCRIBEs and UNSUBSCRIBEs that wait for the disk."""
         self._timer: asyncio.TimerHandle | None = None
@@ -152,7 +159,23 @@ class PlainConnection:
         self._pump = pump
 
     def on_events(self, events: list[ServerEvent]) -> None:
-        """What the client sent, in its order; messages that follow each other as one batch."""
+        """What the client sent, in its order."""
+        self._held += events
+        if not self._is_working:
+            self._work()
+
+    def _work(self) -> None:
+        """Handle some of what the client sent; the rest in the next turn, when others have had theirs."""
+        some, self._held = self._held[:EVENTS_PER_TURN], self._held[EVENTS_PER_TURN:]
+        self._is_working = bool(self._held)
+        self._handle(some)
+        if self._is_working:
+            asyncio.get_running_loop().call_soon(self._work)
+        if self._owner is not None:
+            self._steer_reading()
+
+    def _handle(self, events: list[ServerEvent]) -> None:
+        """Messages that follow each other as one batch."""
         publishes: list[Publish] = []
         for event in events:
             if isinstance(event, PublishReceived):
@@ -175,9 +198,11 @@ class PlainConnection:
 
     def on_closed(self) -> None:
         """The connection is gone: its will is due, its session's life runs."""
-        self._gone = True
         if self._timer is not None:
             self._timer.cancel()
+        rest, self._held = self._held, []
+        self._handle(rest)  # it may have said its last words and gone
+        self._gone = True
         if self._owner is None:
             return
         self._leave(Leaving.LOST, "")
@@ -329,7 +354,7 @@ class PlainConnection:
 
     def _steer_reading(self) -> None:
         """Read no more while too much waits for its answer."""
-        is_full = self._intake.is_full or self._late > MAX_LATE_ANSWERS
+        is_full = bool(self._held) or self._intake.is_full or self._late > MAX_LATE_ANSWERS
         if is_full != self._paused:
             self._paused = is_full
             (self._pump.pause_reading if is_full else self._pump.resume_reading)()
@@ -439,7 +464,8 @@ class PlainConnection:
     def _leave_will(self, will: Will | None) -> None:
         if will is not None and self._owner is not None:
             publish = partial(self._intake.take, [_publish_of(will)])
-            self._head.wills.leave(self._owner, publish, will.delay_s)
+            delay_s = will.delay_s if len(self._head.wills) < MAX_DELAYED_WILLS else 0
+            self._head.wills.leave(self._owner, publish, delay_s)
 
     def _leave(self, reason: Leaving, detail: str) -> None:
         """Remember why; the first reason counts. From now on nothing comes or goes here."""

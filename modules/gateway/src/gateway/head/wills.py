@@ -22,6 +22,10 @@ class Wills(Generic[Owner, Left]):
         self._publish = publish
         self._waiting: dict[Owner, tuple[asyncio.TimerHandle, Left]] = {}
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     def leave(self, owner: Owner, will: Left, delay_s: float) -> None:
         """`owner` is gone; its will is due after `delay_s`."""
         if delay_s <= 0 or len(self._waiting) >= MAX_WAITING:
