@@ -9,9 +9,9 @@ from vfs import VfsRom, mount
 def rom_ioctl(request, part=0, at=0, data=None):
     view = memoryview(hardware.partition)
     if request == 1:
-        return 1
+        return len(view) > 65536  # or there is none
     if request == 2:
-        return view
+        return view if len(view) > 65536 else -22
     if request == 3:
         for sector in range(0, at, 4096):
             view[sector : sector + 4096] = b"\xff" * min(4096, len(view) - sector)

@@ -53,10 +53,12 @@ def main(open_, map_):
     hardware.shared, hardware.partition = mount(open_, map_)
     for name in ("machine", "network", "ntptime", "onewire", "ds18x20"):
         sys.modules[name] = hardware
-    module = sys.argv[5] if len(sys.argv) > 5 else "app"
-    if module == "esp32":
-        __import__(module)
-        module = "app"
+    module = "app"
+    for name in sys.argv[5:]:
+        if name == "esp32":
+            __import__(name)
+        else:
+            module = name
     del sys.argv[:]
     del hardware
     gc.collect()

@@ -1,7 +1,6 @@
 """A board of the ESP32 class: the same program with another board's file, on this interpreter's mbedTLS.
 
-What is not tried here: its own mbedTLS and heap, pins, radio, and its way to start programs from folders
-(test_power_cuts.py has that one, by itself).
+What is not tried here: its own mbedTLS and heap, pins, radio.
 """
 
 import json
@@ -14,9 +13,23 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
-from support.board_life import NAME, WHO, call, claim, more_readings, readings, set_up, start, told
+from support.board_life import (
+    NAME,
+    WHO,
+    add,
+    call,
+    claim,
+    firmware,
+    more_readings,
+    order,
+    readings,
+    set_up,
+    start,
+    told,
+)
 from support.gateway_site import GatewaySite, until
 from support.leaf_board import FIRMWARE, LeafBoard, program_image
+from support.shipped_board import NEVER, NO_PARTITION_BYTES, ShippedBoard, bundle, ship_without_partition
 
 HEAP: Final = 112_000
 """As an ESP32's after its start, a little less; half of it is what the board's file asks for a handshake."""
@@ -35,6 +48,29 @@ async def esp32(tmp_path: Path, pictures: tuple[Path, Path], program: Path) -> A
     board = LeafBoard(tmp_path / "board", (pictures[0], program), HEAP, "esp32")
     yield board
     await board.stop()
+
+
+@pytest.fixture
+async def shipped(tmp_path: Path, pictures: tuple[Path, Path]) -> AsyncIterator[ShippedBoard]:
+    (tmp_path / "board").mkdir()
+    board = ShippedBoard(tmp_path / "board", pictures[0], HEAP, "esp32", partition_bytes=NO_PARTITION_BYTES)
+    yield board
+    await board.stop()
+
+
+async def test_it_starts_from_folders_and_updates_there(
+    site: GatewaySite, shipped: ShippedBoard, tmp_path: Path
+) -> None:
+    await start(site)
+    ship_without_partition(shipped, tmp_path, "esp32", bundle(tmp_path / "one", "1.0.0", model="esp32"))
+    await set_up(site, shipped, id=NAME)
+    await firmware(site, version="1.0.0", state="running")
+    await add(site, tmp_path, bundle(tmp_path / "two", "1.1.0", model="esp32"))
+    await order(site, "1.1.0", "esp32")
+    await firmware(site, version="1.1.0", state="running")
+    await add(site, tmp_path, bundle(tmp_path / "three", "1.2.0", model="esp32", app=NEVER))
+    await order(site, "1.2.0", "esp32")
+    await firmware(site, version="1.1.0", state="rolled-back", failed="1.2.0", reason="unconfirmed")
 
 
 async def test_it_gets_its_identity_sends_and_obeys(site: GatewaySite, esp32: LeafBoard) -> None:

@@ -1,7 +1,6 @@
 """Updates of a board as it is shipped: its own starter and updater on its own heap, over TLS from a real gateway."""
 
 import asyncio
-import json
 import sys
 import time
 from base64 import b64encode
@@ -15,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
 from support import board_life
-from support.board_life import HTTPS_PORT, MQTT_PORT, NAME, WHO
+from support.board_life import HTTPS_PORT, MQTT_PORT, NAME, WHO, add, firmware, order
 from support.cable import Cable
 from support.gateway_site import KEY, PATIENCE_S, GatewaySite, until
 from support.leaf_board import HEAP, NETWORKS, PASSWORD
-from support.shipped_board import MODEL, NEVER, ShippedBoard, bundle, ship
+from support.shipped_board import NEVER, ShippedBoard, bundle, ship
 
 LEAST_FREE: Final = {"tls": 7_000, "gateway": 2_000, "updater tls": 10_000, "updater trial": 5_000}
 """Bytes of heap that must be free, swept, in each phase; what the starter and the doubles of the hardware leave behind
@@ -85,31 +84,6 @@ def who(site: GatewaySite) -> dict[str, Any]:
         "since": int(time.time()),
         "settings": {"interval": 1},
     }
-
-
-async def add(site: GatewaySite, folder: Path, data: bytes) -> None:
-    (folder / "new.fw").write_bytes(data)
-    answer = await site.command("firmware", "add", str(folder / "new.fw"))
-    assert answer.code == 0, answer.error
-
-
-async def order(site: GatewaySite, version: str) -> None:
-    job = {"version": version, "manifest": f"/firmware/v1/manifests/{MODEL}/{version}"}
-    result = await site.hub.hub.invoke_method(WHO, "update", job, connect_timeout_s=PATIENCE_S)
-    assert (result.status, json.loads(result.payload)) == (200, {"accepted": True})
-
-
-async def firmware(site: GatewaySite, **wanted: Any) -> dict[str, Any]:
-    """What the board reports, once it is as wanted."""
-
-    def found() -> dict[str, Any]:
-        return dict(site.hub.reported(WHO).get("firmware") or {})
-
-    try:
-        await until(lambda: wanted.items() <= found().items(), 60)
-    except TimeoutError:
-        raise AssertionError(f"it reports {found()}, not {wanted}") from None
-    return found()
 
 
 async def test_a_whole_life(site: GatewaySite, shipped: ShippedBoard, tmp_path: Path) -> None:

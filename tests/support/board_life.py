@@ -1,6 +1,7 @@
 """What a person, an operator and the cloud do with one board: set up, call, switch its LED, read what it sends."""
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
 from edgewire.iothub import sas
@@ -8,7 +9,7 @@ from edgewire.message import identity
 from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import SymmetricKeys
 from support.gateway_site import GatewaySite, until
-from support.leaf_board import NETWORKS, PASSWORD, LeafBoard
+from support.leaf_board import MODEL, NETWORKS, PASSWORD, LeafBoard
 
 MQTT_PORT: Final = 8884
 HTTPS_PORT: Final = 8444
@@ -87,3 +88,30 @@ async def switch(site: GatewaySite, board: LeafBoard, *, on: bool) -> None:
     """The LED, by a message from the cloud."""
     site.hub.send_c2d(WHO, b"on" if on else b"off")
     await until(lambda: board.world.led is on)
+
+
+async def add(site: GatewaySite, folder: Path, data: bytes) -> None:
+    """A bundle for the gateway's store."""
+    (folder / "new.fw").write_bytes(data)
+    answer = await site.command("firmware", "add", str(folder / "new.fw"))
+    assert answer.code == 0, answer.error
+
+
+async def order(site: GatewaySite, version: str, model: str = MODEL) -> None:
+    """Tell the board to update."""
+    job = {"version": version, "manifest": f"/firmware/v1/manifests/{model}/{version}"}
+    result = await site.hub.hub.invoke_method(WHO, "update", job, connect_timeout_s=20)
+    assert (result.status, json.loads(result.payload)) == (200, {"accepted": True})
+
+
+async def firmware(site: GatewaySite, **wanted: Any) -> dict[str, Any]:
+    """What the board reports, once it is as wanted."""
+
+    def found() -> dict[str, Any]:
+        return dict(site.hub.reported(WHO).get("firmware") or {})
+
+    try:
+        await until(lambda: wanted.items() <= found().items(), 60)
+    except TimeoutError:
+        raise AssertionError(f"it reports {found()}, not {wanted}") from None
+    return found()

@@ -17,6 +17,10 @@ from support.micropython import run
 
 PARTITION_BYTES: Final = 128 * 1024
 FLASH_BLOCKS: Final = 64
+FOLDER_BLOCKS: Final = 192
+"""Each file of a folder has a block of 4 KiB at least: two programs and a rescue, and two images."""
+NO_PARTITION_BYTES: Final = 4_096
+"""A file cannot be mapped that is empty."""
 NEVER: Final = "def main():\n    raise ValueError('a bad program')\n"
 
 
@@ -26,19 +30,26 @@ def release_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, release.KEY_BITS)
 
 
-def bundle(folder: Path, version: str, key: rsa.RSAPrivateKey | None = None, **changed: str) -> bytes:
+def own_board(model: str, folder: Path) -> dict[str, Path]:
+    """What stands in place of the board's own file; only a NodeMCU's heap is so small that TLS outside of it counts."""
+    return {"board": host_board(folder)} if model == MODEL else {}
+
+
+def bundle(
+    folder: Path, version: str, key: rsa.RSAPrivateKey | None = None, *, model: str = MODEL, **changed: str
+) -> bytes:
     """A signed bundle of the program as it is, or with modules changed."""
     folder.mkdir()
-    modules = build.program(MODEL) | {"board": host_board(folder)}
+    modules = build.program(model) | own_board(model, folder)
     for name, text in changed.items():
         modules[name] = folder / f"{name}.py"
         modules[name].write_text(text, encoding="utf-8")
     build.compiled(modules, folder / "compiled")
-    image = build.image(folder / "compiled")
+    compiled = folder / "compiled"
+    kind = Format.ROMFS if model == MODEL else Format.FILES
+    image = build.image(compiled) if kind is Format.ROMFS else release.files_image(compiled)
     serial = release.serial_of(version)
-    return release.signed(
-        key or release_key(), model=MODEL, version=version, serial=serial, image=image, kind=Format.ROMFS
-    )
+    return release.signed(key or release_key(), model=model, version=version, serial=serial, image=image, kind=kind)
 
 
 def ship(
@@ -52,9 +63,10 @@ def ship(
 
     Without `config` and `who` it is blank: it knows neither its network nor who it is.
     """
-    files = provision.layout(MODEL, release_key().public_key(), first, json.dumps(config).encode() if config else None)
+    told = json.dumps(config).encode() if config else None
+    files = provision.layout(MODEL, release_key().public_key(), first, told)
     own = folder / "own"
-    build.compiled(build.rescue(MODEL) | {"board": host_board(folder)}, own)
+    build.compiled(build.rescue(MODEL) | own_board(MODEL, folder), own)
     (own / "release.key").write_bytes(release.modulus(release_key().public_key()))
     rescue = build.image(own)
     empty = b"\xff" * (PARTITION_BYTES - provision.RESCUE_BYTES)
@@ -62,19 +74,29 @@ def ship(
     del files[provision.RESCUE_IMAGE]
     if who is not None:
         files["identity.json"] = json.dumps(who).encode()
+    _write(board, folder, files)
+
+
+def ship_without_partition(board: "ShippedBoard", folder: Path, model: str, first: bytes) -> None:
+    """The same for a blank board that runs its program from folders."""
+    _write(board, folder, provision.layout(model, release_key().public_key(), first), FOLDER_BLOCKS)
+
+
+def _write(board: "ShippedBoard", folder: Path, files: Mapping[str, bytes], blocks: int = FLASH_BLOCKS) -> None:
     provision.write(files, folder / "files")
     pairs = [f"{name}={folder / 'files' / name}" for name in files]
-    assert run("mkflash.py", str(board.flash), str(FLASH_BLOCKS), *pairs, heap="4m") == ["written"]
+    assert run("mkflash.py", str(board.flash), str(blocks), *pairs, heap="4m") == ["written"]
 
 
 class ShippedBoard(LeafBoard):
-    """A board that starts from its flash, with a partition to run its program from."""
+    """A board that starts from its flash, with a partition to run its program from if that has more than nothing."""
 
-    def __init__(self, folder: Path, hardware: Path, heap: int = HEAP) -> None:
+    def __init__(
+        self, folder: Path, hardware: Path, heap: int = HEAP, *more: str, partition_bytes: int = PARTITION_BYTES
+    ) -> None:
         self.partition = folder / "partition"
-        self.partition.write_bytes(b"\xff" * PARTITION_BYTES)
-        super().__init__(folder, (hardware, self.partition), heap)
-        self._command.append("power_up")
+        self.partition.write_bytes(b"\xff" * partition_bytes)
+        super().__init__(folder, (hardware, self.partition), heap, *more, "power_up")
 
 
 def damaged(data: bytes) -> bytes:
