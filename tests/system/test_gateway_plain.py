@@ -41,37 +41,29 @@ async def run(site: GatewaySite, program: str, *more: str, password: str = "tige
     return process.returncode, said.decode()
 
 
-@pytest.mark.parametrize("version", ["mqttv31", "mqttv311", "mqttv5"])
-async def test_mosquittos_programs_talk_through_it_and_a_rule_sends_a_device_up(
-    site: GatewaySite, version: str
-) -> None:
+async def test_mosquittos_programs_talk_through_it_and_a_rule_sends_a_device_up(site: GatewaySite) -> None:
     settings = site.write_settings(
         routes={"hot": "FROM /messages/* WHERE $body.t > 30 INTO $upstream"},
         topics=TOPICS,
         topicDevices={"create": True},
     )
     await open_plain(site, GATEWAY_SETTINGS_FILE=str(settings))
-    assert await run(site, "mosquitto_pub", "-V", version, "-t", "lamp", "-m", "on", "-q", "1", "-r") == (0, "")
-    hearing = asyncio.create_task(
-        run(site, "mosquitto_sub", "-V", version, "-t", "lamp", "-t", "site/#", "-q", "1", "-C", "3", "-F", "%r %p")
-    )
-    await site.counted("gateway_local_deliveries_total")
-    for value in (20, 40):
-        said = await run(
-            site, "mosquitto_pub", "-V", version, "-t", "site/kitchen/t", "-m", f'{{"t":{value}}}', "-q", "1"
-        )
-        assert said == (0, "")
-    assert await hearing == (0, '1 on\n0 {"t":20}\n0 {"t":40}\n')
-    (event,) = await site.arrived(1)
-    assert event.body == b'{"t":40}'
-    assert event.properties == {"topic": "site/kitchen/t", "leafDeviceId": "kitchen"}
-
-
-async def test_wrong_passwords_are_told_and_counted(site: GatewaySite) -> None:
-    await open_plain(site)
-    code, said = await run(site, "mosquitto_pub", "-t", "a", "-m", "x", password="lion")
+    assert await run(site, "mosquitto_pub", "-t", "lamp", "-m", "on", "-q", "1", "-r") == (0, "")
+    for number, version in enumerate(("mqttv31", "mqttv311", "mqttv5")):
+        both = ("-V", version, "-q", "1")
+        hears = ("-t", "lamp", "-t", "site/#", "-C", "3", "-F", "%r %p")
+        hearing = asyncio.create_task(run(site, "mosquitto_sub", *both, *hears))
+        await site.counted("gateway_local_deliveries_total", 3 * number + 1)
+        for value in (20, 40):
+            said = await run(site, "mosquitto_pub", *both, "-t", "site/kitchen/t", "-m", f'{{"t":{value}}}')
+            assert said == (0, "")
+        assert await hearing == (0, '1 on\n0 {"t":20}\n0 {"t":40}\n')
+    for event in await site.arrived(3):
+        assert event.body == b'{"t":40}'
+        assert event.properties == {"topic": "site/kitchen/t", "leafDeviceId": "kitchen"}
+    code, said_no = await run(site, "mosquitto_pub", "-t", "a", "-m", "x", password="lion")
     assert code == 5
-    assert "not authorised" in said
+    assert "not authorised" in said_no
     await site.counted('gateway_refused_plain_logins_total{reason="wrong_password"}')
 
 
@@ -111,15 +103,15 @@ class Paho:
         await self.answers.next()
 
 
-@pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5])
-async def test_paho_hears_what_paho_says_in_order(site: GatewaySite, version: int) -> None:
+async def test_paho_hears_what_paho_says_in_order(site: GatewaySite) -> None:
     await open_plain(site)
-    async with Paho.open(site, "h", version) as hearer, Paho.open(site, "t", version) as teller:
-        await hearer.subscribe("n/+")
-        for number in range(300):
-            teller.client.publish("n/x", str(number), qos=1)
-        heard = [int((await hearer.heard.next()).payload) for _ in range(300)]
-    assert heard == list(range(300))
+    for version in (paho.MQTTv311, paho.MQTTv5):
+        async with Paho.open(site, "h", version) as hearer, Paho.open(site, "t", version) as teller:
+            await hearer.subscribe("n/+")
+            for number in range(300):
+                teller.client.publish("n/x", str(number), qos=1)
+            heard = [int((await hearer.heard.next()).payload) for _ in range(300)]
+        assert heard == list(range(300))
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -159,12 +151,6 @@ async def test_a_route_speaks_on_a_local_topic(site: GatewaySite) -> None:
         found = await client.heard.next()
     assert (found.topic, found.payload, found.qos) == ("alerts/kitchen/temp", b'{"t": 40}', 1)
     assert ("topic", "site/kitchen/temp") in found.properties.UserProperty
-
-
-async def test_a_route_to_a_topic_waits_while_there_is_no_listener_and_says_so(site: GatewaySite) -> None:
-    settings = site.write_settings(routes={"a": 'FROM /messages/* INTO Topic("a")'})
-    await site.gateway.start(GATEWAY_SETTINGS_FILE=str(settings))
-    await site.gateway.said("the plain listener is off")
 
 
 async def test_users_change_while_it_runs(site: GatewaySite) -> None:
@@ -210,26 +196,31 @@ async def mosquitto(site: GatewaySite, tmp_path: Path, *bridge: str) -> AsyncIte
         await process.wait()
 
 
-@pytest.mark.parametrize("version", [(), ("bridge_protocol_version mqttv50",)], ids=["bare", "mqttv50"])
-async def test_mosquittos_bridge_brings_and_takes_without_a_loop(
-    site: GatewaySite, tmp_path: Path, version: tuple[str, ...]
-) -> None:
+async def test_mosquittos_bridge_brings_and_takes_without_a_loop(site: GatewaySite, tmp_path: Path) -> None:
     settings = site.write_settings(
-        topics=TOPICS, topicDevices={"create": True}, routes={"all": "FROM /messages/* INTO $upstream"}
+        routes={"all": "FROM /messages/* INTO $upstream"}, topics=TOPICS, topicDevices={"create": True}
     )
     await open_plain(site, GATEWAY_SETTINGS_FILE=str(settings))
+    await bring_and_take(site, tmp_path)
+    await bring_and_take(site, tmp_path, "bridge_protocol_version mqttv50")
+    events = await site.arrived(20)
+    assert [event.body for event in events] == [b"%d" % number for number in range(10)] * 2
+
+
+async def bring_and_take(site: GatewaySite, tmp_path: Path, *how: str) -> None:
+    """Both ways over a bridge, which announces itself and is seen to go."""
     async with Paho.open(site, "here", paho.MQTTv311) as here:
-        await here.subscribe("$SYS/broker/connection/#")
-        async with mosquitto(site, tmp_path, "topic # both 1", *version) as port:
-            state = await here.heard.next()
-            assert (state.topic.endswith("/state"), state.payload) == (True, b"1")
+        async with mosquitto(site, tmp_path, "topic # both 1", *how) as port:
+            await here.subscribe("$SYS/broker/connection/#")
+            while (state := await here.heard.next()).payload != b"1":
+                pass  # retained, of a bridge that was here before
+            assert state.topic.endswith("/state")
             await here.subscribe("#")
             there = ("mosquitto_pub", "-h", site.address, "-p", str(port), "-q", "1")
-            for number in range(20):
+            for number in range(10):
                 process = await asyncio.create_subprocess_exec(*there, "-t", "site/hall/n", "-m", str(number))
                 assert await process.wait() == 0
-            heard = [(await here.heard.next()).payload for _ in range(20)]
-            assert heard == [b"%d" % number for number in range(20)]
+            assert [(await here.heard.next()).payload for _ in range(10)] == [b"%d" % number for number in range(10)]
             listen = f"mosquitto_sub -h {site.address} -p {port} -t cmd/# -C 1 -q 1 -W 20"
             listening = await asyncio.create_subprocess_shell(f"exec {listen}", stdout=asyncio.subprocess.PIPE)
             await until(lambda: _heard(here, listening))
@@ -239,8 +230,6 @@ async def test_mosquittos_bridge_brings_and_takes_without_a_loop(
         while gone.topic.startswith("cmd/"):
             gone = await here.heard.next()
         assert (gone.topic.endswith("/state"), gone.payload) == (True, b"0")
-    events = await site.arrived(20)
-    assert [event.body for event in events] == [b"%d" % number for number in range(20)]
 
 
 async def _heard(client: Paho, listening: asyncio.subprocess.Process) -> bool:
