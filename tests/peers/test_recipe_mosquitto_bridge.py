@@ -9,6 +9,7 @@ import pytest
 from edgewire.iothub import sas
 from edgewire.message import identity
 from standin.events import Event
+from standin.hub import MethodResult
 from support.broker_load import Machine, machine, repeats_without_mark
 from support.clients import Client
 from support.compatibility import Table, works
@@ -18,9 +19,10 @@ from support.recipe import DEVICE, Recipe
 
 PAGE: Final = "mosquitto-bridge.md"
 BRIDGE_MQTT3: Final = Client.MOSQUITTO_BRIDGE.over("mqtt3")
+BRIDGE_MQTT5: Final = Client.MOSQUITTO_BRIDGE.over("mqtt5")
 TOPIC: Final = "sensors/room1/temp"
 UPSTREAM: Final = "connected upstream on behalf of devices"
-SECTIONS: Final = ("A device for the bridge", "The broker", "Telemetry", "Messages from the cloud", "The next token")
+SECTIONS: Final = ("A device for the bridge", "The broker", "Telemetry")
 A_FEW_S: Final = 60.0
 """robustness.md §3: also on bare defaults, which wait 5 to 30 s before they connect again."""
 
@@ -43,14 +45,20 @@ async def broker_said(recipe: Recipe, text: str, log: str = "mosquitto.log") -> 
 
 
 async def turn_left_when_somebody_listens(site: GatewaySite, recipe: Recipe) -> None:
-    await broker_said(recipe, "Received SUBSCRIBE from")
+    await broker_said(recipe, "boiler/commands/# (QoS 1)")
     site.hub.send_c2d(identity(DEVICE), b"turn left")
 
 
-@works(Table.GATEWAY, BRIDGE_MQTT3, "telemetry", "C2D")
+async def blink_when_somebody_listens(site: GatewaySite, recipe: Recipe) -> MethodResult:
+    await broker_said(recipe, "boiler/methods/POST/# (QoS 0)")
+    return await site.hub.hub.invoke_method(identity(DEVICE), "blink", {"times": 3}, connect_timeout_s=10)
+
+
+@works(Table.GATEWAY, BRIDGE_MQTT5, "telemetry", "C2D", "method")
+@works(Table.GATEWAY, BRIDGE_MQTT3, "telemetry")
 async def test_the_page_does_what_it_says(site: GatewaySite, recipe: Recipe) -> None:
     await start(site)
-    for section in SECTIONS[:3]:
+    for section in SECTIONS:
         await recipe.follow(section)
     (event,) = await site.arrived(1)
     assert (event.device, event.body) == (DEVICE, b'{"temperature": 31}')
@@ -60,6 +68,10 @@ async def test_the_page_does_what_it_says(site: GatewaySite, recipe: Recipe) -> 
         tasks.create_task(recipe.follow("Messages from the cloud"))
         tasks.create_task(turn_left_when_somebody_listens(site, recipe))
     await until(lambda: site.hub.counters["c2d completed"] == 1)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(recipe.follow("Direct methods"))
+        call = tasks.create_task(blink_when_somebody_listens(site, recipe))
+    assert call.result() == MethodResult(200, b'{"done": true}')
     await recipe.follow("The next token")
     await recipe.follow("The least that works")
     (least,) = await site.arrived(1, after=1)
@@ -160,13 +172,13 @@ async def test_repetitions_after_a_break_are_marked(site: GatewaySite, recipe: R
 # --- what does not work, and what is said of it -----------------------------------------------------------------------
 
 
-@works(Table.GATEWAY, BRIDGE_MQTT3, "refusals")
+@works(Table.GATEWAY, BRIDGE_MQTT5, "refusals")
 async def test_a_wrong_token_is_explained_in_the_gateways_log(site: GatewaySite, recipe: Recipe) -> None:
     await registered(site)
     await site.gateway.start()
     await bridge(recipe, "broker.conf", site.token(DEVICE, key=b"x" * 32))
     await site.gateway.said("was not let in: its token is not signed with its key")
-    await broker_said(recipe, "Connection Refused: not authorised")
+    await broker_said(recipe, "Connection Refused: Not authorized")
 
 
 async def test_what_waits_for_a_new_token_flows_with_it(site: GatewaySite, recipe: Recipe) -> None:
@@ -185,12 +197,27 @@ async def test_what_waits_for_a_new_token_flows_with_it(site: GatewaySite, recip
 async def test_a_message_that_cannot_be_taken_is_got_past_by_mqtt_5(site: GatewaySite, recipe: Recipe) -> None:
     token = await registered(site)
     await site.gateway.start()
-    await bridge(recipe, "broker.conf", token)
+    await bridge(recipe, "least.conf", token, more="restart_timeout 1 2\n")
     async with machine(recipe.broker) as mine:
-        mine.publish("sensors/a=b", 1)
-        await site.gateway.said("topic=sensors/a=b")
+        mine.publish("sensors/a=b=c", 1)
         mine.publish(TOPIC, 2)
-    with (recipe.folder / "broker.conf").open("a") as conf:
-        conf.write("bridge_protocol_version mqttv50\n")
-    await restart(recipe, "broker.conf")
-    assert [number_of(event) for event in await all_of(site, 2)] == [2]
+        await site.counted('gateway_refused_messages_total{reason="malformed_properties"}', 2)
+        assert site.hub.events.count() == 0, "MQTT 3.1.1 knows no other answer than to close"
+        await recipe.type("kill $! && wait $!")
+        await bridge(recipe, "least.conf", token, more="bridge_protocol_version mqttv50\n")
+        mine.publish("sensors/a=b=c", 1)
+        mine.publish(TOPIC, 3)
+        assert [number_of(event) for event in await all_of(site, 3)] == [3]
+
+
+async def test_content_type_and_properties_of_mqtt_5_go_over_the_bridge(site: GatewaySite, recipe: Recipe) -> None:
+    token = await registered(site)
+    await site.gateway.start()
+    await bridge(recipe, "broker.conf", token)
+    say_it = f"mosquitto_pub -V 5 -h {recipe.broker} -q 1 -t {TOPIC} -m x -D publish user-property room cellar"
+    for content_type in ("text/plain", "application/json"):  # the topic says that it is JSON
+        assert await recipe.type(f"{say_it} -D publish content-type {content_type}") == (0, "")
+    (event,) = await site.arrived(1)
+    assert event.properties == {"topic": TOPIC, "room": "cellar", "leafDeviceId": DEVICE}
+    assert event.system["contentType"] == "application/json"
+    await site.gateway.said("the property '$.ct' comes twice")

@@ -87,13 +87,17 @@ class TestUserPropertiesOfMqtt5:
         bag = read_bag("a=1")
         assert merge_user_properties(bag, [], None) == bag
 
+    def test_the_content_type_may_be_said_by_both_if_it_is_the_same(self) -> None:
+        bag = read_bag("$.ct=application%2Fjson&a=1")
+        assert merge_user_properties(bag, [], "application/json") == bag
+
     @pytest.mark.parametrize(
         ("topic", "pairs", "content_type"),
         [
             ("a=1", [("a", "2")], None),
             ("a=1", [("A", "1")], None),
             ("", [("a", "1"), ("a", "1")], None),
-            ("$.ct=x", [], "x"),
+            ("$.ct=x", [], "y"),
             ("", [("$.ct", "x")], "x"),
             ("", [("", "x")], None),
             ("", [("iothub-connection-device-id", "other")], None),

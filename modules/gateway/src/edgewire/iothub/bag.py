@@ -118,14 +118,15 @@ def bag_size(properties: Properties, system: SystemProperties, direction: Direct
 def merge_user_properties(bag: Bag, user_properties: Iterable[tuple[str, str]], content_type: str | None) -> Bag:
     """The topic's bag, with the user properties and the content type of an MQTT 5 PUBLISH.
 
-    User properties carry the same names as a decoded bag (`$.mid`, `$.ce`, …) and need no escapes.
-    Raises ProtocolError if a name comes twice, wherever it comes from, or for what `read_bag` refuses.
+    User properties carry the same names as a decoded bag (`$.mid`, `$.ce`, …) and need no escapes. Both may say the
+    same content type: a bridge's topic says what its publishers may say, too.
+    Raises ProtocolError if another name comes twice, wherever it comes from, or for what `read_bag` refuses.
     """
     wire_of = {name: wire for wire, name in WIRE_NAMES[Direction.FROM_DEVICE].items()}
     pairs: list[tuple[str, str | None]] = [(wire_of[name], value) for name, value in bag.system.items()]
     pairs += bag.properties.items()
     pairs += user_properties
-    if content_type is not None:
+    if content_type is not None and content_type != bag.system.get("contentType"):
         pairs.append(("$.ct", content_type))
     return read_pairs(pairs, Direction.FROM_DEVICE)
 

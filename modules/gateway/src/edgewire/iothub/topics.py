@@ -71,7 +71,8 @@ class InputTopic:
 def parse_events_topic(topic: str) -> EventsTopic | None:
     """The parts of a telemetry topic: with or without a bag, with or without a slash after either.
 
-    A slash inside the bag is part of a name or value: a bridge that changes the beginning of its topics puts the rest there.
+    A slash inside the bag is part of a name or value: a bridge changes the beginning of its topics, and the rest of
+    them comes to stand there.
     """
     found = _EVENTS.fullmatch(topic)
     if found is None:
