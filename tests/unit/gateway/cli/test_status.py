@@ -76,6 +76,16 @@ def test_topics_that_became_no_messages_are_named(
     ]
 
 
+def test_who_talks_at_the_plain_listener_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = {"clients": 3, "sessions": 5, "subscriptions": 7, "retained": 2, "waitingBytes": 90}
+    answer(monkeypatch, STATUS | {"plain": plain})
+    assert main(["status"]) == 0
+    said = "plain     3 clients, 2 away and remembered; 7 filters, 2 retained messages, 90 bytes wait"
+    assert said in capsys.readouterr().out.splitlines()
+
+
 def test_programs_get_all_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     answer(monkeypatch, STATUS)
     assert main(["status", "--json", "--devices"]) == 0

@@ -544,6 +544,7 @@ class Gateway:
             link_now=asyncio.get_running_loop().time(),
             topics=self._topics.status(),
             broker=None if self._foreign is None else self._foreign.status(),
+            plain=None if self._plain is None else self._plain.status(),
             totals=self.metrics.totals(),
         )
 

@@ -29,6 +29,7 @@ def gateway_status(
     totals: Mapping[str, int],
     topics: Mapping[str, Any] | None = None,
     broker: Mapping[str, Any] | None = None,
+    plain: Mapping[str, Any] | None = None,
     endpoints: Mapping[str, LinkStatus] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Who is connected, what waits, how the links are, which settings hold, what the process holds, and all counters.
@@ -36,6 +37,7 @@ def gateway_status(
     `link` is the one as the module, `devices_link` the one on behalf of devices; None for a way that is not used.
     `endpoints`: the link to each that the settings name, or have named since the start.
     `topics` is what topic mapping says of itself, None where nobody maps. `broker`: the client of the site's broker.
+    `plain`: the plain listener and who talks there, None where it is off.
     `started_at` and `now` in seconds since 1970, `link_now` in the links' own clock.
     """
     return {
@@ -60,6 +62,7 @@ def gateway_status(
         },
         "topics": None if topics is None else dict(topics),
         "broker": None if broker is None else dict(broker),
+        "plain": None if plain is None else dict(plain),
         "process": _process(),
         "counters": dict(totals),
     }

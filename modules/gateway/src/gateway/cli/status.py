@@ -46,6 +46,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
     ]
     lines += [f"          {_queue(queue)}" for queue in store["queues"]]
     lines += [f"          {name}" for name in status.get("connected", ())]
+    lines += _plain(status.get("plain"))
     lines += _topics(status.get("topics"))
     return lines
 
@@ -58,6 +59,16 @@ def _links(status: dict[str, Any]) -> list[str]:
         said.append(f"broker    {status['broker']['sentence']}")
     said += [f"endpoint  {name}: {link['sentence']}" for name, link in status.get("endpoints", {}).items()]
     return said or ["upstream  none"]
+
+
+def _plain(plain: dict[str, Any] | None) -> list[str]:
+    """Who talks at the plain listener; nothing where it is off."""
+    if plain is None:
+        return []
+    return [
+        f"plain     {plain['clients']} clients, {plain['sessions'] - plain['clients']} away and remembered; "
+        f"{plain['subscriptions']} filters, {plain['retained']} retained messages, {plain['waitingBytes']} bytes wait"
+    ]
 
 
 def _topics(topics: dict[str, Any] | None) -> list[str]:
