@@ -65,10 +65,11 @@ def _plain(plain: dict[str, Any] | None) -> list[str]:
     """Who talks at the plain listener; nothing where it is off."""
     if plain is None:
         return []
-    return [
-        f"plain     {plain['clients']} clients, {plain['sessions'] - plain['clients']} away and remembered; "
+    away = plain["sessions"] - plain["clients"]
+    kept = (
         f"{plain['subscriptions']} filters, {plain['retained']} retained messages, {plain['waitingBytes']} bytes wait"
-    ]
+    )
+    return [f"plain     {plain['clients']} clients, {away} away and remembered; {kept}"]
 
 
 def _topics(topics: dict[str, Any] | None) -> list[str]:
