@@ -192,9 +192,15 @@ class Table:
 
 def value_of(expression: Expression, message: Message) -> Value:
     """What an expression comes to in a message."""
+    return values_of((expression,), message)[0]
+
+
+def values_of(expressions: Sequence[Expression], message: Message) -> list[Value]:
+    """What each of these comes to; the body is read once."""
     known = message.envelope.notes.routed
     view = known.view if isinstance(known, _Known) else view_of(message.envelope)
-    return Interpreter(view, lambda: read_body(message.body, view.codec)).value(expression)
+    interpreter = Interpreter(view, lambda: read_body(message.body, view.codec))
+    return [interpreter.value(expression) for expression in expressions]
 
 
 def preferred(first: Delivery, second: Delivery) -> Delivery:

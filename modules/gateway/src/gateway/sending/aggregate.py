@@ -15,7 +15,7 @@ from edgewire.message import Identity, Message, identity
 from gateway.routing.compile import compile_expression
 from gateway.routing.expression import Expression
 from gateway.routing.problems import RouteProblem
-from gateway.routing.table import value_of
+from gateway.routing.table import values_of
 from gateway.sending.how import Aggregate, Measure
 from gateway.sending.made import COUNT, JSON, KIND, ROUTE, dumped, made_id, made_message, shown_time
 from gateway.store.values import Entry
@@ -109,8 +109,7 @@ class Aggregator:
         self._received_at_ms = entry.received_at_ms
         tally = self._tally(entry)
         tally.messages += 1
-        for numbers, expression in zip(tally.numbers, self._expressions, strict=True):
-            value = value_of(expression, entry.message)
+        for numbers, value in zip(tally.numbers, values_of(self._expressions, entry.message), strict=True):
             if isinstance(value, float) and math.isfinite(value):
                 numbers.add(value)
 
