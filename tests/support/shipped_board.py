@@ -82,7 +82,7 @@ def ship_without_partition(board: "ShippedBoard", folder: Path, model: str, firs
     _write(board, folder, provision.layout(model, release_key().public_key(), first), FOLDER_BLOCKS)
 
 
-def _write(board: "ShippedBoard", folder: Path, files: Mapping[str, bytes], blocks: int = FLASH_BLOCKS) -> None:
+def _write(board: "ShippedBoard", folder: Path, files: dict[str, bytes], blocks: int = FLASH_BLOCKS) -> None:
     provision.write(files, folder / "files")
     pairs = [f"{name}={folder / 'files' / name}" for name in files]
     assert run("mkflash.py", str(board.flash), str(blocks), *pairs, heap="4m") == ["written"]
