@@ -212,6 +212,8 @@ NOT_LIMITS: Final = MappingProxyType(
         "head.http_telemetry": {"TOO_LARGE"},  # a status
         "iothub.topics": {"NOT_A_STATUS"},
         "message": {"DEFAULT_PRIORITY"},
+        "head.foreign_notes": {"VERSION", "SIZE"},  # of the format on disk
+        "head.foreign_session": {"OVERHEAD_BYTES"},  # an estimate
         "firmware.book": {"VERSION"},  # of the format on disk
         "firmware.bundle": {"LENGTH_BYTES", "SIGNATURE_BYTES"},  # of the format of bundles
         "dispatch.twin_desk": {"OK", "NO_CONTENT", "TOO_LARGE", "TOO_MANY", "NOT_SERVED", "AWAY"},  # statuses

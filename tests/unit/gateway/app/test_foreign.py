@@ -121,7 +121,8 @@ def test_rules_of_this_listener_and_of_all_are_wanted() -> None:
     events: list[Event] = []
     room = ForeignRoom(read_environment(LEAST), LEAST, events.append)
     assert room.status() is None
-    room._broker = Broker()  # type: ignore[assignment] # hears what is wanted
+    broker = Broker()
+    room._broker = broker  # type: ignore[assignment] # hears what is wanted
     rules: list[dict[str, Any]] = [
         {"listener": "broker", "match": "site/+room", "device": "{room}"},
         {"listener": "plain", "match": "lab/+room", "device": "{room}"},
@@ -131,4 +132,4 @@ def test_rules_of_this_listener_and_of_all_are_wanted() -> None:
     settings = read_settings(document).settings
     assert settings is not None
     room.use(settings)
-    assert room._broker.wanted == [("site/+", "any/+")]  # type: ignore[attr-defined] # as above
+    assert broker.wanted == [("site/+", "any/+")]

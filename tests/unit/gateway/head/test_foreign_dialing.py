@@ -78,7 +78,7 @@ def test_a_handshake_that_fails_leaves_no_socket_open() -> None:
         settings = replace(SETTINGS, port=server.getsockname()[1])
         server.settimeout(0)
         context = ssl.create_default_context()
-        context.wrap_socket = _fail  # type: ignore[method-assign,assignment] # a handshake that fails at once
+        context.wrap_socket = _fail  # type: ignore[method-assign] # a handshake that fails at once
         with pytest.raises(OSError, match="no handshake"):
             dial(settings, context)
 

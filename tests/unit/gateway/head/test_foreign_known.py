@@ -14,7 +14,7 @@ def test_what_was_kept_is_known_to_the_same_client_of_the_same_broker(tmp_path: 
     assert (known.had_session, known.filters) == (False, frozenset())
     known.keep(frozenset({"a/#", "b"}))
     again = KnownFilters(path, "me at there")
-    assert (again.had_session, again.filters) == (True, {"a/#", "b"})
+    assert (again.had_session, again.filters) == (True, frozenset({"a/#", "b"}))
     other = KnownFilters(path, "me elsewhere")
     assert (other.had_session, other.filters) == (False, frozenset())
 
