@@ -35,13 +35,13 @@ async def test_the_page_does_what_it_says(site: GatewaySite, seen: Seen) -> None
         assert (event.device, event.properties) == (DEVICE, {"room": "cellar"})
         assert (event.system["contentType"], event.system["contentEncoding"]) == ("application/json", "utf-8")
         site.hub.send_c2d(identity(DEVICE), b"turn left")
-        await until(lambda: "turn left" in recipe.text_of("node-red.log"))
+        await until(lambda: "turn left" in recipe.text_of("node-red.log"), PATIENCE_S)
         seen(Table.GATEWAY, Client.NODE_RED.over("mqtt3"), "telemetry", "C2D")
         await recipe.follow("The nodes for IoT Hub")
         event = await first(site, b'{"temperature":32}')
         assert event.device == DEVICE
         site.hub.send_c2d(identity(DEVICE), b"turn right")
-        await until(lambda: "turn right" in recipe.text_of("hub.log"))
+        await until(lambda: "turn right" in recipe.text_of("hub.log"), PATIENCE_S)
         seen(Table.GATEWAY, Client.NODE_RED_IOT_HUB.over("mqtt3"), "telemetry", "C2D")
         assert recipe.left == []
 

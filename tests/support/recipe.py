@@ -27,7 +27,7 @@ FOLDER: Final = ROOT / "docs/recipes"
 DEVICE: Final = "boiler"
 NODE_MODULES: Final = ROOT / "tests/peers/node/node_modules"
 """What the pages have their readers install, as the lock file has it."""
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 GOODBYE_S: Final = 10.0
 LOG_CHARS: Final = 4_000
 MARK: Final = "-- that was"
@@ -229,7 +229,7 @@ class Recipe:
         seen = len(self.text_of(log)) if goes_on is not None and goes_on[1] else 0
         answer = await self.shell.type(command)
         if goes_on is not None:
-            await until(lambda: self._ready in self.text_of(log)[seen:])
+            await until(lambda: self._ready in self.text_of(log)[seen:], PATIENCE_S)
         return answer
 
     def _here(self, text: str) -> str:
