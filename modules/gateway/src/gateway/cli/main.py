@@ -35,13 +35,23 @@ EPILOG = """exit codes:
 """
 
 
+class _Columns(argparse.RawDescriptionHelpFormatter):
+    """Puts what a command does beside its name, the longest too: argparse measures names without their indentation."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 — it has no public name
+            longest = max(map(len, action.choices), default=0)
+            self._action_max_length = max(self._action_max_length, longest + 2 * self._indent_increment)
+
+
 def parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line with these commands."""
     top = argparse.ArgumentParser(
         prog="gateway",
         description="Gateway module for Azure IoT Edge: devices in, routed by body, safe on disk, out to $upstream.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Columns,
     )
     top.add_argument("--version", action="version", version=f"gateway {__version__}")
     subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
