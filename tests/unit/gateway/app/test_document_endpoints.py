@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from gateway.app.document_endpoints import MAX_ENDPOINTS, read_endpoints, variable_of
-from gateway.upstream.endpoint import EndpointSettings, EndpointTransport
+from gateway.upstream.endpoint import EndpointSettings, EndpointTransport, EndpointType, KafkaLogin
 
 PLAIN = {"type": "eventhub"}
 
@@ -42,6 +42,21 @@ def test_an_endpoint_may_say_little_or_all() -> None:
     assert set(found) == {"little", "all"}
 
 
+def test_a_kafka_topic_is_an_endpoint_too() -> None:
+    found, problems = read(
+        {"k": {"type": "kafka", "servers": ["10.1.2.3:9093", "b.example:9093"], "topic": "t", "login": "none"}}
+    )
+    assert not problems
+    assert found["k"] == EndpointSettings(
+        name="k",
+        type=EndpointType.KAFKA,
+        servers=("10.1.2.3:9093", "b.example:9093"),
+        topic="t",
+        login=KafkaLogin.NONE,
+        secret="k",
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "path", "said", "fix"),
     [
@@ -49,7 +64,7 @@ def test_an_endpoint_may_say_little_or_all() -> None:
         ({"archive": "eventhub"}, "archive", "must be an object", '"type": "eventhub"'),
         ({"an archive": PLAIN}, "an archive", "letters, digits", "rename it"),
         ({"archive": {}}, "archive.type", "it is missing", 'write "type": "eventhub"'),
-        ({"archive": {"type": "eventHub"}}, "archive.type", "is none of eventhub", "did you mean 'eventhub'?"),
+        ({"archive": {"type": "eventHub"}}, "archive.type", "is none of eventhub, kafka", "did you mean 'eventhub'?"),
         ({"archive": PLAIN | {"eventhub": "t"}}, "archive.eventhub", "no setting", "did you mean 'eventHub'?"),
         ({"archive": PLAIN | {"colour": 1}}, "archive.colour", "no setting", "known here: type"),
         ({"archive": PLAIN | {"transport": 1}}, "archive.transport", "is none of amqp, websocket", '"amqp"'),
@@ -61,6 +76,15 @@ def test_an_endpoint_may_say_little_or_all() -> None:
             "",
             "without a folder",
         ),
+        ({"k": {"type": "kafka", "servers": ["h:1"]}}, "k.topic", "it is missing", '"topic"'),
+        ({"k": {"type": "kafka", "topic": "t"}}, "k.servers", "a list of 1 to 10", "kafka.example:9093"),
+        (
+            {"k": {"type": "kafka", "topic": "t", "servers": ["h"]}},
+            "k.servers",
+            "'h' cannot be used",
+            "with their ports",
+        ),
+        ({"k": PLAIN | {"topic": "t"}}, "k.topic", "no setting 'topic'", "known here: type"),
         ({"a-b": PLAIN, "A_b": PLAIN}, "A_b", "GATEWAY_ENDPOINT_A_B_CONNECTION_STRING", "rename one"),
         ({f"e{n}": PLAIN for n in range(MAX_ENDPOINTS + 1)}, "", "17 endpoints", "remove some"),
     ],

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from gateway.app.endpoint_secrets import EndpointSecrets, missing
-from gateway.upstream.endpoint import MAX_CONNECTION_STRING_CHARS, AccessError, EndpointSettings
+from gateway.upstream.endpoint import (
+    MAX_CONNECTION_STRING_CHARS,
+    AccessError,
+    EndpointSettings,
+    EndpointType,
+    KafkaLogin,
+)
 
 ARCHIVE = EndpointSettings(name="archive", secret="archive")
 VARIABLE = "GATEWAY_ENDPOINT_ARCHIVE_CONNECTION_STRING"
@@ -67,3 +73,12 @@ def test_check_is_told_what_is_missing_or_wrong(tmp_path: Path) -> None:
     [(name, said)] = missing([ARCHIVE, other], tmp_path, {})
     assert name == "other"
     assert "no EntityPath" in said
+
+
+def test_a_broker_that_asks_for_nothing_needs_no_secret(tmp_path: Path) -> None:
+    kafka = EndpointSettings(name="k", type=EndpointType.KAFKA, secret="k")
+    open_to_all = EndpointSettings(name="o", type=EndpointType.KAFKA, secret="o", login=KafkaLogin.NONE)
+    [(name, said)] = missing([kafka, open_to_all], tmp_path, {})
+    assert (name, "no connection string" in said) == ("k", True)
+    (tmp_path / "k").write_text("user:password")
+    assert list(missing([kafka, open_to_all], tmp_path, {})) == []

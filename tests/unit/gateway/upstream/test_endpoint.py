@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.upstream.endpoint import MAX_CONNECTION_STRING_CHARS, AccessError, read_connection_string
+from gateway.upstream.endpoint import MAX_CONNECTION_STRING_CHARS, AccessError, read_connection_string, read_kafka_login
 
 KEY = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 GOOD = f"Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey={KEY};EntityPath=telemetry"
@@ -46,3 +46,20 @@ def test_what_is_wrong_is_said_without_the_key(text: str, event_hub: str, said: 
 
 def test_the_key_is_not_shown() -> None:
     assert KEY not in repr(read_connection_string(GOOD))
+
+
+def test_a_kafka_login_is_a_user_and_a_password() -> None:
+    access = read_kafka_login("gateway:a:b\n")
+    assert (access.user, access.password) == ("gateway", "a:b")
+    assert "a:b" not in repr(access)
+
+
+def test_event_hubs_takes_the_whole_connection_string_as_the_password() -> None:
+    access = read_kafka_login(GOOD)
+    assert (access.user, access.password) == ("$ConnectionString", GOOD)
+
+
+@pytest.mark.parametrize("text", ["", "gateway", ":x", "gateway:", "a:b\nc:d"])
+def test_what_is_no_login_is_told(text: str) -> None:
+    with pytest.raises(AccessError, match="neither user:password"):
+        read_kafka_login(text)

@@ -1,5 +1,5 @@
 from edgewire.message import Envelope, Message, identity
-from gateway.upstream.eventhub_message import application_properties, event_of
+from gateway.upstream.eventhub_message import event_of
 from support.endpoint_links import Stored
 
 AT = "2026-11-18T11:06:40.123Z"
@@ -43,21 +43,6 @@ def test_system_properties_have_their_places() -> None:
     assert (properties.correlation_id, properties.user_id, properties.to) == ("c", b"u", "t")
     assert (properties.content_type, properties.content_encoding) == ("application/json", "utf-8")
     assert properties.absolute_expiry_time == 1_795_000_000_123
-
-
-def test_what_amqp_has_no_place_for_is_an_application_property() -> None:
-    system = {"creationTime": "now", "messageSchema": "s", "outputName": "o", "dt-subject": "x", "ack": "full"}
-    said = dict(application_properties(entry(system, module="m")))
-    assert said == {
-        "iothub-creation-time-utc": "now",
-        "iothub-message-schema": "s",
-        "iothub-outputname": "o",
-        "dt-subject": "x",
-        "ack": "full",
-        "iothub-connection-device-id": "d1",
-        "iothub-connection-module-id": "m",
-        "iothub-enqueuedtime": AT,
-    }
 
 
 def test_a_time_that_is_none_is_left_out() -> None:

@@ -7,10 +7,11 @@ variable of the container (`app.endpoint_secrets`).
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from gateway.routing.problems import near_match
-from gateway.upstream.endpoint import EndpointSettings, EndpointTransport, EndpointType
+from gateway.upstream.endpoint import EndpointSettings, EndpointTransport, EndpointType, KafkaLogin
 
 MAX_ENDPOINTS: Final = 16
 """Each has links and a position in the store of its own."""
@@ -18,12 +19,21 @@ MAX_ENDPOINTS: Final = 16
 Problem = Callable[[str, str, str], None]
 """What is wrong: its place below the section, the message, what to write instead."""
 
-_KEYS: Final = ("type", "eventHub", "connectionStringFile", "transport", "host", "caFile")
+_KEYS: Final[Mapping[EndpointType, tuple[str, ...]]] = MappingProxyType(
+    {
+        EndpointType.EVENT_HUB: ("type", "eventHub", "connectionStringFile", "transport", "host", "caFile"),
+        EndpointType.KAFKA: ("type", "servers", "topic", "login", "connectionStringFile", "caFile"),
+    }
+)
+MAX_SERVERS: Final = 10
+"""Brokers to begin with; they tell of all others."""
 _SECRETS: Final = {"connectionstring", "sharedaccesskey", "sharedaccesskeyname", "key", "password", "primarykey", "sas"}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Event Hubs' own rule: letters, digits, dot, hyphen, underscore; 256 characters.
 _EVENT_HUB: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254}[A-Za-z0-9])?")
+# Kafka's own rule for topics.
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:]{2,45}\](?::[0-9]{1,5})?")
 
 Choice = TypeVar("Choice", bound=Enum)
@@ -78,10 +88,12 @@ class _Reader:
         if not isinstance(entry, Mapping):
             self._say("", "this must be an object", 'write {"type": "eventhub", "eventHub": "…"}')
             return None
-        self._check_keys(entry)
+        kind = self._choice(entry, "type", EndpointType, None)
+        self._check_keys(entry, _KEYS[kind])
+        if kind is EndpointType.KAFKA:
+            return self._kafka(entry)
         return EndpointSettings(
             name=name,
-            type=self._choice(entry, "type", EndpointType, None),
             event_hub=self._text(entry, "eventHub", _EVENT_HUB, "the Event Hub's name, or leave it out"),
             secret=self._text(entry, "connectionStringFile", _FILE, _FILE_FIX) or name,
             transport=self._choice(entry, "transport", EndpointTransport, EndpointTransport.AMQP),
@@ -89,12 +101,37 @@ class _Reader:
             authorities=self._text(entry, "caFile", _FILE, _FILE_FIX),
         )
 
+    def _kafka(self, entry: Mapping[str, Any]) -> EndpointSettings:
+        topic = self._text(entry, "topic", _TOPIC, "1 to 249 letters, digits, '.', '-' and '_'")
+        if not entry.get("topic"):
+            self._say("topic", "it is missing", 'write "topic": "telemetry"')
+        return EndpointSettings(
+            name=self._name,
+            type=EndpointType.KAFKA,
+            servers=self._servers(entry.get("servers")),
+            topic=topic,
+            login=self._choice(entry, "login", KafkaLogin, KafkaLogin.PLAIN),
+            secret=self._text(entry, "connectionStringFile", _FILE, _FILE_FIX) or self._name,
+            authorities=self._text(entry, "caFile", _FILE, _FILE_FIX),
+        )
+
+    def _servers(self, given: Any) -> tuple[str, ...]:
+        fix = 'write brokers with their ports: ["kafka.example:9093"]'
+        if not isinstance(given, list) or not 1 <= len(given) <= MAX_SERVERS:
+            self._say("servers", f"this must be a list of 1 to {MAX_SERVERS} brokers", fix)
+            return ()
+        for server in given:
+            if not isinstance(server, str) or _HOST.fullmatch(server) is None or ":" not in server:
+                self._say("servers", f"{_shown(server)} cannot be used", fix)
+                return ()
+        return tuple(given)
+
     def _say(self, key: str, message: str, fix: str) -> None:
         self._problem(f"{self._name}.{key}" if key else self._name, message, fix)
 
-    def _check_keys(self, entry: Mapping[str, Any]) -> None:
+    def _check_keys(self, entry: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in entry:
-            if key in _KEYS or key.startswith("$"):
+            if key in known or key.startswith("$"):
                 continue
             if key.lower() in _SECRETS:
                 self._say(
@@ -104,8 +141,8 @@ class _Reader:
                     f"into the variable {variable_of(self._name)}, and make a new key: this one was seen",
                 )
                 continue
-            near = near_match(key, _KEYS)
-            hint = f"did you mean '{near}'?" if near else "known here: " + ", ".join(_KEYS)
+            near = near_match(key, known)
+            hint = f"did you mean '{near}'?" if near else "known here: " + ", ".join(known)
             self._say(key, f"there is no setting '{key}'", hint)
 
     def _choice(self, entry: Mapping[str, Any], key: str, kind: type[Choice], default: Choice | None) -> Choice:

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Final
 
 from gateway.app.document_endpoints import variable_of
-from gateway.upstream.endpoint import MAX_CONNECTION_STRING_CHARS, AccessError, EndpointSettings, read_connection_string
+from gateway.upstream.endpoint import (
+    MAX_CONNECTION_STRING_CHARS,
+    AccessError,
+    EndpointSettings,
+    EndpointType,
+    EventHubAccess,
+    KafkaAccess,
+    KafkaLogin,
+    read_connection_string,
+    read_kafka_login,
+)
 
 DIRECTORY: Final = "GATEWAY_SECRETS_DIR"
 
@@ -37,6 +47,16 @@ class EndpointSecrets:
             raise AccessError(f"the file of its connection string, {path}, is empty")
         return text
 
+    def event_hub(self, endpoint: EndpointSettings) -> EventHubAccess:
+        """What the connection string of an Event Hub says. Raises AccessError."""
+        return read_connection_string(self.connection_string(endpoint), endpoint.event_hub)
+
+    def kafka_login(self, endpoint: EndpointSettings) -> KafkaAccess | None:
+        """Who the gateway is at a Kafka broker; None where it asks for nothing. Raises AccessError."""
+        if endpoint.login is KafkaLogin.NONE:
+            return None
+        return read_kafka_login(self.connection_string(endpoint))
+
     def authorities(self, endpoint: EndpointSettings) -> Path | None:
         """The file of the CA certificates for it, None for the system's. Raises AccessError if it is not there."""
         if not endpoint.authorities:
@@ -54,7 +74,10 @@ def missing(
     secrets = EndpointSecrets(folder, environ)
     for endpoint in endpoints:
         try:
-            read_connection_string(secrets.connection_string(endpoint), endpoint.event_hub)
             secrets.authorities(endpoint)
+            if endpoint.type is EndpointType.KAFKA:
+                secrets.kafka_login(endpoint)
+            else:
+                secrets.event_hub(endpoint)
         except AccessError as error:
             yield endpoint.name, str(error)

@@ -16,9 +16,8 @@ from gateway.observe.upstream import LinkFault
 from gateway.upstream.proxy import LinkStatus, MessageProxy
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from gateway.upstream.endpoint import EndpointSettings, EventHubAccess
+    from gateway.app.endpoint_secrets import EndpointSecrets
+    from gateway.upstream.endpoint import EndpointSettings
     from gateway.upstream.endpoint_link import EndpointLink
     from gateway.upstream.endpoint_switch import EndpointSwitch
 
@@ -92,24 +91,30 @@ class EndpointRoom:
     async def _make_link(self, settings: "EndpointSettings") -> "EndpointLink":
         """A new link, with secrets as they are now. Raises LinkDownError if there are none."""
         from gateway.app.endpoint_secrets import EndpointSecrets  # noqa: PLC0415 — as above
-        from gateway.upstream.endpoint import AccessError, read_connection_string  # noqa: PLC0415 — as above
+        from gateway.upstream.endpoint import AccessError  # noqa: PLC0415 — as above
         from gateway.upstream.endpoint_link import LinkDownError  # noqa: PLC0415 — as above
 
         secrets = EndpointSecrets(self._environment.secrets_dir, self._environ)
         try:
-            text = await asyncio.to_thread(secrets.connection_string, settings)
-            access = read_connection_string(text, settings.event_hub)
-            authorities = secrets.authorities(settings)
-            return await asyncio.to_thread(_event_hub_link, settings, access, authorities)
+            return await asyncio.to_thread(_new_link, settings, secrets)
         except AccessError as error:
             raise LinkDownError(LinkFault.ENVIRONMENT, str(error)) from error
 
 
-def _event_hub_link(
-    settings: "EndpointSettings", access: "EventHubAccess", authorities: "Path | None"
-) -> "EndpointLink":
-    """In a thread: the first one imports the SDK, which takes 0.3 s, and on a Pi a second or two."""
+def _new_link(settings: "EndpointSettings", secrets: "EndpointSecrets") -> "EndpointLink":
+    """In a thread: the first one imports the client, which takes 0.3 s, and on a Pi a second or two.
+
+    Raises AccessError.
+    """
+    from gateway.upstream.endpoint import EndpointType  # noqa: PLC0415 — see this module's docstring
+
+    authorities = secrets.authorities(settings)
+    if settings.type is EndpointType.KAFKA:
+        kafka = secrets.kafka_login(settings)
+        from gateway.upstream.kafka_link import KafkaLink  # noqa: PLC0415 — 8 MB
+
+        return KafkaLink(settings, kafka, authorities)
+    access = secrets.event_hub(settings)
     with without_detection():
         from gateway.upstream.eventhub_link import EventHubLink  # noqa: PLC0415 — 11 MB
-
     return EventHubLink(settings, access, authorities)

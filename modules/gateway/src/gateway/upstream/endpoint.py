@@ -19,6 +19,7 @@ class EndpointType(Enum):
     """What an endpoint is."""
 
     EVENT_HUB = "eventhub"
+    KAFKA = "kafka"
 
 
 class EndpointTransport(Enum):
@@ -30,13 +31,25 @@ class EndpointTransport(Enum):
     """The same through a WebSocket, port 443."""
 
 
+class KafkaLogin(Enum):
+    """How the gateway proves who it is at a Kafka broker."""
+
+    PLAIN = "plain"
+    """SASL PLAIN; Event Hubs' Kafka port takes this and no other."""
+    SCRAM_256 = "scram-sha-256"
+    SCRAM_512 = "scram-sha-512"
+    NONE = "none"
+    """Not at all; nor is anything encrypted, unless a CA is named."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
     """One endpoint as the settings describe it; secrets are never among them.
 
     `event_hub`: empty where the connection string names it. `secret`: the file of the connection string, a name in the
     folder of secrets. `host`: where to connect instead of the connection string's host. `authorities`: the file of the
-    CA certificates for it, a name in that folder too; empty for the system's.
+    CA certificates for it, a name in that folder too; empty for the system's. `servers`, `topic` and `login` are of a
+    Kafka endpoint alone, as `event_hub`, `transport` and `host` are of an Event Hub.
     """
 
     name: str
@@ -46,6 +59,9 @@ class EndpointSettings:
     transport: EndpointTransport = EndpointTransport.AMQP
     host: str = ""
     authorities: str = ""
+    servers: tuple[str, ...] = ()
+    topic: str = ""
+    login: KafkaLogin = KafkaLogin.PLAIN
 
 
 class AccessError(Exception):
@@ -106,3 +122,29 @@ def _with_proof(said: dict[str, str], host: str, event_hub: str) -> EventHubAcce
     if not policy or not key or token:
         raise AccessError("it needs SharedAccessKeyName and SharedAccessKey, or a SharedAccessSignature alone")
     return EventHubAccess(host=host, event_hub=event_hub, policy=policy, key=key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaAccess:
+    """Who the gateway is at a Kafka broker."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+_EVENT_HUBS_USER: Final = "$ConnectionString"
+
+
+def read_kafka_login(text: str) -> KafkaAccess:
+    """User and password, `user:password`; or an Event Hubs connection string, which is the password there.
+
+    Raises AccessError.
+    """
+    line = text.strip()
+    if line.lower().startswith("endpoint=sb://"):
+        _fields_of(line)
+        return KafkaAccess(user=_EVENT_HUBS_USER, password=line)
+    user, colon, password = line.partition(":")
+    if not user or not colon or not password or "\n" in line:
+        raise AccessError("it is neither user:password in one line nor a connection string of Event Hubs")
+    return KafkaAccess(user=user, password=password)

@@ -17,30 +17,16 @@ properties. No device can set these names: its message would be refused (`edgewi
 the device id, so that a reader finds all events of a device in one partition and in their order.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 from azure.eventhub.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from edgewire.iothub.amqp.values import parse_time
 from edgewire.message import Envelope
+from gateway.upstream.carried import application_properties
 from gateway.upstream.proxy import Entry
 
 PARTITION_KEY: Final = "x-opt-partition-key"
-DEVICE: Final = "iothub-connection-device-id"
-MODULE: Final = "iothub-connection-module-id"
-ENQUEUED: Final = "iothub-enqueuedtime"
-_OTHERS: Final = {
-    "creationTime": "iothub-creation-time-utc",
-    "messageSchema": "iothub-message-schema",
-    "operation": "iothub-operation",
-    "outputName": "iothub-outputname",
-    "dt-subject": "dt-subject",
-    "iothub-interface-id": "iothub-interface-id",
-    "ack": "ack",
-}
-"""System properties that AMQP has no place for, and the application properties they become."""
 
 
 def event_of(entry: Entry) -> AmqpAnnotatedMessage:
@@ -52,20 +38,6 @@ def event_of(entry: Entry) -> AmqpAnnotatedMessage:
         application_properties=dict(application_properties(entry)),
         annotations={PARTITION_KEY: str(envelope.sender.device)},
     )
-
-
-def application_properties(entry: Entry) -> Iterator[tuple[str, str]]:
-    """What the event carries by name: the device's own properties first, then what only the gateway may say."""
-    envelope = entry.message.envelope
-    for name, value in envelope.properties.items():
-        yield name, value or ""
-    for name, carried in _OTHERS.items():
-        if name in envelope.system:
-            yield carried, envelope.system[name]
-    yield DEVICE, envelope.sender.device
-    if envelope.sender.module is not None:
-        yield MODULE, envelope.sender.module
-    yield ENQUEUED, _text(entry.received_at_ms)
 
 
 def _properties(envelope: Envelope, entry_id: str) -> AmqpMessageProperties:
@@ -80,7 +52,3 @@ def _properties(envelope: Envelope, entry_id: str) -> AmqpMessageProperties:
         content_encoding=system.get("contentEncoding"),
         absolute_expiry_time=parse_time(system.get("absolute-expiry-time", "")),
     )
-
-
-def _text(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
