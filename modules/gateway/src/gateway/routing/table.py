@@ -55,6 +55,10 @@ class _Mark:
     __slots__ = ()
 
 
+_NO_TABLE: Final = _Mark()
+"""Of an envelope whose view alone is known."""
+
+
 @dataclass(slots=True)
 class _Known:
     """What an envelope alone decides: routes that match already, groups whose conditions need the body.
@@ -198,7 +202,9 @@ def value_of(expression: Expression, message: Message) -> Value:
 def values_of(expressions: Sequence[Expression], message: Message) -> list[Value]:
     """What each of these comes to; the body is read once."""
     known = message.envelope.notes.routed
-    view = known.view if isinstance(known, _Known) else view_of(message.envelope)
+    if not isinstance(known, _Known):
+        known = message.envelope.notes.routed = _Known(_NO_TABLE, view_of(message.envelope), 0, 0)
+    view = known.view
     interpreter = Interpreter(view, lambda: read_body(message.body, view.codec))
     return [interpreter.value(expression) for expression in expressions]
 
