@@ -144,8 +144,8 @@ class _Connection:
 
     def answer(self, request: bytes) -> bytes | None:
         """The answer to a request; None ends the connection."""
-        call, version, correlation = struct.unpack_from(">hhi", request)
-        head = correlation.to_bytes(4)
+        call, version = struct.unpack_from(">hh", request)
+        head = request[4:8]
         if call == API_VERSIONS:
             return head + _versions(0 if version == 0 else UNSUPPORTED_VERSION)
         if SPOKEN.get(call) != version:

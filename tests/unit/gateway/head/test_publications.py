@@ -13,6 +13,7 @@ from gateway.upstream.module_message import carry
 class Taken:
     entry_id: str
     message: Message
+    received_at_ms: int = 0
 
 
 OWN = "devices/d1/messages/events/"

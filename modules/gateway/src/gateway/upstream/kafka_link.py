@@ -194,7 +194,8 @@ def _headers(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def _answer(under_way: Any) -> Exception | None:
     if isinstance(under_way, Exception):
-        return under_way
+        refused: Exception = under_way
+        return refused
     try:
         under_way.get(timeout=GIVE_UP_S)
     except kafka_errors.KafkaError as error:
