@@ -7,6 +7,7 @@ from gateway.observe.topics import (
     TopicDeviceMade,
     TopicDevicesNotKept,
     TopicListener,
+    TopicRulesUnheard,
 )
 from gateway.topics.mapping import LISTENERS
 
@@ -27,4 +28,6 @@ def test_what_happened_is_said_with_what_to_do() -> None:
     made = TopicDeviceMade("lab", "site/lab/x", 3, 100).sentence()
     assert "number 3 of 100 without credentials" in made
     assert "gateway devices disable" in made
+    assert "GATEWAY_PLAIN_PORT" in TopicRulesUnheard(plain, 1).sentence()
+    assert "2 topic rules are" in TopicRulesUnheard(TopicListener.BROKER, 2).sentence()
     assert "2 devices that came by a topic" in TopicDevicesNotKept(2, "the disk is full").sentence()

@@ -31,6 +31,7 @@ from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
 from gateway.app.status import gateway_status
 from gateway.app.topics import TopicRoom
+from gateway.app.unheard import UnheardRules
 from gateway.app.upstream import Upstream, has_upstream, make_module, make_twin
 from gateway.dispatch.connections import Connections
 from gateway.dispatch.delivery import Delivery
@@ -164,6 +165,7 @@ class Gateway:
             self._ingress, self._registry, self._data / FILE_NAME, self._emit, self._logs_in_upstream
         )
         in_force.tell(self._topics.use)
+        in_force.tell(UnheardRules(self._environment, self._emit).use)
         if self._environment.broker:
             from gateway.app.foreign import ForeignRoom  # noqa: PLC0415 — most sites have no broker of their own
 

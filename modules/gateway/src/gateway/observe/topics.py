@@ -87,6 +87,29 @@ class PublicationsRefused(Event):
         return f"{many} refused ({self.listener.value}), the latest to '{self.topic}': {self.detail}"
 
 
+_SWITCH = {TopicListener.PLAIN: "GATEWAY_PLAIN_PORT", TopicListener.BROKER: "GATEWAY_BROKER"}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRulesUnheard(Event):
+    """Topic rules in force for a listener that is switched off: nothing comes to them."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_unheard_topic_rules_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("listener",)
+
+    listener: TopicListener
+    count: int
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        rules = "a topic rule is" if self.count == 1 else f"{self.count} topic rules are"
+        return (
+            f'{rules} for the listener "{self.listener.value}", which is switched off: nothing comes to it. Set '
+            f"{_SWITCH[self.listener]}, or give the rule another listener"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TopicDeviceMade(Event):
     """A device came by a topic for the first time, and the settings let it be made: `topicDevices`."""
