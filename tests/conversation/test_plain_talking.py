@@ -168,6 +168,21 @@ async def test_what_a_bridge_brings_back_ends_here(tmp_path: Path) -> None:
         assert [event.count for event in site.of(PlainEchoesDropped)] == [1]
 
 
+async def test_in_mqtt_5_no_local_makes_a_bridge_whose_messages_carry_our_name(tmp_path: Path) -> None:
+    async with PlainSite.open(tmp_path) as site:
+        bridge = await site.login("bob", "b", level=5)
+        await bridge.subscribe("#", no_local=True)
+        teller = await site.login("ann", "t")
+        teller.publish("lamp", b"on")
+        (sent,) = await bridge.messages()
+        assert sent.properties is not None
+        assert sent.properties.user_properties == (("edge-gateway-via", "here"),)
+        bridge.publish("other", b"changed", user_properties=sent.properties.user_properties)
+        bridge.publish("lamp", b"on")
+        await teller.quiet()
+        assert sum(event.count for event in site.of(PlainEchoesDropped)) == 2
+
+
 async def test_a_message_that_names_this_gateway_has_been_here(tmp_path: Path) -> None:
     async with PlainSite.open(tmp_path) as site:
         hearer = await site.login("bob", "h")

@@ -98,3 +98,15 @@ async def test_mqtt_5_hears_all_that_the_message_says_and_the_time_that_is_left(
     wanted = PublishProperties(content_type="a", message_expiry_s=30, subscription_identifiers=(3, 4))
     assert [each["properties"] for each in world.sent] == [wanted, None]
     assert heard[0] is message
+
+
+async def test_what_goes_to_a_bridge_carries_our_name_behind_those_of_others() -> None:
+    world = World()
+    world.outlet.open()
+    world.outlet.gateway = "here"
+    world.outlet.send(parcel(), None)
+    world.outlet.send(parcel(extras=Extras(user_properties=(("unit", "C"), ("edge-gateway-via", "there")))), None)
+    assert [each["properties"].user_properties for each in world.sent] == [
+        (("edge-gateway-via", "here"),),
+        (("unit", "C"), ("edge-gateway-via", "there;here")),
+    ]

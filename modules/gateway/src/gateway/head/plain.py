@@ -307,7 +307,7 @@ class PlainConnection:
         )
         head.broker.keep_only(self._local, rights.may_subscribe)
         if connect.bridge:
-            self._outlet.on_sent = self._note_sent
+            self._become_bridge()
         self._intake = PlainIntake(
             rights=rights,
             mapped=head.mapped,
@@ -364,12 +364,17 @@ class PlainConnection:
         head = self._head
         users = () if publish.properties is None else publish.properties.user_properties
         came_back = bool(users) and has_been_here(users, head.name)
-        if not came_back and self._local.is_bridge:
+        if not came_back and self._outlet.on_sent is not None:
             now = asyncio.get_running_loop().time()
             came_back = head.echoes.is_echo(self._peer_name, publish.topic, publish.payload, now)
         if came_back:
             head.emit(PlainEchoesDropped(self._client, 1))
         return came_back
+
+    def _become_bridge(self) -> None:
+        """What goes out here may come back: it is remembered, and carries our name where it can."""
+        self._outlet.on_sent = self._note_sent
+        self._outlet.gateway = self._head.name
 
     def _note_sent(self, message: LocalMessage) -> None:
         now = asyncio.get_running_loop().time()
@@ -401,6 +406,8 @@ class PlainConnection:
                 )
             else:
                 codes.append(self._refuse_filter(each.filter, RefusedPlainFilter.FORBIDDEN, ReasonCode.NOT_AUTHORIZED))
+        if any(each.no_local for each in event.filters):
+            self._become_bridge()  # as bridges of MQTT 5 say it, which have no bit for it
         self._late += 1
         self._head.broker.subscribe(self._local, wanted, partial(self._granted, event, codes, wanted))
         self._steer_reading()

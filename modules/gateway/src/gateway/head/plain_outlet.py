@@ -10,6 +10,7 @@ from edgewire.session.mqtt.server import ServerSession
 from edgewire.transport.pump import Pump
 from gateway.broker.messages import PLAIN, LocalMessage, Parcel
 from gateway.broker.sessions import TooLargeError
+from gateway.dispatch.echoes import with_our_name
 
 MAX_UNSENT_BYTES: Final = 65_536
 """Handed to the session in one turn of the loop; the rest waits in the broker's queue, which has a bound."""
@@ -21,7 +22,10 @@ class PlainOutlet:
     on_room: called when more can be sent. on_sent: hears each message that leaves, for bridges; else None.
     """
 
-    __slots__ = ("_clock", "_flushing", "_is_open", "_on_room", "_paused", "_pump", "_session", "_unsent", "on_sent")
+    __slots__ = (
+        *("_clock", "_flushing", "_is_open", "_on_room", "_paused", "_pump", "_session", "_unsent"),
+        *("gateway", "on_sent"),
+    )
 
     def __init__(
         self,
@@ -36,6 +40,8 @@ class PlainOutlet:
         self._clock = clock
         self._on_room = on_room
         self.on_sent: Callable[[LocalMessage], None] | None = None
+        self.gateway = ""
+        """Our name, for bridges: it goes along with each message, so that we know it when it comes round."""
         self._unsent = 0
         self._paused = False
         self._flushing = False
@@ -95,15 +101,18 @@ class PlainOutlet:
     def _properties(self, parcel: Parcel) -> PublishProperties | None:
         """What MQTT 5 hands on unchanged, and the time that is left (MQTT5-3.3.2-6)."""
         message, extras = parcel.message, parcel.message.extras
-        if extras is PLAIN and message.expires_at is None and not parcel.identifiers:
+        if extras is PLAIN and message.expires_at is None and not parcel.identifiers and not self.gateway:
             return None
+        users = extras.user_properties
+        if self.gateway:
+            users = tuple(with_our_name(users, self.gateway))
         left_s = None if message.expires_at is None else max(0, int(message.expires_at - self._clock()))
         return PublishProperties(
             payload_format=extras.payload_format,
             message_expiry_s=left_s,
             response_topic=extras.response_topic,
             correlation_data=extras.correlation_data,
-            user_properties=extras.user_properties,
+            user_properties=users,
             subscription_identifiers=parcel.identifiers,
             content_type=extras.content_type,
         )
