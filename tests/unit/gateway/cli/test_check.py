@@ -79,3 +79,18 @@ def test_the_shipped_deployment_is_good(capsys: pytest.CaptureFixture[str]) -> N
     template = Path(__file__).parents[4] / "deployment.template.json"
     assert main(["check", "--strict", str(template)]) == 0
     assert "of module 'gateway'" in capsys.readouterr().out
+
+
+def test_an_endpoint_without_a_connection_string_here_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    routes = {"all": 'FROM /messages/* INTO Endpoint("archive")'}
+    name = written(tmp_path, {"routes": routes, "endpoints": {"archive": {"type": "eventhub", "eventHub": "t"}}})
+    monkeypatch.setenv("GATEWAY_SECRETS_DIR", str(tmp_path))
+    assert main(["check", name]) == 0
+    assert f"warning: endpoints.archive: there is no connection string for it: {tmp_path}" in capsys.readouterr().out
+    assert main(["check", "--strict", name]) == 1
+    (tmp_path / "archive").write_text("Endpoint=sb://ns/;SharedAccessKeyName=send;SharedAccessKey=c2VjcmV0")
+    capsys.readouterr()
+    assert main(["check", "--strict", name]) == 0
+    assert "c2VjcmV0" not in capsys.readouterr().out

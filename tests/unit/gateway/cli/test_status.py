@@ -95,3 +95,9 @@ def test_programs_get_all_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_without_a_gateway_it_is_said_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--data", str(tmp_path)]) == 2
     assert "Run the command where the gateway runs" in capsys.readouterr().err
+
+
+def test_the_link_to_each_endpoint_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(monkeypatch, STATUS | {"endpoints": {"archive": {"state": "connected", "sentence": "connected for 9 s"}}})
+    assert main(["status"]) == 0
+    assert "endpoint  archive: connected for 9 s" in capsys.readouterr().out.splitlines()

@@ -199,7 +199,8 @@ def _answer(under_way: Any) -> Exception | None:
     try:
         under_way.get(timeout=GIVE_UP_S)
     except kafka_errors.KafkaError as error:
-        return error
+        failed: Exception = error
+        return failed
     return None
 
 
