@@ -153,6 +153,16 @@ async def test_a_bridge_is_not_sent_what_it_brought_and_sees_retain_as_it_is(tmp
         await bridge.quiet()
 
 
+@pytest.mark.parametrize("level", [4, 5])
+async def test_a_bridge_without_the_bit_is_known_by_its_will(tmp_path: Path, level: int) -> None:
+    async with PlainSite.open(tmp_path) as site:
+        will = Will(topic="$SYS/broker/connection/b/state", payload=b"0", qos=1, retain=True)
+        bridge = await site.login("bob", "b", level=level, will=will)
+        await bridge.subscribe("#")
+        bridge.publish("door", b"shut")
+        await bridge.quiet()
+
+
 async def test_what_a_bridge_brings_back_ends_here(tmp_path: Path) -> None:
     async with PlainSite.open(tmp_path) as site:
         bridge = await site.login("bob", "b", bridge=True)

@@ -32,7 +32,7 @@ from gateway.dispatch.presence import Ending
 from gateway.head.mqtt import GOODBYES
 from gateway.head.plain_intake import PlainIntake
 from gateway.head.plain_outlet import PlainOutlet
-from gateway.head.plain_rights import Rights
+from gateway.head.plain_rights import BRIDGE_STATE, Rights
 from gateway.head.wills import Wills
 from gateway.identity.gatekeeper import Gatekeeper, Knock, TurnedAway, Verdict
 from gateway.identity.users import User
@@ -302,11 +302,12 @@ class PlainConnection:
         if connect.level < 5:
             expiry_s = 0 if connect.clean_start else None
         self._outlet = PlainOutlet(self._session, self._pump, clock=head.clock, on_room=self._drain)
+        bridge = is_bridge(connect)
         self._local, present = head.broker.enter(
-            owner, self._outlet, clean=connect.clean_start, expiry_s=expiry_s, bridge=connect.bridge
+            owner, self._outlet, clean=connect.clean_start, expiry_s=expiry_s, bridge=bridge
         )
         head.broker.keep_only(self._local, rights.may_subscribe)
-        if connect.bridge:
+        if bridge:
             self._become_bridge()
         self._intake = PlainIntake(
             rights=rights,
@@ -318,7 +319,7 @@ class PlainConnection:
             clock=head.clock,
         )
         self._session.accept(session_present=present, assigned_client_id=None if connect.client_id else self._client)
-        head.emit(PlainClientConnected(self._client, user.name, self._peer.address, connect.bridge))
+        head.emit(PlainClientConnected(self._client, user.name, self._peer.address, bridge))
         self._outlet.open()
         self._drain()
 
@@ -485,6 +486,14 @@ class PlainConnection:
             self._head.broker.leave(self._local)
             if self._head.clients.get(self._owner) is self:
                 del self._head.clients[self._owner]
+
+
+def is_bridge(connect: ConnectReceived) -> bool:
+    """Whether a broker's bridge asks: it says so by its level, or leaves word for the case that it goes.
+
+    In MQTT 5, and with `try_private false`, mosquitto's has no such bit and announces itself all the same.
+    """
+    return connect.bridge or (connect.will is not None and connect.will.topic.startswith(BRIDGE_STATE))
 
 
 def _with_advice(error: ProtocolError) -> str:
