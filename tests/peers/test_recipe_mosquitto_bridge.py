@@ -82,7 +82,7 @@ async def test_the_page_does_what_it_says(site: GatewaySite, recipe: Recipe) -> 
 
 # --- what breaks ------------------------------------------------------------------------------------------------------
 
-COUNT: Final = 300
+COUNT: Final = 150
 """Three times of it are fewer than the thousand that mosquitto keeps by default."""
 RETAINED: Final = 1_000_000
 BOTH: Final = pytest.mark.parametrize("conf", ["broker.conf", "least.conf"])
