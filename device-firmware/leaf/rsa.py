@@ -1,5 +1,7 @@
 # Signatures by RSA with SHA-256: of certificates, and of firmware. Cost: 0.8 KB .mpy, 0.5 KB of heap run in place, 0.3 KB
-# for a key of 2048 bits; while it computes, 1.8 KB in pieces of less than 0.4 KB.
+# for a key of 2048 bits; while it computes, 1.8 KB in pieces of 290 bytes.
+import gc
+
 from link import CertError
 from micropython import const
 
@@ -22,9 +24,12 @@ class Key:
         value = int.from_bytes(signature, "big")
         if value >= self.n:
             return False
+        often = gc.threshold()
+        gc.threshold(-1)  # nothing made here lasts: swept only where there is no room, it takes half as long
         for _ in range(16):
             value = self._times(value, value)
         value = self._times(value, int.from_bytes(signature, "big")).to_bytes(self.size, "big")
+        gc.threshold(often)
         at = self.size - 52
         if value[:2] != b"\0\x01" or value[at:] != b"\0" + _DIGEST_INFO + digest:
             return False

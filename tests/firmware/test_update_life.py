@@ -89,7 +89,7 @@ def who(site: GatewaySite) -> dict[str, Any]:
 async def test_a_whole_life(site: GatewaySite, shipped: ShippedBoard, tmp_path: Path) -> None:
     """Blank, set up, first contact, telemetry, the cloud's wishes, links that end, an update, a bad one."""
     ship(shipped, tmp_path, bundle(tmp_path / "one", "1.0.0"))
-    await board_life.start(site, tokenLife=20)
+    await board_life.start(site, tokenLife=10)
     await board_life.set_up(site, shipped)
     await board_life.more_readings(site)
     await firmware(site, version="1.0.0", state="running")
