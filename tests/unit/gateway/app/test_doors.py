@@ -96,6 +96,19 @@ async def test_doors_open_where_the_settings_say_and_close(tmp_path: Path) -> No
             await asyncio.open_connection(ADDRESS, mqtt)
 
 
+async def test_a_door_without_tls_may_be_added_and_closes_with_the_others(tmp_path: Path) -> None:
+    async with AmqpSite.open(tmp_path) as site:
+        ours = doors(site)
+        added = await ours.add("plain mqtt", ADDRESS, 0, site.head.accept)
+        assert str(ours) == f"plain mqtt on {ADDRESS} port {added.port}"
+        _, writer = await asyncio.open_connection(ADDRESS, added.port)
+        assert ours.connections == 1
+        writer.close()
+        await ours.close(1)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(ADDRESS, added.port)
+
+
 async def test_a_port_in_use_is_said_and_nothing_stays_open(tmp_path: Path) -> None:
     async with AmqpSite.open(tmp_path) as site:
         mqtt = free_port()

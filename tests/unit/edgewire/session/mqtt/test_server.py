@@ -15,7 +15,7 @@ from edgewire.codec.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from edgewire.codec.mqtt.properties import ConnectProperties
+from edgewire.codec.mqtt.properties import ConnectProperties, PublishProperties
 from edgewire.errors import ProtocolError, UsageError
 from edgewire.session.mqtt.events import Disconnected, PublishAcknowledged, SubscribeReceived, UnsubscribeReceived
 from edgewire.session.mqtt.limits import ServerLimits
@@ -191,6 +191,16 @@ def test_properties_go_along_in_mqtt_5() -> None:
     assert isinstance(sent, Publish)
     assert sent.properties is not None
     assert (sent.properties.user_properties, sent.properties.content_type) == ((("k", "v"),), "text")
+
+
+def test_all_properties_may_be_given_as_they_are() -> None:
+    said = PublishProperties(message_expiry_s=9, response_topic="r", subscription_identifiers=(3, 4))
+    link = Link(5)
+    link.open()
+    link.session.publish("t", b"", qos=1, properties=said)
+    [sent] = link.inbox()
+    assert isinstance(sent, Publish)
+    assert sent.properties == said
 
 
 def test_what_the_peer_has_no_room_for_is_not_sent() -> None:
