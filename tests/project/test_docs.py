@@ -241,7 +241,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "dispatch.provisioning_answers": {  # codes of the service
             *("BAD_REQUEST", "UNAUTHORIZED", "NOT_FOUND", "NOT_ALLOWED", "TOO_LARGE", "THROTTLED", "AWAY"),
         },
-        "identity.assignments": {"VERSION"},
+        "identity.memory_file": {"VERSION"},
         "iothub.bootstrap": {"SEALED_KEY_BYTES"},  # an HMAC's length
         "identity.anchor": {"PINNED_EXPONENT"},
         "identity.claim_codes": {"VERSION"},
@@ -252,7 +252,6 @@ NOT_LIMITS: Final = MappingProxyType(
         "identity.passwords": {"BLOCK", "ROOM", "SALT_BYTES", "HASH_BYTES", "NEW_PASSWORD_BYTES"},  # scrypt's measures
         "broker.messages": {"MAX_QOS"},  # MQTT's number for it
         "app.plain": {"SIOCGIFADDR"},
-        "identity.tokens": {"VERSION"},
         "upstream.amqp_lane": {"SECTION_BYTES"},  # of the wire
         "transport.proxy": {"DEFAULT_PORT"},
         "session.amqp.serial": {"HALF", "MASK"},  # the arithmetic of 32 bits
