@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,31 @@ async def test_what_was_saved_is_found_again(tmp_path: Path) -> None:
     assert again.found.queued == [], "they are in memory, and are given once"
     again.close([])
     assert (tmp_path / BROKER_FILE).stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_nobody_waits_for_is_collected_and_goes_with_what_somebody_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = BrokerDisk(tmp_path / BROKER_FILE, ignore)
+    disk.save_retained("a", replace(FULL, topic="a"), None)
+    disk.save_retained("a", None, None)
+    disk.save_retained("b", replace(FULL, topic="b"), None)
+    assert disk._commit is None
+    saved = asyncio.Event()
+    disk.save_retained("c", replace(FULL, topic="c"), saved.set)
+    assert disk._collecting is None
+    await asyncio.wait_for(saved.wait(), 10)
+    assert disk._changed == {}
+    monkeypatch.setattr("gateway.broker.disk.COLLECT_S", 0.001)
+    disk.save_retained("b", None, None)
+    async with asyncio.timeout(10):
+        while disk._changed or disk._commit is not None:  # noqa: ASYNC110 — nobody is told
+            await asyncio.sleep(0.001)
+    disk.save_retained("c", None, None)
+    disk.close([])
+    again = BrokerDisk(tmp_path / BROKER_FILE, ignore)
+    assert again.found.retained == []
+    again.close([])
 
 
 @pytest.mark.parametrize("damage", ["no database", "a column"])

@@ -1,7 +1,8 @@
 """What the broker keeps on disk: one SQLite database, written by one thread in groups of changes.
 
 session:  the filters of clients that want to be remembered, from the moment they are told so.
-retained: the retained message of each topic; a publisher is answered when the disk has it.
+retained: the retained message of each topic; a publisher is answered when the disk has it. One with quality 0
+          has nobody who waits, and may be lost within `COLLECT_S`.
 queued:   messages that waited for clients when the gateway was told to stop. They are written then, and then alone: a
           power cut or a kill loses what waited for clients that were away or slow. What must not be lost is mapped to a
           device and goes by a route, whose store is on disk before it is acknowledged.
@@ -25,6 +26,9 @@ from gateway.observe.broker import BrokerFileSetAside, BrokerNotStored
 from gateway.observe.events import Event
 
 BROKER_FILE: Final = "broker.db"
+COLLECT_S: Final = 1.0
+"""How long changes that nobody waits for are collected before they are written: many devices retain every value that
+they send, and flash wears out."""
 SET_ASIDE: Final = ".damaged"
 SIDE_FILES: Final = ("-wal", "-shm")
 """What SQLite keeps beside a database; useless without it, and harmful to another one."""
@@ -78,6 +82,7 @@ class BrokerDisk:
         self._changed: Changes = {}
         self._waiting: list[Callable[[], None]] = []
         self._commit: Future[None] | None = None
+        self._collecting: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-broker")
         try:
             self._database, self.found = self._thread.submit(_open, path).result()
@@ -100,6 +105,8 @@ class BrokerDisk:
 
     def close(self, queued: Iterable[tuple[Owner, LocalMessage]]) -> None:
         """Write what is not written and what waits for clients, and end the thread."""
+        if self._collecting is not None:
+            self._collecting.cancel()
         if self._commit is not None:
             self._commit.exception()
         try:
@@ -119,11 +126,25 @@ class BrokerDisk:
         self._changed[key] = row
         if saved is not None:
             self._waiting.append(saved)
-        if self._commit is None:
+            if self._commit is None:
+                self._commit_now()
+        elif self._commit is None:
+            self._commit_soon()
+
+    def _commit_soon(self) -> None:
+        if self._collecting is None:
+            self._collecting = asyncio.get_running_loop().call_later(COLLECT_S, self._commit_collected)
+
+    def _commit_collected(self) -> None:
+        self._collecting = None
+        if self._commit is None and self._changed:
             self._commit_now()
 
     def _commit_now(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._collecting is not None:
+            self._collecting.cancel()
+            self._collecting = None
         changed, self._changed = self._changed, {}
         waiting, self._waiting = self._waiting, []
         self._commit = self._thread.submit(_write, self._database, changed)
@@ -137,8 +158,10 @@ class BrokerDisk:
         if error is not None:
             self._changed = {**changed, **self._changed}
             self._emit(BrokerNotStored(count=len(changed), error=str(error)))
-        if self._waiting or (self._changed and error is None):
+        if self._waiting:
             self._commit_now()
+        elif self._changed and error is None:
+            self._commit_soon()
         for saved in waiting:
             saved()
 
