@@ -1,6 +1,7 @@
 """The thread that is a client: what it says to a broker, and when; over breaks, refusals and nonsense."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -357,3 +358,19 @@ async def test_without_notes_it_goes_on(tmp_path: Path) -> None:
         await line.told.event(BrokerNotesNotKept)
         line.broker.publish(7)
         assert (await line.heard(1))[0].publication.message_id == ""
+
+
+def test_a_fault_of_ours_ends_the_thread_and_is_seen_in_its_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: BrokerLink) -> None:
+        raise RuntimeError("ours")
+
+    settings = BrokerSettings(host="127.0.0.1", port=1, is_tls=False, client_id="gw")
+    link = BrokerLink(settings, tmp_path / "notes", KnownFilters(tmp_path / "known", "p"), Told())
+    link._wake_end, link._woken = socket.socketpair()
+    link._woken.setblocking(False)
+    monkeypatch.setattr(BrokerLink, "_try_once", fail)
+    with pytest.raises(RuntimeError, match="ours"):
+        link._run()
+    assert link.state[:2] == ("closed", "by a fault of ours, which the log has; restart the gateway")

@@ -142,9 +142,17 @@ class BrokerLink:
     def _run(self) -> None:
         self._open_notes()
         self._take_orders()  # what is wanted was said before the start
-        while not self._is_over():
-            self._try_once()
-        self._note("closed", "")
+        try:
+            while not self._is_over():
+                self._try_once()
+            self._note("closed", "")
+        except Exception:
+            self._note("closed", "by a fault of ours, which the log has; restart the gateway")
+            raise
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if self._notes is not None:
             self._notes.close()
         assert self._wake_end is not None
