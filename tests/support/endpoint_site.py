@@ -56,8 +56,8 @@ async def all_kept(site: GatewaySite, event_hub: OwnEventHub, devices: Sequence[
         ids = {(event.device, event.body) for event in events_in(event_hub)}
         return all((each.device, str(n).encode()) in ids for each in devices for n in each.acknowledged)
 
-    await until(are_there, 30)
-    await until(lambda: asyncio.ensure_future(_nothing_waits(site)), 30)
+    await until(are_there, 60)
+    await until(lambda: asyncio.ensure_future(_nothing_waits(site)), 60)
     return events_in(event_hub)
 
 

@@ -26,7 +26,7 @@ async def elsewhere(tmp_path: Path, certificates: Path, loopback: Iterator[str])
 async def more_events(event_hub: OwnEventHub, count: int) -> None:
     """Return when the Event Hub has so many more than now."""
     wanted = event_hub.log.count() + count
-    await until(lambda: event_hub.log.count() >= wanted, 45)
+    await until(lambda: event_hub.log.count() >= wanted, 60)
 
 
 async def test_kill_9_loses_nothing_on_its_way_to_an_event_hub(site: GatewaySite) -> None:
@@ -42,7 +42,7 @@ async def test_kill_9_loses_nothing_on_its_way_to_an_event_hub(site: GatewaySite
 async def test_a_cut_line_makes_repeats_that_are_known_and_loses_nothing(site: GatewaySite) -> None:
     event_hub = configure(site, site.hub)
     devices = numbered(site, 3, burst_pause_s=0.25)
-    await site.gateway.start()
+    await site.gateway.start(GATEWAY_UPSTREAM_STALL_S="5")
     async with sending(devices):
         for _ in range(2):
             await more_events(event_hub, 30)

@@ -28,7 +28,7 @@ MAX_LANE_SEND: Final = 256
 class EndpointTimes:
     """Deadlines, in seconds. `steady_s`: the loss of a link that lasted so long is the first failure again."""
 
-    open_s: float = 60.0
+    open_s: float = 30.0
     close_s: float = 5.0
     stall_s: float = 60.0
     steady_s: float = 30.0

@@ -46,6 +46,8 @@ MAX_PARTITIONS: Final = 32
 """Partitions that are written to, each over a connection of its own: all of a standard Event Hub's."""
 MAX_BATCH_BYTES: Final = 262_144
 """What a batch is filled up to. The service takes 1 MB; a batch that fails is sent again whole."""
+AUTHORIZATION_S: Final = 20.0
+"""For the answer to a token: the SDK waits so long, too, for one that a cut line has lost."""
 TURN: Final = 16
 """Messages that are encoded before others have their turn on the event loop: about 2 ms, on a Pi 10."""
 _OF_THE_MESSAGE: Final = frozenset(
@@ -173,6 +175,7 @@ def _make_client(
         ssl_context=context,
         retry_total=0,
         retry_backoff_factor=0,
+        auth_timeout=AUTHORIZATION_S,
         user_agent="edge-gateway",
     )
 
