@@ -13,7 +13,6 @@ from edgewire.codec.mqtt.packets import (
     Disconnect,
     Packet,
     Pingreq,
-    Pingresp,
     Puback,
     Publish,
     Suback,
@@ -22,6 +21,7 @@ from edgewire.codec.mqtt.packets import (
     Unsubscribe,
 )
 from edgewire.codec.mqtt.properties import ConnackProperties, PublishProperties
+from edgewire.transport.backoff import Backoff
 from gateway.head import foreign_client, foreign_link
 from gateway.head.foreign_dialing import BrokerSettings
 from gateway.head.foreign_known import KnownFilters
@@ -80,6 +80,7 @@ class Line:
         )
         self.known = KnownFilters(folder / "known", settings.peer)
         self.link = BrokerLink(settings, folder / "notes", self.known, self.told)
+        self.link._backoff = Backoff(first_s=0.01)
         self.link.want(("a/#",))
 
     async def heard(self, count: int) -> list[Heard]:
@@ -184,14 +185,14 @@ async def test_with_too_much_unanswered_nothing_more_is_read(tmp_path: Path, mon
     monkeypatch.setattr(foreign_link, "MAX_UNANSWERED", 2)
     monkeypatch.setattr(foreign_link, "MAX_PACKETS_AT_ONCE", 1)
     monkeypatch.setattr(foreign_link, "LOOK_S", 0.01)
-    monkeypatch.setattr(foreign_client, "KEEP_ALIVE_S", 1)
+    monkeypatch.setattr(foreign_client, "KEEP_ALIVE_S", 2)
     async with opened(tmp_path) as line:
         await line.begin()
         for packet_id in (1, 2, 3, 4):
             line.broker.publish(packet_id)
         heard = list(await line.heard(2))
         # It keeps the connection alive all the same, without an answer that it does not read.
-        assert [await line.broker.next() for _ in range(3)] == [Pingreq()] * 3
+        assert [await line.broker.next() for _ in range(2)] == [Pingreq()] * 2
         assert len(line.told.heard) == 2
         line.link.settle(heard)
         await line.heard(4)
@@ -203,8 +204,6 @@ async def test_a_silent_broker_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     async with opened(tmp_path) as line:
         await line.begin()
         assert await line.broker.next() == Pingreq()
-        line.broker.send(Pingresp())
-        assert await line.broker.next() == Pingreq()
         await line.told.event(BrokerLost)
 
 
@@ -212,7 +211,7 @@ async def test_the_broker_s_own_keep_alive_counts(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(foreign_link, "LOOK_S", 0.01)
     async with opened(tmp_path, 5) as line:
         await line.broker.connect()
-        properties = ConnackProperties(server_keep_alive_s=1)
+        properties = ConnackProperties(server_keep_alive_s=2)
         line.broker.send(Connack(session_present=False, code=0, properties=properties))
         await line.broker.subscribed()
         assert await line.broker.next() == Pingreq()
