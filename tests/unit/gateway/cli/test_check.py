@@ -67,6 +67,12 @@ def test_one_route_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> 
     assert "the route has no INTO" in capsys.readouterr().out
 
 
+def test_a_route_alone_may_name_any_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--strict", "--route", 'FROM /messages/* INTO Endpoint("archive")']) == 0
+    assert main(["check", "--route", 'FROM /messages/* INTO Endpoint("an archive")']) == 1
+    assert "a name has 1 to 64 letters" in capsys.readouterr().out
+
+
 def test_what_cannot_be_read_gives_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path / "none.json")]) == 2
     assert main(["check"]) == 2

@@ -42,7 +42,9 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Checks, and prints what was found."""
     try:
-        reading = _with_secrets(read_document(arguments), os.environ)
+        reading = read_document(arguments)
+        if arguments.route is None:
+            reading = _with_secrets(reading, os.environ)
     except InputError as error:
         return complain(error)
     good = not reading.problems and not (arguments.strict and reading.warnings)

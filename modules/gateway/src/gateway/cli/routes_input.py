@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ EXIT_CODES: Final = """exit codes:
   1  {no}
   2  wrong usage, or an input that cannot be read
 """
+
+
+_ENDPOINT: Final = re.compile(r"""\bEndpoint\s*\(\s*["']([^"']+)["']""", re.IGNORECASE)
 
 
 class InputError(Exception):
@@ -57,7 +61,9 @@ def read_document(arguments: argparse.Namespace) -> Reading:
     if (arguments.file is None) == (arguments.route is None):
         raise InputError("give either a FILE or --route 'FROM … INTO …'")
     if arguments.route is not None:
-        return read_settings({"routes": {"route": arguments.route}})
+        # A route alone may name any endpoint: the settings that it is written for have it, or are checked for it.
+        endpoints = {name: {"type": "eventhub"} for name in _ENDPOINT.findall(arguments.route)}
+        return read_settings({"routes": {"route": arguments.route}, "endpoints": endpoints})
     return read_settings(read_json(arguments.file), module=arguments.module)
 
 
