@@ -350,7 +350,8 @@ def test_figures_beside_a_refusal_are_those_of_the_code(page: Path) -> None:
     """Sizes that pages for users repeat in their prose."""
     known = {shown(value) for _, value in limits()}
     figures = re.findall(r"\b(\d{1,3}(?:,\d{3})+) (?:bytes|devices|connections)\b", page.read_text(encoding="utf-8"))
-    others = {"260,000", "1,000", "32,000", "38,912"}  # advice, the design's aim, a board's heap in the tests and its own
+    # Advice, the design's aim, a board's heap in the tests and its own.
+    others = {"260,000", "1,000", "32,000", "38,912"}
     assert set(figures) - known - others == set()
 
 
