@@ -26,10 +26,14 @@ MAX_LANE_SEND: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointTimes:
-    """Deadlines, in seconds. `steady_s`: the loss of a link that lasted so long is the first failure again."""
+    """Deadlines, in seconds.
+
+    `close_s`: the whole shutdown must fit into five. `steady_s`: the loss of a link that lasted so long is the first
+    failure again.
+    """
 
     open_s: float = 30.0
-    close_s: float = 5.0
+    close_s: float = 1.5
     stall_s: float = 60.0
     steady_s: float = 30.0
 

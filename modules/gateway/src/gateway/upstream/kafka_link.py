@@ -40,7 +40,7 @@ from gateway.upstream.proxy import Entry, Sent
 
 BOOTSTRAP_S: Final = 10.0
 """For the first broker to answer, and for the topic to be known."""
-END_S: Final = 4.0
+END_S: Final = 1.0
 """For a producer's thread to end; a link that takes longer to close is left to itself."""
 GIVE_UP_S: Final = 3_600.0
 """The producer's own limit for a record, which must not come before the caller's for a link that stalls."""
