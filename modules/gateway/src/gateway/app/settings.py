@@ -160,7 +160,7 @@ SETTINGS: Final = (
         "GATEWAY_SECRETS_DIR",
         Kind.PATH,
         "/run/secrets",
-        "folder with the connection strings of endpoints, a file each; a variable may stand for a file (see endpoints.md)",
+        "folder with the connection strings of endpoints, a file each; a variable may stand for one (endpoints.md)",
     ),
     _setting(
         "GATEWAY_UPSTREAM",

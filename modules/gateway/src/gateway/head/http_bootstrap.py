@@ -60,8 +60,8 @@ Firmware = Callable[[str, str], Mapping[str, str] | None]
 class BootstrapService:
     """Answers boards at `/bootstrap/v1/…`. `clock` gives seconds since 1970.
 
-    `told` gives what every board is told alike: hub, gateway, mqttPort, httpsPort, root, settings. None: no board can be
-    told enough to use this gateway.
+    `told` gives what every board is told alike: hub, gateway, mqttPort, httpsPort, root, settings. None: no board can
+    be told enough to use this gateway.
     """
 
     action = HttpAction.BOOTSTRAP
