@@ -8,12 +8,12 @@ from pathlib import Path
 
 from gateway.app.document import Reading, SettingsProblem
 from gateway.app.settings import read_text
+from gateway.cli.inputs import Subparsers
 from gateway.cli.routes_input import (
     EXIT_CODES,
     EXIT_NO,
     EXIT_YES,
     InputError,
-    Subparsers,
     add_document_options,
     complain,
     plural,

@@ -4,35 +4,32 @@ import argparse
 import csv
 import io
 import json
-import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edgewire.iothub.bootstrap import (
-    CODE_ALPHABET,
-    CODE_CHARS,
-    SecretKind,
-    is_model,
-    plain_code,
-    secret_of_code,
-    shown_code,
-)
-from edgewire.iothub.ids import ID_CHARACTERS, is_id
+from edgewire.iothub.bootstrap import SecretKind, plain_code
 from gateway.cli.inputs import InputError, NoError, Subparsers, add_action, did_you_mean, run_action
-from gateway.identity.claim_codes import MAX_BOARDS, MAX_CODES, ClaimsError, Code, new_name
+from gateway.identity.claim_codes import MAX_CODES, ClaimsError, Code
+from gateway.identity.claim_making import (
+    DEFAULT_LIFE,
+    NoSuchCodeError,
+    TypedError,
+    code_of,
+    in_order,
+    make_claim,
+    revoke_claim,
+    status_of,
+    until,
+    whom,
+)
 from gateway.identity.claims import CLAIMS_FILE, edit_claims, read_claims
 from gateway.identity.locked_file import LockedFileError
 
-DEFAULT_LIFE: Final = "24h"
-MAX_LIFE_S: Final = 3_660 * 86_400
 MAX_CSV_BYTES: Final = 2 * 1024 * 1024
 COLUMNS: Final = ("code", "id", "model", "group", "expires", "boards")
-
-_UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 # --- the command line -----------------------------------------------------------------------------------------------
@@ -72,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (NoError, ClaimsError) as error:
         print(f"gateway claims: {error}", file=sys.stderr)
         return 1
-    except (InputError, LockedFileError) as error:
+    except (InputError, TypedError, LockedFileError) as error:
         print(f"gateway claims: {error}", file=sys.stderr)
         return 2
 
@@ -81,69 +78,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add(path: Path, arguments: argparse.Namespace) -> int:
-    plain = "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_CHARS))
-    given = {name: str(getattr(arguments, name)) for name in ("boards", "expires", "id", "model", "group")}
-    code = _code({**given, "code": plain}, SecretKind.CLAIM, time.time(), arguments.id_prefix)
-    edit_claims(path, lambda codes: codes.without_old(code.made_at).with_codes([code]))
+    given = ("boards", "expires", "id", "id_prefix", "model", "group")
+    made = make_claim(path, {name: str(getattr(arguments, name)) for name in given})
+    code = made.code
     if arguments.json:
-        print(json.dumps({"code": shown_code(plain), **_document(code)}))
+        print(json.dumps({"code": made.shown, **_document(code)}))
         return 0
-    print(shown_code(plain))
-    print(f"code '{code.name}' for {_whom(code)}, {_until(code)}; it is not shown again", file=sys.stderr)
+    print(made.shown)
+    print(f"code '{code.name}' for {whom(code)}, {until(code)}; it is not shown again", file=sys.stderr)
     return 0
-
-
-def _code(row: Mapping[str, str], kind: SecretKind, now: float, id_prefix: str = "") -> Code:
-    """A code from what was given as text. Raises InputError."""
-    plain = plain_code(row["code"])
-    if plain is None:
-        raise InputError("a code has 12 to 64 letters and digits, hyphens and blanks aside")
-    device, model, group = row.get("id", ""), row.get("model", ""), row.get("group", "")
-    for text, what in ((device, "id"), (id_prefix, "beginning of an id"), (group, "name of a group")):
-        if text and not is_id(text):
-            raise InputError(f"'{text[:130]}' is no {what}: 1 to 128 of {ID_CHARACTERS}")
-    if model and not is_model(model):
-        raise InputError(f"'{model[:40]}' is no model: 1 to 32 letters, digits, '.', '_' and '-'")
-    if group and not device:
-        raise InputError(
-            "a code for a group must name its board (id): whoever has the code would get the key of any device of the "
-            "group that it claims to be"
-        )
-    return Code(
-        name=new_name(),
-        kind=kind,
-        secret=secret_of_code(plain),
-        made_at=int(now),
-        boards=_boards(row.get("boards", "") or "1"),
-        expires_at=_expiry(row.get("expires", "") or "never", now),
-        device=device,
-        id_prefix=id_prefix,
-        model=model,
-        group=group,
-    )
-
-
-def _boards(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_BOARDS:
-        raise InputError(f"'{text[:20]}' boards: a code is good for 1 to {MAX_BOARDS}")
-    return int(text)
-
-
-def _expiry(text: str, now: float) -> float | None:
-    if text == "never":
-        return None
-    number, unit = text[:-1], _UNITS.get(text[-1:])
-    if unit is None or not number.isascii() or not number.isdigit() or not 0 < int(number) * unit <= MAX_LIFE_S:
-        raise InputError(f"'{text[:20]}' is no time to expire in: write 30m, 24h, 7d (ten years at most), or never")
-    return int(now) + int(number) * unit
 
 
 def _import(path: Path, arguments: argparse.Namespace) -> int:
     now, added = time.time(), []
     for line, row in _rows(arguments.file):
         try:
-            added.append(_code(row, SecretKind.LABEL, now))
-        except InputError as error:
+            added.append(code_of(row, SecretKind.LABEL, now))
+        except TypedError as error:
             raise InputError(f"line {line}: {error}. Nothing was taken in") from None
     if not added:
         raise InputError(f"{arguments.file} holds no codes")
@@ -203,7 +154,7 @@ def _text_of(file: str) -> str:
 
 def _list(path: Path, arguments: argparse.Namespace) -> int:
     codes, _ = read_claims(path)
-    listed = sorted(codes.by_name.values(), key=lambda code: (code.kind.value, code.device, code.made_at, code.name))
+    listed = in_order(codes.by_name.values())
     if arguments.json:
         print(json.dumps({"codes": [_document(code) for code in listed]}))
         return 0
@@ -213,7 +164,7 @@ def _list(path: Path, arguments: argparse.Namespace) -> int:
     for code in listed:
         boards = ", ".join(use.device for use in code.uses)
         came = f"; came by it: {boards}" if boards else ""
-        print(f"{code.name}  {code.kind.value:5}  {_status(code, now):7}  {_whom(code)}, {_until(code)}{came}")
+        print(f"{code.name}  {code.kind.value:5}  {status_of(code, now):7}  {whom(code)}, {until(code)}{came}")
     return 0
 
 
@@ -221,37 +172,14 @@ def _revoke(path: Path, arguments: argparse.Namespace) -> int:
     name = arguments.name
     if plain_code(name) is not None:
         raise InputError("revoke takes the name that `gateway claims list` shows, not the code")
-    known, _ = read_claims(path)
-    if name not in known.by_name:
-        raise NoError(f"there is no code '{name}'{did_you_mean(name, known.by_name)}")
-    edit_claims(path, lambda codes: codes.without(name))
+    try:
+        revoke_claim(path, name)
+    except NoSuchCodeError as error:
+        known, _ = read_claims(path)
+        raise NoError(f"{error}{did_you_mean(name, known.by_name)}") from None
     sentence = f"code '{name}' revoked"
     print(json.dumps({"done": sentence}) if arguments.json else sentence)
     return 0
-
-
-def _status(code: Code, now: float) -> str:
-    if code.is_used_up:
-        return "used"
-    return "expired" if code.has_expired(now) else "open"
-
-
-def _whom(code: Code) -> str:
-    if code.device:
-        whom = f"board '{code.device}'"
-    else:
-        boards = "one board" if code.boards == 1 else f"{code.boards} boards"
-        whom = f"{boards} '{code.id_prefix}…'" if code.id_prefix else boards
-    model = f" of model {code.model}" if code.model else ""
-    return f"{whom}{model}" + (f" in group '{code.group}'" if code.group else "")
-
-
-def _until(code: Code) -> str:
-    return "for ever" if code.expires_at is None else f"until {_time(code.expires_at)}"
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _document(code: Code) -> dict[str, Any]:
@@ -259,7 +187,7 @@ def _document(code: Code) -> dict[str, Any]:
     return {
         "name": code.name,
         "kind": code.kind.value,
-        "status": _status(code, time.time()),
+        "status": status_of(code, time.time()),
         "boards": code.boards,
         "expiresAt": code.expires_at,
         "id": code.device,

@@ -15,7 +15,8 @@ from gateway.cli.inputs import (
     KEY_HELP,
     InputError,
     NoError,
-    add_data_option,
+    Subparsers,
+    add_action,
     did_you_mean,
     open_registry,
     read_key,
@@ -37,8 +38,6 @@ from gateway.identity.roster import (
 NEW_KEY_BYTES = 32
 NEW_GROUP_KEY_BYTES = 64
 
-Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
-
 
 # --- the command line -----------------------------------------------------------------------------------------------
 
@@ -47,17 +46,21 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """`gateway devices …`."""
     parser = commands.add_parser("devices", help="who may connect: add, list, show, remove, disable, enable")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_options(_action(actions, "add", _add, "register a device or module (with new keys unless some are given)"))
-    group = _action(actions, "add-group", _add_group, "register an enrolment group: its devices need no entry", "NAME")
+    _add_options(
+        add_action(actions, "add", _add, "register a device or module (with new keys unless some are given)", "ID")
+    )
+    group = add_action(
+        actions, "add-group", _add_group, "register an enrolment group: its devices need no entry", "NAME"
+    )
     _add_key_options(group)
     group.add_argument("--id-prefix", default="", metavar="TEXT", help="only devices whose ids begin so")
     group.add_argument("--disabled", action="store_true", help="let nobody in by it yet")
-    _action(actions, "list", _list, "all devices, modules and groups", None)
-    show = _action(actions, "show", _show, "one device, module or group")
+    add_action(actions, "list", _list, "all devices, modules and groups")
+    show = add_action(actions, "show", _show, "one device, module or group", "ID")
     show.add_argument("--keys", action="store_true", help="show keys and connection string too")
     _add_target_options(show)
     _add_host_options(show)
-    derive = _action(actions, "derive-key", _derive_key, "the keys of one device of a group")
+    derive = add_action(actions, "derive-key", _derive_key, "the keys of one device of a group", "ID")
     derive.add_argument("--group", required=True, metavar="NAME")
     _add_host_options(derive)
     for name, run_, what in (
@@ -65,26 +68,10 @@ def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
         ("disable", _disable, "let it in no more; its connection ends"),
         ("enable", _enable, "let it in again"),
     ):
-        _add_target_options(_action(actions, name, run_, what))
-    renew = _action(actions, "regenerate-key", _regenerate_key, "new keys; the other one goes on working")
+        _add_target_options(add_action(actions, name, run_, what, "ID"))
+    renew = add_action(actions, "regenerate-key", _regenerate_key, "new keys; the other one goes on working", "ID")
     renew.add_argument("--which", choices=("primary", "secondary", "both"), default="primary")
     _add_target_options(renew)
-
-
-def _action(
-    actions: "Subparsers[argparse.ArgumentParser]",
-    name: str,
-    run_: Callable[[Registry, argparse.Namespace], int],
-    what: str,
-    subject: str | None = "ID",
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=what, description=what)
-    if subject is not None:
-        parser.add_argument("id", metavar=subject)
-    add_data_option(parser)
-    parser.add_argument("--json", action="store_true", help="the answer for programs")
-    parser.set_defaults(run_action=run_)
-    return parser
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +144,7 @@ def _add(registry: Registry, arguments: argparse.Namespace) -> int:
 def _add_group(registry: Registry, arguments: argparse.Namespace) -> int:
     if arguments.id_prefix and not is_id(arguments.id_prefix):
         raise InputError(f"'{arguments.id_prefix}' is no beginning of an id, which has {ID_CHARACTERS}")
-    name = _checked_id(arguments.id)
+    name = _checked_id(arguments.name)
     group = Group(name, _new_keys(arguments, NEW_GROUP_KEY_BYTES), arguments.id_prefix, not arguments.disabled)
 
     def change(roster: Roster) -> Roster:

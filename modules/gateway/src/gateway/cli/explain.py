@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from edgewire.message import Message
 from gateway.app.document import GatewaySettings
 from gateway.app.sample import SampleError
+from gateway.cli.inputs import Subparsers
 from gateway.cli.routes_input import (
     EXIT_CODES,
     EXIT_YES,
     InputError,
-    Subparsers,
     add_document_options,
     complain,
     delivery_json,

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.app.asking import NobodyAnswersError, ask
 from gateway.app.control import QuestionError
-from gateway.cli.inputs import InputError, NoError, add_data_option, data_directory, did_you_mean
+from gateway.cli.inputs import InputError, NoError, Subparsers, add_data_option, data_directory, did_you_mean
 from gateway.firmware.book import read_book
 from gateway.firmware.bundle import (
     LENGTH_BYTES,
@@ -31,8 +31,6 @@ from gateway.firmware.store import FirmwareStore, FirmwareStoreError, ignore
 
 NO_ANSWER = (404, 409)
 """There is no such thing, or its state forbids it: the answer is no."""
-
-Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
 Action = Callable[[argparse.Namespace], int]
 
 

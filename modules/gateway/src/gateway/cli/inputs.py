@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from edgewire.iothub import sas
 from gateway.identity.registry import FILE_NAME, Registry
@@ -14,6 +15,9 @@ KEY_HELP = "base64, as in a connection string; '-' reads it from standard input,
 
 
 Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
+
+
+T = TypeVar("T")
 
 
 class InputError(Exception):
@@ -38,11 +42,11 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 def add_action(
     actions: "Subparsers[argparse.ArgumentParser]",
     name: str,
-    run_: Callable[[Path, argparse.Namespace], int],
+    run_: Callable[[T, argparse.Namespace], int],
     what: str,
     *subjects: str,
 ) -> argparse.ArgumentParser:
-    """An action of a command on a file of the data folder; `subjects` are what it works on, in their order."""
+    """An action of a command on something of the data folder; `subjects` are what it works on, in their order."""
     parser = actions.add_parser(name, help=what, description=what)
     for subject in subjects:
         parser.add_argument(subject.lower(), metavar=subject)

@@ -7,13 +7,13 @@ from typing import Any
 
 from gateway.app.asking import NobodyAnswersError, ask
 from gateway.app.control import QuestionError
-from gateway.cli.inputs import add_data_option, data_directory
+from gateway.cli.inputs import Subparsers, add_data_option, data_directory
 
 NO_ANSWER = (404, 504)
 """The device is not there, or did not answer: the answer is no. All else is a question that makes no sense."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Add `method`."""
     what = "call a direct method of a device that is connected here"
     parser = commands.add_parser(

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gateway.app.topic_sample import TopicSample
     from gateway.topics.mapping import TopicMap
 
-Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
-
 EXIT_YES: Final = 0
 EXIT_NO: Final = 1
 EXIT_UNREADABLE: Final = 2

@@ -20,6 +20,7 @@ from gateway.cli.inputs import (
     KEY_HELP,
     InputError,
     NoError,
+    Subparsers,
     add_data_option,
     data_directory,
     did_you_mean,
@@ -33,8 +34,6 @@ from gateway.identity.roster import SymmetricKeys
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _TTL = re.compile(r"([0-9]{1,9})([smhdw]?)")
-
-Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
 
 
 def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from gateway.app.asking import NobodyAnswersError, ask
 from gateway.app.control import QuestionError
-from gateway.cli.inputs import add_data_option, data_directory
+from gateway.cli.inputs import Subparsers, add_data_option, data_directory
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Add `status`."""
     what = "the state of the gateway that runs: devices, upstream, store, settings"
     parser = commands.add_parser("status", help=what, description=f"{what[0].upper()}{what[1:]}.")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.cli.inputs import Subparsers
 from gateway.store.errors import StoreDamaged, StoreError
 from gateway.store.files import DiskFiles
 from gateway.store.repair import RepairReport, repair
@@ -23,7 +24,7 @@ VERIFY: Final = "read everything and name what is damaged (exit 1 if anything is
 REPAIR: Final = "keep all that can be read, move damaged files aside, say what is lost"
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Add `store` and its actions."""
     store = commands.add_parser("store", help="look into the message store, check it, repair it")
     actions = store.add_subparsers(dest="action", required=True, metavar="ACTION")

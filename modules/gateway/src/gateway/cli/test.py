@@ -7,12 +7,12 @@ from typing import Any
 from edgewire.message import Message
 from gateway.app.document import GatewaySettings
 from gateway.app.document_tests import Becomes, RouteTest
+from gateway.cli.inputs import Subparsers
 from gateway.cli.routes_input import (
     EXIT_CODES,
     EXIT_NO,
     EXIT_YES,
     InputError,
-    Subparsers,
     add_document_options,
     complain,
     plural,

@@ -4,12 +4,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.cli.inputs import InputError, NoError, add_data_option, data_directory, did_you_mean
+from gateway.cli.inputs import InputError, NoError, Subparsers, add_action, did_you_mean, run_action
 from gateway.identity.locked_file import LockedFileError
 from gateway.identity.passwords import PasswordError, PasswordHash, hash_password, new_password
 from gateway.identity.user_book import USERS_FILE, UserBook, edit_users
@@ -33,11 +33,13 @@ HOW_HELP = (
 T = TypeVar("T")
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """`gateway users …`."""
     parser = commands.add_parser("users", help="who may log in at the plain listener, and to which topics")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = _action(actions, "add", _add, "add a user, with a password that is made and shown unless one is given")
+    add = add_action(
+        actions, "add", _add, "add a user, with a password that is made and shown unless one is given", "NAME"
+    )
     add.add_argument("--password", metavar="HOW", help=HOW_HELP)
     add.add_argument(
         "--from",
@@ -48,30 +50,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="only from there; without --password, whoever comes from there without a user name is this user",
     )
     _add_patterns(add)
-    allow = _action(actions, "allow", _allow, "let a user publish or subscribe more")
+    allow = add_action(actions, "allow", _allow, "let a user publish or subscribe more", "NAME")
     allow.add_argument("--only", action="store_true", help="these and nothing else, of each kind that is given")
     _add_patterns(allow)
-    _action(actions, "list", _list, "all users and what they may", subject=None)
-    _action(actions, "remove", _remove, "forget a user; its connections end")
-    change = _action(actions, "set-password", _set_password, "another password; its connections end")
+    add_action(actions, "list", _list, "all users and what they may")
+    add_action(actions, "remove", _remove, "forget a user; its connections end", "NAME")
+    change = add_action(actions, "set-password", _set_password, "another password; its connections end", "NAME")
     change.add_argument("--password", metavar="HOW", help=HOW_HELP)
-
-
-def _action(
-    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    run_: Callable[[Path, argparse.Namespace], int],
-    what: str,
-    *,
-    subject: str | None = "NAME",
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=what, description=what)
-    if subject is not None:
-        parser.add_argument("name", metavar=subject)
-    add_data_option(parser)
-    parser.add_argument("--json", action="store_true", help="the answer for programs")
-    parser.set_defaults(run_action=run_)
-    return parser
 
 
 def _add_patterns(parser: argparse.ArgumentParser) -> None:
@@ -83,21 +68,13 @@ def _add_patterns(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says. Returns 0 done, 1 no such or already there, 2 unusable input."""
     try:
-        return _run_action(arguments)
+        return run_action(arguments, USERS_FILE)
     except NoError as error:
         print(f"gateway users: {error}", file=sys.stderr)
         return 1
     except (InputError, LockedFileError, UsersError, PasswordError) as error:
         print(f"gateway users: {error}", file=sys.stderr)
         return 2
-
-
-def _run_action(arguments: argparse.Namespace) -> int:
-    directory = data_directory(arguments)
-    if not directory.is_dir():
-        raise InputError(f"there is no directory {directory}; name the gateway's with --data or GATEWAY_DATA_DIR")
-    action: Callable[[Path, argparse.Namespace], int] = arguments.run_action
-    return action(directory / USERS_FILE, arguments)
 
 
 def _add(path: Path, arguments: argparse.Namespace) -> int:
