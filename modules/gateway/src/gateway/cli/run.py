@@ -11,7 +11,6 @@ import time
 from gateway.app.open_files import allow_open_files
 from gateway.app.settings import SETTINGS, ConfigError, read_environment
 from gateway.app.show import shown
-from gateway.cli.inputs import Subparsers
 from gateway.observe.events import Level
 from gateway.observe.log import Log
 from gateway.observe.process import OpenFilesLimited
@@ -27,7 +26,7 @@ FAULT = 1
 UNUSABLE = 2
 
 
-def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
     rows = "\n".join(f"  {row.name} ({row.default or 'unset'}): {row.help}" for row in SETTINGS)
     parser = commands.add_parser(
