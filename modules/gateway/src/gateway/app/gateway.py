@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from gateway.app.plain import PlainRoom
     from gateway.app.provisioning import ProvisioningRoom
     from gateway.app.twins import TwinRoom
+    from gateway.dashboard.server import Pages
     from gateway.dispatch.twins import Twins
     from gateway.head.amqp import AmqpHead
 
@@ -410,7 +411,12 @@ class Gateway:
             return
         from gateway.dashboard.server import DashboardServer  # noqa: PLC0415 — 10 MB, if nothing else needs aiohttp
 
-        server = DashboardServer(self.metrics)
+        def open_pages() -> "tuple[Pages, ...]":
+            from gateway.app.claims_desk import open_pages  # noqa: PLC0415 — with the first visitor, see the server
+
+            return open_pages(self._data, address, self._emit)
+
+        server = DashboardServer(self.metrics, open_pages)
         try:
             await server.start(address, port)
         except OSError as error:

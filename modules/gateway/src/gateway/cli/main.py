@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "devices",
     "users",
     "claims",
+    "page",
     "publishers",
     "firmware",
     "store",

@@ -1,9 +1,10 @@
-"""The HTTP server with the counters."""
+"""The HTTP server with the counters and the pages."""
 
 import asyncio
 import importlib
 import socket
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
 
@@ -12,17 +13,26 @@ if TYPE_CHECKING:
 
 GOODBYE_S: Final = 0.5
 """For a visitor who is being answered at shutdown, all of which must fit into five seconds."""
+MAX_BODY_BYTES: Final = 4_096
+
+
+class Pages(Protocol):
+    """What is served beside the counters."""
+
+    def add_to(self, application: "web.Application") -> None:
+        """Serve it there."""
 
 
 class DashboardServer:
-    """Serves `/metrics` in Prometheus' text form.
+    """Serves `/metrics` in Prometheus' text form, and what `open_pages` opens.
 
-    aiohttp is loaded with the first visitor, who waits for it in the socket's backlog: most gateways have none, and it
-    takes 11 MB.
+    aiohttp and the pages are loaded with the first visitor, who waits for them in the socket's backlog: most gateways
+    have none, and it takes 11 MB.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, open_pages: Callable[[], Sequence[Pages]] = tuple) -> None:
         self._metrics = metrics
+        self._open_pages = open_pages
         self._socket: socket.socket | None = None
         self._opening: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
@@ -58,8 +68,10 @@ class DashboardServer:
         await asyncio.to_thread(importlib.import_module, "aiohttp.web")  # a tenth of a second, not of the loop's
         from aiohttp import web  # noqa: PLC0415 — loaded by now; see the class
 
-        application = web.Application()
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_get("/metrics", self._show_metrics)
+        for pages in await asyncio.to_thread(self._open_pages):
+            pages.add_to(application)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=GOODBYE_S)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()

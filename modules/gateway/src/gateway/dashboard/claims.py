@@ -1,0 +1,218 @@
+"""The page of codes for boards' first contact: what there is, a form for another, a button that revokes."""
+
+import asyncio
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from gateway.dashboard.guard import HOME, shown
+from gateway.dashboard.template import Markup, document, joined, markup
+from gateway.observe.events import Event
+from gateway.observe.page import PageAction, PageUsed
+
+BODY_S: Final = 10.0
+"""For a form to arrive."""
+MAX_FIELDS: Final = 16
+MAX_ROWS: Final = 500
+MAX_BOARDS_SHOWN: Final = 20
+
+FORM: Final[Mapping[str, str]] = {"boards": "1", "expires": "24h", "id": "", "id_prefix": "", "model": ""}
+"""Its fields and what stands in them at first."""
+_LIVES: Final[Mapping[str, str]] = {
+    "30m": "30 minutes",
+    "24h": "24 hours",
+    "7d": "7 days",
+    "30d": "30 days",
+    "never": "for ever",
+}
+_COLUMNS: Final = ("Name", "Kind", "State", "For", "Good", "Boards", "")
+# A form is sent with an Origin only where the page may tell its own site where it comes from (Fetch §3.1, "append a
+# request Origin header"): by no-referrer it would be "null".
+_SAME_ORIGIN: Final = "same-origin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCode:
+    """A code as it is listed, in a person's words; without the code."""
+
+    name: str
+    kind: str
+    state: str
+    whom: str
+    until: str
+    boards: Sequence[str] = ()
+    """Those that came by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCode:
+    """A code just made: the only time that it is seen."""
+
+    code: str = field(repr=False)
+    name: str
+    whom: str
+    until: str
+
+
+class NotDoneError(Exception):
+    """What was asked for cannot be; the text says why, and what to write instead."""
+
+
+class Desk(Protocol):
+    """Where codes are made and kept. All of it blocks, and may raise PageClosedError."""
+
+    def listed(self) -> Sequence[ListedCode]:
+        """All codes, in their order."""
+
+    def make(self, typed: Mapping[str, str]) -> NewCode:
+        """A code by what was typed into the fields of FORM. Raises NotDoneError."""
+
+    def revoke(self, name: str) -> None:
+        """Nobody can come by this code any more. Raises NotDoneError."""
+
+
+class ClaimsPages:
+    """The pages of codes, on what `desk` has."""
+
+    def __init__(self, desk: Desk, emit: Callable[[Event], None]) -> None:
+        self._desk = desk
+        self._emit = emit
+
+    def add_to(self, application: web.Application) -> None:
+        """Serve them there."""
+        application.router.add_get(HOME, self._list)
+        application.router.add_post(HOME, self._make)
+        application.router.add_post(HOME + "/{name:[0-9a-f]{8}}/revoke", self._revoke)
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return await self._page(Markup(), FORM)
+
+    async def _make(self, request: web.Request) -> web.Response:
+        typed = await _form_of(request)
+        try:
+            made = await asyncio.to_thread(self._desk.make, typed)
+        except NotDoneError as error:
+            return await self._page(_refusal(error), typed, status=400)
+        self._done(request, PageAction.CODE_MADE, made.name)
+        return await self._page(_made(made), FORM)
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        try:
+            await asyncio.to_thread(self._desk.revoke, name)
+        except NotDoneError as error:
+            return await self._page(_refusal(error), FORM, status=404)
+        self._done(request, PageAction.CODE_REVOKED, name)
+        return web.Response(status=303, headers={"Location": HOME})
+
+    async def _page(self, said: Markup, typed: Mapping[str, str], status: int = 200) -> web.Response:
+        page = await asyncio.to_thread(lambda: _whole(said, typed, self._desk.listed()))
+        answer = shown(page, status)
+        answer.headers["Referrer-Policy"] = _SAME_ORIGIN
+        return answer
+
+    def _done(self, request: web.Request, action: PageAction, code: str) -> None:
+        self._emit(PageUsed(address=request.remote or "somebody", action=action, code=code))
+
+
+async def _form_of(request: web.Request) -> dict[str, str]:
+    """What was typed into the form, blanks around it aside. Raises an HTTPException."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise web.HTTPUnsupportedMediaType
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    try:
+        fields = urllib.parse.parse_qsl(body.decode("ascii", "replace"), max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise web.HTTPBadRequest from None
+    typed = dict(fields)
+    return {name: typed.get(name, "").strip() for name in FORM}
+
+
+# --- what stands on the page ------------------------------------------------------------------------------------------
+
+
+def _whole(said: Markup, typed: Mapping[str, str], codes: Sequence[ListedCode]) -> Markup:
+    body = markup(
+        "<h1>Codes for new boards</h1>\n{said}<h2>Another code</h2>\n{form}<h2>Codes</h2>\n{table}",
+        said=said,
+        form=_form(typed),
+        table=_table(codes),
+    )
+    return document("Codes for new boards", body)
+
+
+def _refusal(error: NotDoneError) -> Markup:
+    return markup('<p class="bad" role="alert">{error}</p>\n', error=error)
+
+
+def _made(made: NewCode) -> Markup:
+    return markup(
+        '<div class="told" role="status"><output class="code">{code}</output>\n'
+        "Code {name} for {whom}, {until}. It is not shown again.</div>\n",
+        code=made.code,
+        name=made.name,
+        whom=made.whom,
+        until=made.until,
+    )
+
+
+def _form(typed: Mapping[str, str]) -> Markup:
+    lives = _LIVES if typed["expires"] in _LIVES else {**_LIVES, typed["expires"]: typed["expires"]}
+    return markup(
+        '<form class="new" method="post" action="{action}" autocomplete="off">\n'
+        '<label>Good for so many boards<input name="boards" inputmode="numeric" value="{boards}"></label>\n'
+        '<label>Expires in<select name="expires">{lives}</select></label>\n'
+        '<label>For this id alone; renews its key if it has one<input name="id" maxlength="128" value="{id}"></label>\n'
+        '<label>Or for ids that begin so<input name="id_prefix" maxlength="128" value="{id_prefix}"></label>\n'
+        '<label>For boards of this model<input name="model" maxlength="32" value="{model}"></label>\n'
+        "<button>Make a code</button>\n</form>\n",
+        action=HOME,
+        lives=joined(
+            markup(
+                '<option value="{value}"{selected}>{words}</option>',
+                value=value,
+                words=words,
+                selected=Markup(" selected" if value == typed["expires"] else ""),
+            )
+            for value, words in lives.items()
+        ),
+        **{name: typed[name] for name in ("boards", "id", "id_prefix", "model")},
+    )
+
+
+def _table(codes: Sequence[ListedCode]) -> Markup:
+    if not codes:
+        return Markup('<p class="soft">There are none.</p>\n')
+    left_out = len(codes) - MAX_ROWS
+    more = markup('<p class="soft">And {count} more: gateway claims list.</p>\n', count=left_out)
+    return markup(
+        "<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}",
+        heads=joined(markup('<th scope="col">{name}</th>', name=name) for name in _COLUMNS),
+        rows=joined(_row(code) for code in codes[:MAX_ROWS]),
+        more=more if left_out > 0 else Markup(),
+    )
+
+
+def _row(code: ListedCode) -> Markup:
+    came = ", ".join(code.boards[:MAX_BOARDS_SHOWN]) or "none yet"
+    if len(code.boards) > MAX_BOARDS_SHOWN:
+        came += f" and {len(code.boards) - MAX_BOARDS_SHOWN} more"
+    cells = (code.name, code.kind, code.state, code.whom, code.until, came)
+    return markup(
+        "<tr>{cells}<td>{button}</td></tr>\n",
+        cells=joined(
+            markup('<td data-name="{name}">{cell}</td>', name=name, cell=cell)
+            for name, cell in zip(_COLUMNS, cells, strict=False)
+        ),
+        button=markup(
+            '<form method="post" action="{action}"><button>Revoke</button></form>',
+            action=f"{HOME}/{code.name}/revoke",
+        ),
+    )

@@ -1,0 +1,192 @@
+"""Who may see the page: a login by token, kept as a cookie; and what other sites may not make a browser do here.
+
+- Another site's name may be made to lead here (DNS rebinding): the Host must be of loopback, or where we listen.
+- Another site's form may be sent here (CSRF): what changes anything must come from a page of ours, and says so itself.
+- The cookie is an HMAC made with the token: whoever reads it has no token, and another token ends it.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from gateway.dashboard.template import STYLE_HASH, Markup, document, markup
+from gateway.observe.events import Event
+from gateway.observe.page import PageEntered, PageRefusal, PageRefused
+
+OPEN_TO_ALL: Final = "/metrics"
+LOGIN: Final = "/login"
+HOME: Final = "/claims"
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src '{STYLE_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
+
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?")
+_ENDING: Final = "Run gateway page where the gateway runs: it shows the address to open."
+_WORDS: Final[Mapping[int, str]] = {
+    404: "There is no such page.",
+    405: "That cannot be done here.",
+    408: "The form did not arrive in time. Send it again.",
+    413: "The form is larger than any of this page. Nothing was changed.",
+    415: "That is no form of this page. Nothing was changed.",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class PageClosedError(Exception):
+    """What the page works on cannot be had now; the text says why and what to do."""
+
+
+class Guard:
+    """Stands before all pages of one application. `token` blocks and may raise PageClosedError."""
+
+    def __init__(self, *, token: Callable[[], str], address: str, emit: Callable[[Event], None]) -> None:
+        self._token = token
+        self._address = address.lower()
+        self._emit = emit
+
+    def add_to(self, application: web.Application) -> None:
+        """From now on nothing of `application` but the counters is answered without a login."""
+
+        # A function, since aiohttp marks its middlewares, and a method cannot be marked.
+        @web.middleware
+        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._answer(request, handler)
+
+        application.middlewares.append(guarded)
+        application.router.add_get(LOGIN, self._log_in, allow_head=False)
+        application.router.add_get("/", _go_home)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path == OPEN_TO_ALL:
+            return await handler(request)
+        answer: web.StreamResponse
+        try:
+            answer = await self._refusal(request) or await handler(request)
+        except PageClosedError as error:
+            answer = told(503, str(error))
+        except web.HTTPException as error:
+            answer = told(
+                error.status, _WORDS.get(error.status, "That is no request that a page of the gateway makes.")
+            )
+        for name, value in HEADERS.items():
+            answer.headers.setdefault(name, value)
+        return answer
+
+    async def _refusal(self, request: web.Request) -> web.Response | None:
+        """What a request is answered that may not be; None if it may."""
+        if not self._is_asked_for_us(request):
+            self._refuse(request, PageRefusal.FOREIGN_HOST)
+            return told(403, "This page answers to 127.0.0.1, localhost and GATEWAY_METRICS_ADDRESS alone.", _ENDING)
+        if request.path == LOGIN:
+            return None
+        cookie = request.cookies.get(_cookie_name(request))
+        if cookie is None or not _same(cookie, _cookie_of(await asyncio.to_thread(self._token))):
+            if cookie is not None:
+                self._refuse(request, PageRefusal.WRONG_COOKIE)
+            return _not_logged_in()
+        if request.method not in ("GET", "HEAD") and not _is_from_here(request):
+            self._refuse(request, PageRefusal.FOREIGN_ORIGIN)
+            return told(403, "This came from a page of another site. Nothing was changed.", _ENDING)
+        return None
+
+    async def _log_in(self, request: web.Request) -> web.Response:
+        token = await asyncio.to_thread(self._token)
+        if not _same(request.query.get("token", ""), token):
+            self._refuse(request, PageRefusal.WRONG_TOKEN)
+            return told(403, "This address has no token that counts now.", _ENDING)
+        self._emit(PageEntered(_peer(request)))
+        answer = _go(HOME)
+        answer.set_cookie(_cookie_name(request), _cookie_of(token), path="/", httponly=True, samesite="Strict")
+        return answer
+
+    def _is_asked_for_us(self, request: web.Request) -> bool:
+        hosts = request.headers.getall("Host", [])
+        found = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+        if found is None:
+            return False
+        host = found[1] or found[2]
+        return host in ("localhost", self._address) or _is_loopback(host)
+
+    def _refuse(self, request: web.Request, reason: PageRefusal) -> None:
+        self._emit(PageRefused(_peer(request), reason))
+
+
+def told(status: int, *sentences: str) -> web.Response:
+    """A page of a few sentences."""
+    return shown(document("Gateway", markup("<h1>Gateway</h1>\n<p>{text}</p>\n", text=" ".join(sentences))), status)
+
+
+def shown(page: Markup, status: int = 200) -> web.Response:
+    """A page as an answer."""
+    return web.Response(text=page, status=status, content_type="text/html", charset="utf-8")
+
+
+def _not_logged_in() -> web.Response:
+    # A cookie that is SameSite=Strict does not come along where a link on another site led to the login: a link of our
+    # own does the rest.
+    body = markup(
+        "<h1>Gateway</h1>\n<p>You are not logged in, or not any more. {ending}</p>\n"
+        '<p>Just logged in? <a href="{home}">Go on</a>.</p>\n',
+        ending=_ENDING,
+        home=HOME,
+    )
+    answer = shown(document("Gateway", body), 401)
+    answer.headers["WWW-Authenticate"] = 'Cookie realm="gateway page"'  # RFC 9110 §15.5.2 wants one
+    return answer
+
+
+async def _go_home(_request: web.Request) -> web.Response:
+    return _go(HOME)
+
+
+def _go(path: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": path})
+
+
+def _same(given: str, wanted: str) -> bool:
+    """Compared in a time that tells nothing."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("ascii"))
+
+
+def _cookie_of(token: str) -> str:
+    return hmac.new(token.encode("ascii"), b"edge-page-cookie-1", hashlib.sha256).hexdigest()
+
+
+def _cookie_name(request: web.Request) -> str:
+    """Cookies know no ports (RFC 6265 §8.5): two gateways of one machine must not end each other's logins."""
+    found = _HOST.fullmatch(request.host.lower())
+    return f"gateway-page-{(found and found[3]) or 80}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_from_here(request: web.Request) -> bool:
+    """Whether a page of ours sent this. No page can forge either header, and every browser of ours sends one."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None and site != "same-origin":
+        return False
+    if origin is None or origin == "null":  # "null" beside same-origin: the browser keeps origins to itself
+        return site is not None
+    return origin.lower() == f"http://{request.host.lower()}"
+
+
+def _peer(request: web.Request) -> str:
+    return request.remote or "somebody"
