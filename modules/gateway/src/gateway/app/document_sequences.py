@@ -118,7 +118,8 @@ class SequenceReader:
         given = item.get("endpoint")
         endpoint = self._endpoint_name(given) if isinstance(given, str) else None
         if given is not None and endpoint is None:
-            self._problem(f"{path}.endpoint", f"{given!r} is no endpoint", 'write "$upstream"')
+            fix = "write \"$upstream\" or \"Endpoint('archive')\""
+            self._problem(f"{path}.endpoint", f"{given!r} is no endpoint", fix)
         properties = item.get("properties", {})
         if not isinstance(properties, dict) or not all(isinstance(text, str) for text in properties.values()):
             self._problem(f"{path}.properties", "these must be texts by their names", 'write {"sendCount": "6"}')

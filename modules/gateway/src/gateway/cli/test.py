@@ -25,7 +25,8 @@ from gateway.routing.table import Decision, Table
 
 _CASES = """cases stand in the document under "tests":
   {"name": "an alert goes up", "message": {"body": {"kind": "alert"}}, "expect": ["$upstream"], "routes": ["alerts"]}
-  expect   the endpoints, [] for none: "$upstream", "/modules/<module>/inputs/<input>"
+  expect   the endpoints, [] for none: "$upstream", "/modules/<module>/inputs/<input>", "Endpoint('<name>')",
+           "Topic('<topic as the route writes it>')"
   routes   which routes match, if that matters
   message  as for `gateway explain`, a publication to a topic too: {"topic": "site/lab/climate", "body": …}
   becomes  of a publication: {"device": "lab", "properties": {"kind": "climate"}}, as far as it matters
