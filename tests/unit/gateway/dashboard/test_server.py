@@ -3,6 +3,7 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from gateway.dashboard.server import DashboardServer
 from gateway.observe.dispatch import MessagesReceived
@@ -58,3 +59,30 @@ async def test_a_port_that_is_taken_is_an_error_at_once() -> None:
         await second.start("127.0.0.1", port)
     await second.stop()
     await first.stop()
+
+
+class Greeting:
+    """One page."""
+
+    def add_to(self, application: web.Application) -> None:
+        application.router.add_get("/hello", self._greet)
+
+    async def _greet(self, _request: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+
+async def test_pages_are_opened_with_the_first_visitor() -> None:
+    opened = []
+
+    def open_pages() -> list[Greeting]:
+        opened.append(Greeting())
+        return opened
+
+    server = DashboardServer(Metrics(), open_pages)
+    port = await server.start("127.0.0.1", 0)
+    assert not opened
+    for _ in range(2):
+        async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/hello") as answer:
+            assert await answer.text() == "hello"
+    assert len(opened) == 1
+    await server.stop()

@@ -1,0 +1,209 @@
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+
+from gateway.dashboard.guard import Guard, PageClosedError
+from gateway.observe.events import Event
+from gateway.observe.page import PageEntered, PageRefusal, PageRefused
+from support.page_visit import TOKEN, Visitor
+
+ADDRESS = "192.168.1.7"
+
+
+@dataclass
+class House:
+    """Two pages behind a guard; `changed` counts what was let through to be changed."""
+
+    token: str = TOKEN
+    is_closed: bool = False
+    changed: int = 0
+    events: list[Event] = field(default_factory=list)
+
+    def add_to(self, application: web.Application) -> None:
+        application.router.add_get("/claims", self._show)
+        application.router.add_post("/claims", self._change)
+
+    def current(self) -> str:
+        if self.is_closed:
+            raise PageClosedError("page-token cannot be read. Check the disk")
+        return self.token
+
+    def refusals(self) -> list[PageRefusal]:
+        return [event.reason for event in self.events if isinstance(event, PageRefused)]
+
+    async def _show(self, _request: web.Request) -> web.Response:
+        return web.Response(text="inside")
+
+    async def _change(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.changed += 1
+        return web.Response(text="changed")
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+async def visitor(house: House) -> AsyncIterator[Visitor]:
+    guard = Guard(token=house.current, address=ADDRESS, emit=house.events.append)
+    async with Visitor.at((guard, house)) as visitor:
+        yield visitor
+
+
+async def test_a_login_gives_a_cookie_that_is_not_the_token(visitor: Visitor, house: House) -> None:
+    answer = await visitor.log_in()
+    assert (answer.status, answer.headers["Location"]) == (303, "/claims")
+    port = visitor.host.partition(":")[2]
+    value = hmac.new(TOKEN.encode(), b"edge-page-cookie-1", hashlib.sha256).hexdigest()
+    cookie = {part.strip() for part in answer.headers["Set-Cookie"].split(";")}
+    assert cookie == {f"gateway-page-{port}={value}", "HttpOnly", "Path=/", "SameSite=Strict"}
+    assert (await visitor.ask("GET", "/claims")).text == "inside"
+    assert (await visitor.ask("GET", "/")).headers["Location"] == "/claims"
+    assert house.events == [PageEntered("127.0.0.1")]
+    assert TOKEN not in str([answer, *house.events, *(event.sentence() for event in house.events)])
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?token=", f"?token={TOKEN[:-1]}", f"?token={TOKEN}x", "?token=%ff%00", f"?Token={TOKEN}", "?token=é"]
+)
+async def test_another_token_lets_nobody_in(visitor: Visitor, house: House, query: str) -> None:
+    answer = await visitor.ask("GET", f"/login{query}")
+    assert answer.status == 403
+    assert "Run gateway page" in answer.text
+    assert "Set-Cookie" not in answer.headers
+    assert house.refusals() == [PageRefusal.WRONG_TOKEN]
+
+
+@pytest.mark.parametrize("path", ["/claims", "/", "/none", "/claims/0a1b2c3d/revoke", "/metrics/", "//metrics"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
+async def test_without_a_login_nothing_is_told_of_any_page(visitor: Visitor, method: str, path: str) -> None:
+    answer = await visitor.ask(method, path)
+    assert answer.status == 401
+    assert method == "HEAD" or "Run gateway page" in answer.text
+
+
+async def test_the_counters_are_for_all_under_any_name(visitor: Visitor) -> None:
+    assert (await visitor.ask("GET", "/metrics", Host="gateway:9600")).status == 200
+
+
+async def test_another_token_ends_every_login_at_once(visitor: Visitor, house: House) -> None:
+    await visitor.log_in()
+    house.token = TOKEN[::-1]
+    assert (await visitor.ask("GET", "/claims")).status == 401
+    assert (await visitor.log_in()).status == 403
+    assert house.refusals() == [PageRefusal.WRONG_COOKIE, PageRefusal.WRONG_TOKEN]
+    assert (await visitor.log_in(house.token)).status == 303
+    assert (await visitor.ask("GET", "/claims")).status == 200
+
+
+async def test_neither_the_token_nor_half_a_value_is_a_cookie(visitor: Visitor, house: House) -> None:
+    await visitor.log_in()
+    name, _, value = visitor.cookie.partition("=")
+    for wrong in (TOKEN, value[:-1], value.upper(), "", f"{value}0", "\u00e9"):
+        visitor.cookie = f"{name}={wrong}"
+        assert (await visitor.ask("GET", "/claims")).status == 401
+    visitor.cookie = f"gateway-page-1={value}"  # that of a gateway at another port
+    assert (await visitor.ask("GET", "/claims")).status == 401
+    assert set(house.refusals()) == {PageRefusal.WRONG_COOKIE}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.9.8.7:9600", 200),
+        ("LocalHost:80", 200),
+        ("[::1]:9600", 200),
+        (f"{ADDRESS}:9600", 200),
+        ("192.168.1.8", 403),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.1", 403),
+        ("2130706433", 403),
+        ("0x7f.1", 403),
+        ("127.0.0.1@evil.example", 403),
+        ("127.0.0.1:port", 403),
+        ("[::1", 403),
+        ("[::1%25lo]", 403),
+        ("[fe80::1]", 403),
+    ],
+)
+async def test_the_page_answers_to_names_of_this_machine_alone(
+    visitor: Visitor, house: House, host: str, status: int
+) -> None:
+    await visitor.log_in()
+    value = visitor.cookie.partition("=")[2]
+    visitor.cookie = "; ".join(f"gateway-page-{port}={value}" for port in (80, 9600))
+    answer = await visitor.ask("GET", "/claims", Host=host)
+    assert answer.status == status
+    assert house.refusals() == ([] if status == 200 else [PageRefusal.FOREIGN_HOST])
+    if status == 403:
+        assert (await visitor.ask("GET", f"/login?token={TOKEN}", Host=host)).status == 403
+        assert house.changed == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://{host}"}, 200),
+        ({"Origin": "http://{host}", "Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Origin": "null", "Sec_Fetch_Site": "same-origin"}, 200),
+        ({}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://{host}"}, 403),
+        ({"Origin": "http://{host}.evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://evil.example", "Sec_Fetch_Site": "same-origin"}, 403),
+        ({"Origin": "http://{host}", "Sec_Fetch_Site": "same-site"}, 403),
+        ({"Origin": "http://{host}", "Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "none"}, 403),
+    ],
+)
+async def test_only_a_page_of_ours_may_change_anything(
+    visitor: Visitor, house: House, headers: dict[str, str], status: int
+) -> None:
+    await visitor.log_in()
+    sent = {name: value.format(host=visitor.host) for name, value in headers.items()}
+    answer = await visitor.ask("POST", "/claims", body=None, **sent)
+    assert (answer.status, house.changed) == (status, int(status == 200))
+    assert house.refusals() == ([] if status == 200 else [PageRefusal.FOREIGN_ORIGIN])
+
+
+async def test_every_answer_says_what_a_browser_may_do_with_it(visitor: Visitor) -> None:
+    answers = [await visitor.ask("GET", "/claims"), await visitor.ask("GET", "/login"), await visitor.log_in()]
+    answers += [await visitor.ask("GET", path) for path in ("/claims", "/none")]
+    answers += [await visitor.send("/login"), await visitor.send("/claims", b"x" * 5_000)]
+    assert [answer.status for answer in answers] == [401, 403, 303, 200, 404, 405, 413]
+    for answer in answers:
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+        assert (policy["default-src"], policy["frame-ancestors"], policy["base-uri"]) == ("'none'",) * 3
+        assert policy["form-action"] == "'self'"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_token_that_cannot_be_read_closes_the_page(visitor: Visitor, house: House) -> None:
+    await visitor.log_in()
+    house.is_closed = True
+    for answer in (await visitor.ask("GET", "/claims"), await visitor.log_in()):
+        assert answer.status == 503
+        assert "Check the disk" in answer.text
+
+
+@pytest.mark.parametrize("hosts", [[], ["127.0.0.1", "127.0.0.1"], [""]])
+def test_a_request_names_one_host(house: House, hosts: list[str]) -> None:
+    guard = Guard(token=house.current, address=ADDRESS, emit=house.events.append)
+    request: Any = SimpleNamespace(headers=SimpleNamespace(getall=lambda _name, _default: hosts))
+    assert not guard._is_asked_for_us(cast("web.Request", request))
