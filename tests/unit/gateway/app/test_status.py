@@ -34,12 +34,14 @@ async def test_the_status_tells_who_what_and_why_in_json(tmp_path: Path) -> None
             devices_link=replace(link, state=LinkState.CONNECTED, reason=""),
             link_now=100.0,
             totals={"gateway_received_messages_total": 1},
+            unsent=["all"],
         )
         assert json.loads(json.dumps(status)) == status
         assert (status["devices"], status["connections"], status["uptimeSecs"]) == (1, 3, 105)
         assert status["upstream"]["state"] == "waiting"
         assert "no route to host" in status["upstream"]["sentence"]
         assert status["upstreamOnBehalf"]["state"] == "connected"
+        assert status["settings"]["batchesWithoutSender"] == ["all"]
         (queue,) = status["store"]["queues"]
         assert (queue["endpoint"], queue["messages"], queue["oldestAgeSecs"]) == ("$upstream", 1, 5)
         assert status["counters"] == {"gateway_received_messages_total": 1}

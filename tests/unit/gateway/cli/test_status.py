@@ -50,11 +50,12 @@ def test_a_person_reads_it_at_a_glance(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_a_gateway_alone_has_no_upstream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = {"version": None, "source": "default", "lastOfferWasGood": True}
+    settings = {"version": None, "source": "default", "lastOfferWasGood": True, "batchesWithoutSender": ["all"]}
     answer(monkeypatch, STATUS | {"upstream": None, "upstreamOnBehalf": None, "settings": settings})
     assert main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:4] == ["upstream  none", "settings  from default"]
+    assert lines[4] == "          batches of route 'all' wait: they go as the module, which has no way upstream here"
 
 
 def test_topics_that_became_no_messages_are_named(

@@ -1,5 +1,5 @@
 from gateway.observe.dispatch import HeldBack, MessagesHeldBack
-from gateway.observe.sending import MadeOf, MessagesMade, SendingNotKept, SendingNotRead
+from gateway.observe.sending import BatchesWithoutSender, MadeOf, MessagesMade, SendingNotKept, SendingNotRead
 
 
 def test_what_was_made_and_held_back_is_said_in_words() -> None:
@@ -18,3 +18,10 @@ def test_a_file_that_is_of_no_use_is_named_with_what_is_missing() -> None:
     said = SendingNotRead("a.json", "ValueError").sentence()
     assert said.startswith("a.json cannot be read (ValueError)")
     assert ".damaged" in said
+
+
+def test_batches_without_a_sender_are_told_with_both_ways_out() -> None:
+    said = BatchesWithoutSender("all", "edge-1/gateway").sentence()
+    assert "route 'all'" in said
+    assert '"per": "device"' in said
+    assert "GATEWAY_UPSTREAM to edgehub" in said

@@ -227,6 +227,8 @@ def _read_section(section: _Section) -> Reading:
     reader.problems += _of_routes(section, compiled.problems)
     if reader.sends:
         settings = replace(settings, sending=reader.sending(compiled.table))
+    if compiled.table is not None:
+        reader.check_together(settings, compiled.table)
     warnings = (*reader.warnings, *_of_routes(section, compiled.warnings))
     if not settings.routes and not reader.problems and not section.layered:
         warnings += (_no_routes(section),)
@@ -397,6 +399,15 @@ class _SectionReader:
         from gateway.app.document_send import read_sends  # noqa: PLC0415 — most settings have no `send`
 
         return read_sends(self.sends, () if table is None else table.routes, self._problem, self._warn)
+
+    def check_together(self, settings: GatewaySettings, table: Table) -> None:
+        """Look at sections that say something of each other; to be called once routes are compiled."""
+        if not (settings.endpoints or settings.topics or settings.sending):
+            return
+        from gateway.app.document_together import check_local_topics, warn_of_idle_endpoints  # noqa: PLC0415 — as above
+
+        warn_of_idle_endpoints(settings.endpoints, table.routes, self._warn)
+        check_local_topics(table.routes, settings.sending, settings.topics, self._problem, self._warn)
 
     # Topics
 

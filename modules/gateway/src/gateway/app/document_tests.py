@@ -19,7 +19,7 @@ Problem = Callable[[str, str, str], None]
 _KEYS: Final = ("name", "message", "messages", "becomes", "expect", "routes", "made")
 _BECOMES_KEYS: Final = ("device", "properties")
 _EXAMPLE: Final = 'write {"name": …, "message": …, "expect": […]}'
-ENDPOINTS_AS_WRITTEN: Final = """["$upstream", "/modules/m/inputs/i", "Endpoint('archive')", "Topic('means/{device}')"]"""
+_ENDPOINTS: Final = "\"$upstream\", \"/modules/m/inputs/i\", \"Endpoint('archive')\", \"Topic('means/{device}')\""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class _Reader:
                 self._problem(f"{path}.{key}", f"there is no setting '{key}'", hint)
 
     def _expected(self, value: Any, path: str) -> frozenset[str]:
-        fix = f"write the endpoints: {ENDPOINTS_AS_WRITTEN}, or [] for none"
+        fix = f"write the endpoints, as in [{_ENDPOINTS}], or [] for none"
         if not isinstance(value, list):
             self._problem(path, "this must be a list of endpoints", fix)
             return frozenset()

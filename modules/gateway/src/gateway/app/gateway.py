@@ -32,6 +32,7 @@ from gateway.app.settings_file import SettingsFile
 from gateway.app.status import gateway_status
 from gateway.app.topics import TopicRoom
 from gateway.app.unheard import UnheardRules
+from gateway.app.unsent import UnsentBatches
 from gateway.app.upstream import Upstream, has_upstream, make_module, make_twin
 from gateway.dispatch.connections import Connections
 from gateway.dispatch.delivery import Delivery
@@ -167,6 +168,8 @@ class Gateway:
         )
         in_force.tell(self._topics.use)
         in_force.tell(UnheardRules(self._environment, self._emit).use)
+        self._unsent = UnsentBatches(self._environment, self._environ, self._registry, self._emit)
+        in_force.tell(self._unsent.use)
         if self._environment.broker:
             from gateway.app.foreign import ForeignRoom  # noqa: PLC0415 — most sites have no broker of their own
 
@@ -549,6 +552,7 @@ class Gateway:
             link=link,
             devices_link=devices_link,
             endpoints=self._endpoints.status(),
+            unsent=self._unsent.routes,
             link_now=asyncio.get_running_loop().time(),
             topics=self._topics.status(),
             broker=None if self._foreign is None else self._foreign.status(),

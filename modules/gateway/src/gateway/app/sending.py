@@ -35,7 +35,7 @@ class SendingRoom:
     def __init__(self, store: Store, data: Path, environ: Mapping[str, str], emit: Callable[[Event], None]) -> None:
         self._store = store
         self._folder = data / FOLDER
-        self._module = _own_identity(environ)
+        self._module = own_identity(environ)
         self._emit = emit
         self._stages: dict[Endpoint, Stage] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -152,6 +152,6 @@ class SendingRoom:
             return  # it stays, is not read again before the next start, and is written over
 
 
-def _own_identity(environ: Mapping[str, str]) -> Identity:
+def own_identity(environ: Mapping[str, str]) -> Identity:
     """Who sends what is of several devices: the gateway's module, by whatever name IoT Edge gave it."""
     return identity(environ.get("IOTEDGE_DEVICEID") or "gateway", environ.get("IOTEDGE_MODULEID") or "gateway")

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +31,7 @@ def gateway_status(
     broker: Mapping[str, Any] | None = None,
     plain: Mapping[str, Any] | None = None,
     endpoints: Mapping[str, LinkStatus] = MappingProxyType({}),
+    unsent: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Who is connected, what waits, how the links are, which settings hold, what the process holds, and all counters.
 
@@ -38,6 +39,7 @@ def gateway_status(
     `endpoints`: the link to each that the settings name, or have named since the start.
     `topics` is what topic mapping says of itself, None where nobody maps. `broker`: the client of the site's broker.
     `plain`: the plain listener and who talks there, None where it is off.
+    `unsent`: routes whose batches have no sender.
     `started_at` and `now` in seconds since 1970, `link_now` in the links' own clock.
     """
     return {
@@ -53,6 +55,7 @@ def gateway_status(
             "version": configuration.good_version,
             "source": configuration.good_source.value,
             "lastOfferWasGood": configuration.verdict is None or configuration.verdict.good,
+            "batchesWithoutSender": list(unsent),
         },
         "store": {
             "state": None if store.state is None else store.state.value,

@@ -42,6 +42,10 @@ def _lines(status: dict[str, Any]) -> list[str]:
         *_links(status),
         f"settings  from {settings['source']}{version}"
         + ("" if settings["lastOfferWasGood"] else "; the last were bad"),
+        *(
+            f"          batches of route '{route}' wait: they go as the module, which has no way upstream here"
+            for route in settings.get("batchesWithoutSender", ())
+        ),
         f"store     {store['bytes']} of {store['maxBytes']} bytes" + (f", {store['state']}" if store["state"] else ""),
     ]
     lines += [f"          {_queue(queue)}" for queue in store["queues"]]

@@ -63,3 +63,22 @@ class SendingNotRead(Event):
             f"{self.file} cannot be read ({self.error}): what it had counted is missing in its windows. It was renamed "
             "to end with .damaged"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchesWithoutSender(Event):
+    """Settings in force have a route whose batches go as the gateway's module, which has no way upstream here."""
+
+    LEVEL: ClassVar[Level] = Level.WARNING
+    METRIC: ClassVar[str] = "gateway_batches_without_sender_total"
+
+    route: str
+    module: str
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return (
+            f"batches of route '{self.route}' are of all devices and go as '{self.module}', and this gateway has only "
+            'the way on behalf of devices: they wait until their time to live ends. Write "per": "device" into its '
+            "batch, or set GATEWAY_UPSTREAM to edgehub"
+        )
