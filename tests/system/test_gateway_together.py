@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgewire.codec.amqp.message import read_message
+from edgewire.iothub import sas
 from gateway.identity.publisher_hubs import Hub, Rule
 from gateway.identity.publishers import edit_publishers
 from project_sources import ROOT
+from standin.events import Event
 from standin.namespace import OwnEventHub
 from support.endpoint_site import EVENT_HUB, NAME, write_key
-from support.gateway_site import GatewaySite, until
+from support.gateway_site import KEY, GatewaySite, until
 from support.mixed_senders import (
     HTTPS_PORT,
     PLAIN_PORT,
@@ -26,6 +28,8 @@ from support.mixed_senders import (
     all_sending,
     more,
 )
+from support.numbered_devices import sender_of
+from support.paho_device import JSON, let_in
 from support.plain_site import user, write_users
 
 EXAMPLE: Final = ROOT / "docs/examples/site.json"
@@ -212,3 +216,56 @@ class Arrived:
 
 async def _nothing_waits(site: GatewaySite) -> bool:
     return not any(queue["messages"] for queue in (await site.status())["store"]["queues"])
+
+
+async def test_what_is_made_goes_as_its_device_and_of_all_devices_as_the_module(site: GatewaySite) -> None:
+    site.hub.add_device("d1", keys=(sas.encode_key(KEY),))
+    write_users(site.data, user("ann"))
+    source = "FROM /messages/* INTO $upstream"
+    routes: dict[str, Any] = {
+        "each": {"route": source, "send": {"batch": {"maxMessages": 2}}},
+        "mean": {"route": source, "send": {"aggregate": {"windowSecs": 1, "values": {"n": "$body.n"}}}},
+        "all": {"route": source, "send": {"batch": {"maxMessages": 2, "per": "route"}}},
+    }
+    settings = {"routes": routes, "topics": document(site)["topics"], "topicDevices": {"create": True}}
+    await site.gateway.start(
+        GATEWAY_SETTINGS_FILE=str(site.write_settings(**settings)),
+        GATEWAY_UPSTREAM_AMQP="edgehub",
+        GATEWAY_UPSTREAM="none",
+        GATEWAY_PLAIN_PORT=str(PLAIN_PORT),
+        GATEWAY_PLAIN_ADDRESS=site.address,
+    )
+    await site.gateway.said("batches of route 'all' are of all devices and go as 'edge-1/gateway'")
+    async with let_in(site, "d1") as device:
+        for number in range(2):
+            await device.publish(json.dumps({"n": number}), JSON)
+    for event in await made(site, {("each", "d1"), ("mean", "d1")}):
+        assert (event.device, event.module) == ("d1", None)
+        assert "leafDeviceId" not in event.properties
+    assert "batches of route 'all' wait" in (await site.command("status")).out
+    await site.gateway.stop()
+    before = site.hub.events.last_sequence
+    await site.gateway.start(GATEWAY_UPSTREAM="edgehub")
+    for number in range(2):
+        await publish_plainly(site, "site/lab/climate", json.dumps({"n": number}))
+    found = await made(site, {("all", "edge-1"), ("each", "plain-lab"), ("mean", "plain-lab")}, before)
+    as_module = [event for event in found if sender_of(event) != "d1"]  # whose second window may be among them
+    assert {(event.device, event.module) for event in as_module} == {("edge-1", "gateway")}
+    assert json.loads(as_module[0].body)[0]["deviceId"] == "d1", "the batch of before the stop"
+    assert "of all devices" not in site.gateway.transcript()
+    await site.gateway.stop()
+
+
+async def made(site: GatewaySite, wanted: set[tuple[str, str]], after: int = 0) -> list[Event]:
+    """What arrived behind a sequence number, once there is something of each route and sender."""
+    events: list[Event] = []
+    while wanted - {(event.properties["sendRoute"], sender_of(event)) for event in events}:
+        events = await site.arrived(len(events) + 1, after=after)
+    return events
+
+
+async def publish_plainly(site: GatewaySite, topic: str, payload: str) -> None:
+    """As ann, at the plain listener, with Debian's program."""
+    words = f"mosquitto_pub -h {site.address} -p {PLAIN_PORT} -u ann -P tiger -q 1 -t {topic} -m".split()
+    process = await asyncio.create_subprocess_exec(*words, payload)
+    assert await process.wait() == 0
