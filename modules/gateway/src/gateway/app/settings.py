@@ -284,9 +284,9 @@ SETTINGS: Final = (
         "GATEWAY_METRICS_ADDRESS",
         Kind.TEXT,
         "127.0.0.1",
-        "address of the page with the counters, /metrics in Prometheus' form",
+        "address of the counters, /metrics in Prometheus' form, and of the page that `gateway page` leads to",
     ),
-    _setting("GATEWAY_METRICS_PORT", Kind.PORT, "9600", "port of that page; 0 switches it off"),
+    _setting("GATEWAY_METRICS_PORT", Kind.PORT, "9600", "port of both; 0 switches them off"),
     _setting(
         "GATEWAY_LOG_LEVEL", Kind.CHOICE, "info", "quietest line that is written", choices="debug info warning error"
     ),
