@@ -164,14 +164,15 @@ def _made(made: NewCode) -> Markup:
 
 
 def _form(typed: Mapping[str, str]) -> Markup:
+    # No maxlength: a browser would cut what is pasted, and the code would be for another id.
     lives = _LIVES if typed["expires"] in _LIVES else {**_LIVES, typed["expires"]: typed["expires"]}
     return markup(
         '<form class="new" method="post" action="{action}" autocomplete="off">\n'
         '<label>Good for so many boards<input name="boards" inputmode="numeric" value="{boards}"></label>\n'
         '<label>Expires in<select name="expires">{lives}</select></label>\n'
-        '<label>For this id alone; renews its key if it has one<input name="id" maxlength="128" value="{id}"></label>\n'
-        '<label>Or for ids that begin so<input name="id_prefix" maxlength="128" value="{id_prefix}"></label>\n'
-        '<label>For boards of this model<input name="model" maxlength="32" value="{model}"></label>\n'
+        '<label>For this id alone; renews its key if it has one<input name="id" value="{id}"></label>\n'
+        '<label>Or for ids that begin so<input name="id_prefix" value="{id_prefix}"></label>\n'
+        '<label>For boards of this model<input name="model" value="{model}"></label>\n'
         "<button>Make a code</button>\n</form>\n",
         action=HOME,
         lives=joined(
