@@ -499,7 +499,7 @@ def at_site(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("at_site")
-@pytest.mark.parametrize(("name", "least"), [("docs/commands.md", 10), ("docs/topics.md", 1)])
+@pytest.mark.parametrize(("name", "least"), [("docs/commands.md", 10), ("docs/topics.md", 1), ("docs/routes.md", 1)])
 def test_the_examples_of_the_commands_do_what_is_shown(name: str, least: int) -> None:
     consoles = [found for found in fences(ROOT / name) if found[0].startswith("console")]
     assert len(consoles) >= least
@@ -521,6 +521,6 @@ def test_the_commands_of_the_readme_do_what_they_promise() -> None:
         assert said.strip()
 
 
-@pytest.mark.parametrize("name", ["routes.json", "hot.json", "topics.json"])
+@pytest.mark.parametrize("name", ["routes.json", "hot.json", "topics.json", "site.json"])
 def test_the_examples_are_used_in_a_page(name: str) -> None:
     assert any(f"docs/examples/{name}" in page.read_text(encoding="utf-8") for page in PAGES)
