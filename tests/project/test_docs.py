@@ -13,6 +13,7 @@ import runpy
 import shlex
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -54,6 +55,7 @@ PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 each_page = pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)
 
 
+@cache
 def text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
@@ -286,14 +288,16 @@ def short(module: str) -> str:
     return module.removeprefix("edgewire.").removeprefix("gateway.")
 
 
-def limits() -> Iterator[tuple[str, object]]:
+@cache
+def limits() -> tuple[tuple[str, object], ...]:
     """Every limit of the product by the name it has on the page, with its value in the code."""
-    for row in SETTINGS:
-        if row.kind in (Kind.COUNT, Kind.SECONDS):
-            yield row.name, int(row.default)
+    found: list[tuple[str, object]] = [
+        (row.name, int(row.default)) for row in SETTINGS if row.kind in (Kind.COUNT, Kind.SECONDS)
+    ]
     for module, path in source_files():
         if module.startswith(("edgewire", "gateway")):
-            yield from limits_of(module, ast.parse(path.read_text(encoding="utf-8")))
+            found += limits_of(module, ast.parse(path.read_text(encoding="utf-8")))
+    return tuple(found)
 
 
 def limits_of(module: str, tree: ast.Module) -> Iterator[tuple[str, object]]:
@@ -322,13 +326,14 @@ def fields_of(name: str, value: Any) -> Iterator[tuple[str, object]]:
             yield f"{name}.{field.name}", inner
 
 
+@cache
 def rows_of_limits() -> dict[str, str]:
     rows = re.findall(r"^\| `([\w.]+)` \| ([^|]+) \| [^|]+ \| [^|]+ \|$", text_of("docs/limits.md"), re.MULTILINE)
     assert len({name for name, _ in rows}) == len(rows)
     return dict(rows)
 
 
-@pytest.mark.parametrize(("name", "value"), list(limits()), ids=lambda value: str(value)[-60:])
+@pytest.mark.parametrize(("name", "value"), limits(), ids=lambda value: str(value)[-60:])
 def test_a_limit_stands_on_its_page_with_its_value(name: str, value: object) -> None:
     rows = rows_of_limits()
     assert name in rows, f"docs/limits.md has no row for {name}; or is it no limit (NOT_LIMITS)?"
