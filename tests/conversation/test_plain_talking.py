@@ -1,5 +1,6 @@
 """Clients of the plain listener talk to each other: subscriptions, retained messages, sessions, wills."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,23 @@ async def test_what_a_bridge_brings_back_ends_here(tmp_path: Path) -> None:
         assert isinstance(answer, Puback)
         await teller.quiet()
         assert [event.count for event in site.of(PlainEchoesDropped)] == [1]
+
+
+async def test_where_a_broker_is_heard_all_that_leaves_is_remembered_and_only_bridges_bring_echoes(
+    tmp_path: Path,
+) -> None:
+    async with PlainSite.open(tmp_path) as site:
+        site.head.hears_a_broker = True
+        hidden = await site.login("bob", "b")
+        await hidden.subscribe("lamp")
+        teller = await site.login("ann", "t")
+        teller.publish("lamp", b"on")
+        await hidden.messages()
+        now = asyncio.get_running_loop().time()
+        assert [site.head.echoes.has_come_round("lamp", b"on", now) for _ in range(2)] == [True, False]
+        hidden.publish("lamp", b"on")
+        assert [message.payload for message in await hidden.messages()] == [b"on"]
+        assert site.of(PlainEchoesDropped) == []
 
 
 async def test_in_mqtt_5_no_local_makes_a_bridge_whose_messages_carry_our_name(tmp_path: Path) -> None:

@@ -367,7 +367,7 @@ class Gateway:
         if self._foreign is not None:
             from gateway.dispatch.echoes import Echoes  # noqa: PLC0415 — see _open_settings
 
-            # What went to a bridge at the plain listener may come round over its broker.
+            # What went to a client of the plain listener may come round over its broker: it may be a bridge.
             self._foreign.open(self._topics.intake(), Echoes() if self._plain is None else self._plain.echoes)
 
     async def _open_doors(self, rooms: AsyncExitStack) -> None:

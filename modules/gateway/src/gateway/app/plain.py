@@ -66,6 +66,7 @@ class PlainRoom:
             clock=time.time,
             limits=plain_limits(limits.max_session_s),
             name=gateway_name(environment, environ),
+            hears_a_broker=bool(environment.broker),
         )
 
     async def open(self, doors: Doors) -> None:

@@ -87,7 +87,11 @@ def plain_limits(max_session_s: int) -> ServerLimits:
 
 
 class PlainHead:
-    """What all plain connections share. `clock` gives seconds since 1970; `name` is the gateway's, in its echoes."""
+    """What all plain connections share. `clock` gives seconds since 1970; `name` is the gateway's, in its echoes.
+
+    `hears_a_broker`: the gateway is also a client of the site's broker, over which anything that leaves here may come
+    round: a bridge that hides what it is looks like any client.
+    """
 
     def __init__(
         self,
@@ -100,6 +104,7 @@ class PlainHead:
         clock: Callable[[], float],
         limits: ServerLimits,
         name: str,
+        hears_a_broker: bool = False,
     ) -> None:
         self.gatekeeper = gatekeeper
         self.broker = broker
@@ -109,6 +114,7 @@ class PlainHead:
         self.clock = clock
         self.limits = limits
         self.name = name
+        self.hears_a_broker = hears_a_broker
         self.clients: dict[Owner, PlainConnection] = {}
         self.wills: Wills[Owner, Callable[[], None]] = Wills(lambda publish: publish())
 
@@ -309,6 +315,8 @@ class PlainConnection:
         head.broker.keep_only(self._local, rights.may_subscribe)
         if bridge:
             self._become_bridge()
+        elif head.hears_a_broker:
+            self._outlet.on_sent = self._note_sent
         self._intake = PlainIntake(
             rights=rights,
             mapped=head.mapped,
@@ -365,7 +373,7 @@ class PlainConnection:
         head = self._head
         users = () if publish.properties is None else publish.properties.user_properties
         came_back = bool(users) and has_been_here(users, head.name)
-        if not came_back and self._outlet.on_sent is not None:
+        if not came_back and self._outlet.gateway:  # a bridge
             now = asyncio.get_running_loop().time()
             came_back = head.echoes.is_echo(self._peer_name, publish.topic, publish.payload, now)
         if came_back:

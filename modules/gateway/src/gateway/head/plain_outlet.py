@@ -19,7 +19,7 @@ MAX_UNSENT_BYTES: Final = 65_536
 class PlainOutlet:
     """The broker's way to one connection. Writes of one turn of the loop leave as one.
 
-    on_room: called when more can be sent. on_sent: hears each message that leaves, for bridges; else None.
+    on_room: called when more can be sent. on_sent: hears each message that leaves, where it may come back; else None.
     """
 
     __slots__ = (
