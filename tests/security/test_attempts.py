@@ -352,7 +352,6 @@ PROPERTIES = [
         ("a name with CR and LF", "a%0D%0Ab=1"),
         ("a name twice but for its case", "a=1&A=2"),
         ("10,000 properties", "&".join(f"{number}" for number in range(10_000))),
-        ("a bag behind the bag", f"a=1/devices/{REAL}/messages/events/"),
     ]
     for attempt in publishing(what, OWN + bag, 0x90, "malformed_properties")
 ] + [

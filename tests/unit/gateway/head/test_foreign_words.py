@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from gateway.head.foreign_words import explained, goodbye, refusal
+from gateway.head.foreign_words import ended_tls, explained, goodbye, refusal
 from gateway.observe.foreign import BrokerFault
 
 WHERE = "broker:1883"
@@ -63,6 +63,8 @@ def untrusted() -> ssl.SSLCertVerificationError:
         (socket.gaierror(-2, "Name or service not known"), BrokerFault.UNKNOWN_HOST, "name or service not known"),
         (ConnectionRefusedError(111, "Connection refused"), BrokerFault.UNREACHABLE, "nobody listens"),
         (ConnectionResetError(104, "reset"), BrokerFault.DROPPED, "closed"),
+        (BrokenPipeError(32, "pipe"), BrokerFault.DROPPED, "closed"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), BrokerFault.DROPPED, "closed"),
         (TimeoutError(), BrokerFault.TIMED_OUT, "in time"),
         (OSError(113, "No route to host"), BrokerFault.UNREACHABLE, "no route to host"),
         (untrusted(), BrokerFault.CERTIFICATE, "GATEWAY_BROKER_CA_FILE"),
@@ -77,3 +79,10 @@ def test_what_goes_wrong_on_the_way_is_told_with_what_to_do(error: OSError, faul
     assert found.fault is fault
     assert words in str(found)
     assert WHERE in str(found)
+
+
+def test_a_close_over_tls_before_an_answer_names_the_likely_reason() -> None:
+    found = ended_tls(WHERE)
+    assert found.fault is BrokerFault.TLS
+    assert "wants a certificate of ours" in str(found)
+    assert "GATEWAY_BROKER_KEY" in str(found)

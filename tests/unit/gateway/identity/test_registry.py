@@ -1,5 +1,4 @@
 import fcntl
-import json
 import os
 import stat
 import subprocess
@@ -244,15 +243,20 @@ def test_writers_in_many_processes_lose_nothing_and_readers_see_whole_files(path
     assert len(gateway.roster.registrations) == 75
 
 
-def test_five_thousand_devices_load_in_well_under_a_second(path: Path) -> None:
+def loading_s(path: Path, devices: int) -> float:
+    """CPU that it takes to load so many devices; the least of three times."""
     entries: dict[Identity, Registration] = {}
-    for number in range(5000):
+    for number in range(devices):
         one = identity(f"device-{number}")
         entries[one] = Registration(one, KEYS if number % 2 else CaSigned())
     path.write_bytes(write_roster(Roster(entries)))
-    assert len(json.loads(path.read_bytes())["devices"]) == 5000
-    began = time.perf_counter()
-    registry = Registry(path)
-    took_s = time.perf_counter() - began
-    assert len(registry.roster.registrations) == 5000
-    assert took_s < 0.8
+    took_s = []
+    for _ in range(3):
+        began = time.process_time()
+        assert len(Registry(path).roster.registrations) == devices
+        took_s.append(time.process_time() - began)
+    return min(took_s)
+
+
+def test_loading_takes_no_longer_per_device_when_there_are_many(path: Path) -> None:
+    assert loading_s(path, 5_000) < 30 * loading_s(path, 500)

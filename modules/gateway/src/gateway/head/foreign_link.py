@@ -173,9 +173,9 @@ class BrokerLink:
             self._on_connected(client, stood - began)
             self._serve(client)
         except BrokerError as error:
-            self._failed(self._in_words(error), stood)
+            self._failed(self._over_tls(self._in_words(error), stood), stood)
         except OSError as error:
-            self._failed(explained(error, self._settings.where), stood)
+            self._failed(self._over_tls(explained(error, self._settings.where), stood), stood)
         finally:
             self._close()
         self._rest()
@@ -190,6 +190,11 @@ class BrokerLink:
         if client.connected is not None and client.connected.code:
             return refusal(client.connected.code, where)
         return error
+
+    def _over_tls(self, failure: BrokerError, stood: float | None) -> BrokerError:
+        """A close before the answer has a likely reason over TLS."""
+        is_silent_end = failure.fault is BrokerFault.DROPPED and stood is None
+        return ended_tls(self._settings.where) if is_silent_end and self._settings.is_tls else failure
 
     def _failed(self, failure: BrokerError, stood: float | None) -> None:
         if self._stopping or self._leaving:

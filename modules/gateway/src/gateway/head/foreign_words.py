@@ -120,6 +120,8 @@ def explained(error: OSError, where: str) -> BrokerError:
                 f"the certificate of the broker {where} is not accepted: {error.verify_message}. It must be signed by "
                 "an authority in GATEWAY_BROKER_CA_FILE, and name the host that GATEWAY_BROKER names",
             )
+        case ssl.SSLEOFError() | ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
+            return BrokerError(BrokerFault.DROPPED, f"the broker {where} closed the connection")
         case ssl.SSLError():
             return _explained_tls(error, where)
         case socket.gaierror():
@@ -136,11 +138,18 @@ def explained(error: OSError, where: str) -> BrokerError:
                 f"nobody listens at {where}. Check host and port in GATEWAY_BROKER, and that the broker runs and "
                 "listens on more than its own loopback address",
             )
-        case ConnectionError():
-            return BrokerError(BrokerFault.DROPPED, f"the broker {where} closed the connection")
         case _:
             why = (error.strerror or str(error)).lower()
             return BrokerError(BrokerFault.UNREACHABLE, f"cannot reach the broker {where}: {why}")
+
+
+def ended_tls(where: str) -> BrokerError:
+    """It closed before it answered: what it thinks of our certificate may come with the close, or get lost in it."""
+    return BrokerError(
+        BrokerFault.TLS,
+        f"the broker {where} ended TLS without a word. If it wants a certificate of ours that it believes, set "
+        "GATEWAY_BROKER_CERTIFICATE and GATEWAY_BROKER_KEY; its own log says more",
+    )
 
 
 def _explained_tls(error: ssl.SSLError, where: str) -> BrokerError:
