@@ -25,7 +25,7 @@ from gateway.head.foreign_dialing import CONNECT_S, BrokerSettings, dial, passwo
 from gateway.head.foreign_known import KnownFilters
 from gateway.head.foreign_notes import Notes, digest_of
 from gateway.head.foreign_session import Heard, Session
-from gateway.head.foreign_words import SUBSCRIPTION_REFUSALS, explained, goodbye, refusal
+from gateway.head.foreign_words import SUBSCRIPTION_REFUSALS, ended_tls, explained, goodbye, refusal
 from gateway.identity.locked_file import LockedFileError
 from gateway.observe.events import Event
 from gateway.observe.foreign import (
