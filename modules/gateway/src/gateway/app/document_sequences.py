@@ -118,7 +118,7 @@ class SequenceReader:
         given = item.get("endpoint")
         endpoint = self._endpoint_name(given) if isinstance(given, str) else None
         if given is not None and endpoint is None:
-            fix = "write \"$upstream\" or \"Endpoint('archive')\""
+            fix = 'write "$upstream" or "Endpoint(\'archive\')"'
             self._problem(f"{path}.endpoint", f"{given!r} is no endpoint", fix)
         properties = item.get("properties", {})
         if not isinstance(properties, dict) or not all(isinstance(text, str) for text in properties.values()):

@@ -19,7 +19,7 @@ Problem = Callable[[str, str, str], None]
 _KEYS: Final = ("name", "message", "messages", "becomes", "expect", "routes", "made")
 _BECOMES_KEYS: Final = ("device", "properties")
 _EXAMPLE: Final = 'write {"name": …, "message": …, "expect": […]}'
-_ENDPOINTS: Final = "\"$upstream\", \"/modules/m/inputs/i\", \"Endpoint('archive')\", \"Topic('means/{device}')\""
+_ENDPOINTS: Final = '"$upstream", "/modules/m/inputs/i", "Endpoint(\'archive\')", "Topic(\'means/{device}\')"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
