@@ -71,3 +71,5 @@ def test_an_endpoint_that_no_route_names_is_warned_of() -> None:
     [warning] = read('Endpoint("archive")', endpoints=both).warnings
     assert warning.path == "endpoints.other"
     assert "no route sends to it" in warning.message
+    layer = {"properties.desired.endpoints": {"archive": {"type": "eventhub"}}}
+    assert read_settings({"modulesContent": {"gateway": layer}}, module="gateway").warnings == ()

@@ -406,7 +406,8 @@ class _SectionReader:
             return
         from gateway.app.document_together import check_local_topics, warn_of_idle_endpoints  # noqa: PLC0415 — as above
 
-        warn_of_idle_endpoints(settings.endpoints, table.routes, self._warn)
+        if not self._section.layered:  # else its routes may stand in another layer
+            warn_of_idle_endpoints(settings.endpoints, table.routes, self._warn)
         check_local_topics(table.routes, settings.sending, settings.topics, self._problem, self._warn)
 
     # Topics
