@@ -1,50 +1,83 @@
-"""All tests, as two runs side by side: `make test`. Most of them wait for others, so one run leaves a core idle.
+"""All tests, as several runs side by side: `make test`. Most of them wait for others, so one run leaves a core idle.
 
-The first shows its lines as they come, the second behind it. Exit code: 0 if both pass, else that of one that does not.
+What a run printed is shown when it ends. Exit code: 0 if all pass, else that of one that does not.
 """
 
 import os
 import subprocess
 import sys
-import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryFile
+from typing import IO, Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[1]
 TESTS: Final = ROOT / "tests"
-APART: Final = ("compiled", "firmware", "peers")
-"""What runs beside all the rest, and takes about as long. tests/peers stays whole: its run is judged as one."""
+RUNS: Final = (
+    ("system", "security", "soak"),
+    ("peers",),
+    ("firmware", "compiled", "crash", "faults", "hostile"),
+)
+"""Folders that run together, about as long as each other; whatever is not named is one run more. tests/peers stays
+whole: its run is judged as one."""
+LOOK_S: Final = 0.2
 
 
-def folders() -> tuple[list[str], list[str]]:
+class Run(NamedTuple):
+    """One run, and where it prints."""
+
+    names: Sequence[str]
+    process: "subprocess.Popen[str]"
+    printed: IO[str]
+
+
+def runs() -> list[list[str]]:
     """The folders of tests of each run."""
     found = sorted(path.name for path in TESTS.iterdir() if any(path.rglob("test_*.py")))
-    rest = [name for name in found if name not in APART]
-    return [f"tests/{name}" for name in rest], [f"tests/{name}" for name in APART]
+    named = [name for names in RUNS for name in names]
+    return [*(list(names) for names in RUNS), [name for name in found if name not in named]]
 
 
-def command(names: list[str], cache: str) -> list[str]:
-    """A run of these. Two runs must not write one cache."""
-    return [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir=build/{cache}", *names]
+def start(names: Sequence[str]) -> Run:
+    """Begin a run of these. Two runs must not write one cache."""
+    printed = TemporaryFile("w+")  # noqa: SIM115 - closed with the run
+    cache = f"cache_dir=build/pytest-{names[0]}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-o", cache, *(f"tests/{name}" for name in names)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=printed,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return Run(names, process, printed)
+
+
+def as_they_end(begun: Sequence[Run]) -> Iterator[Run]:
+    """Each run when it has ended."""
+    left = list(begun)
+    while left:
+        for run in [one for one in left if one.process.poll() is not None]:
+            left.remove(run)
+            yield run
+        time.sleep(LOOK_S)
 
 
 def main() -> int:
-    """Run both. Returns the exit code."""
-    shown, other = folders()
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with tempfile.TemporaryFile("w+") as kept:
-        beside = subprocess.Popen(
-            command(other, "pytest-apart"), cwd=ROOT, env=environment, stdout=kept, stderr=subprocess.STDOUT
-        )
-        try:
-            print(f"{' '.join(shown)}, and beside it {' '.join(other)}", flush=True)
-            code = subprocess.run(command(shown, "pytest"), cwd=ROOT, env=environment, check=False).returncode
-            print(f"{' '.join(other)}:", flush=True)
-            code = beside.wait() or code
-        finally:
-            beside.terminate()
-        kept.seek(0)
-        sys.stdout.write(kept.read())
+    """Run all of them. Returns the exit code."""
+    begun = [start(names) for names in runs()]
+    code = 0
+    try:
+        print(f"{len(begun)} runs side by side; each shows what it printed when it ends", flush=True)
+        for run in as_they_end(begun):
+            run.printed.seek(0)
+            print(f"{', '.join(run.names)}:\n{run.printed.read()}", flush=True)
+            run.printed.close()
+            code = code or run.process.returncode
+    finally:
+        for run in begun:
+            run.process.terminate()
     return code
 
 
