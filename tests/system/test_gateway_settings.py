@@ -130,7 +130,12 @@ async def test_ping_and_get_status_are_answered_through_the_hub(site: GatewaySit
         status = await site.status()
     assert (status["devices"], status["connections"]) == (1, 1)
     assert status["upstream"]["state"] == "connected"
-    assert status["settings"] == {"version": 1, "source": "default", "lastOfferWasGood": True}
+    assert status["settings"] == {
+        "version": 1,
+        "source": "default",
+        "lastOfferWasGood": True,
+        "batchesWithoutSender": [],
+    }
     assert status["store"]["state"] == "ready"
     assert await site.method("reboot") == (404, (await site.method("reboot"))[1])
     code, answer = await site.method("getStatus", {"deep": True})
