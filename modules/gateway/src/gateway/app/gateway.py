@@ -444,10 +444,11 @@ class Gateway:
 
     async def _live(self, told: "asyncio.Future[Any]", on_ready: Callable[[str], None]) -> None:
         """Serve until told to stop, or until a fault."""
+        clock = ClockWatch(time.time, asyncio.get_running_loop().time)  # before anybody hears that it is ready
         async with asyncio.TaskGroup() as tasks:
             keeping = [
                 tasks.create_task(self._sending.run(), name="stages of routes"),
-                tasks.create_task(self._keep_house(), name="housekeeping"),
+                tasks.create_task(self._keep_house(clock), name="housekeeping"),
                 tasks.create_task(self._identity.keep(), name="server certificate"),
                 tasks.create_task(self._firmware.run(), name="firmware"),
                 tasks.create_task(self._endpoints.run(), name="endpoints"),
@@ -495,8 +496,7 @@ class Gateway:
         if self._upstream is not None:
             await self._upstream.stop()
 
-    async def _keep_house(self) -> None:
-        clock = ClockWatch(time.time, asyncio.get_running_loop().time)
+    async def _keep_house(self, clock: ClockWatch) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             self._report()
