@@ -1,6 +1,7 @@
 """A broker in a test's hands: takes one client at a time and says what the test says."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Self
@@ -24,6 +25,7 @@ class ScriptedBroker:
         self._writer: asyncio.StreamWriter | None = None
         self._frames: FrameReader
         self._held: list[Packet] = []
+        self._ended: list[asyncio.StreamWriter] = []
 
     @classmethod
     @asynccontextmanager
@@ -42,8 +44,11 @@ class ScriptedBroker:
             broker.drop()
             server.close()
             while not broker._clients.empty():
-                broker._clients.get_nowait()[1].close()
+                broker._end(broker._clients.get_nowait()[1])
             await server.wait_closed()
+            for writer in broker._ended:  # else its socket may be left to the collector
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
     async def connect(self) -> Connect:
         """The next client's CONNECT; the one before is let go."""
@@ -99,5 +104,9 @@ class ScriptedBroker:
     def drop(self) -> None:
         """Cut the connection."""
         if self._writer is not None:
-            self._writer.transport.abort()
+            self._end(self._writer)
             self._writer = None
+
+    def _end(self, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+        self._ended.append(writer)
