@@ -96,8 +96,12 @@ async def test_connections_of_the_hub_that_break_cost_the_device_nothing(site: G
             await site.gateway.said(LOST, after=said)
             await site.gateway.said(UP, after=said)
     assert site.hub.counters["c2d completed"] == 3
-    status = await site.status()
-    assert [status[way]["state"] for way in ("upstream", "upstreamOnBehalf")] == ["connected", "connected"]
+
+    async def both_stand() -> bool:
+        status = await site.status()
+        return all(status[way]["state"] == "connected" for way in ("upstream", "upstreamOnBehalf"))
+
+    await until(both_stand)
 
 
 async def test_what_happens_while_the_hub_is_away_is_caught_up(site: GatewaySite) -> None:

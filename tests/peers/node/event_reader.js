@@ -2,6 +2,8 @@
 // or was told that it has no part in them.
 'use strict';
 
+// The client asks for Web Crypto as a global, which Debian's Node 18 keeps in a module.
+globalThis.crypto ??= require('node:crypto').webcrypto;
 const { EventHubConsumerClient } = require('@azure/event-hubs');
 const { plan, say, fail } = require('./plan');
 
