@@ -3,7 +3,7 @@
 'use strict';
 
 // The client asks for Web Crypto as a global, which Debian's Node 18 keeps in a module.
-globalThis.crypto ??= require('node:crypto').webcrypto;
+globalThis.crypto ??= require('crypto').webcrypto;
 const { EventHubConsumerClient } = require('@azure/event-hubs');
 const { plan, say, fail } = require('./plan');
 
