@@ -133,7 +133,9 @@ class GatewaySite:
     def write_settings(self, **members: Any) -> Path:
         """A settings document in a file, for GATEWAY_SETTINGS_FILE."""
         path = self.folder / "settings.json"
-        path.write_text(json.dumps({"schemaVersion": "1.0", **members}))
+        beside = path.with_suffix(".new")
+        beside.write_text(json.dumps({"schemaVersion": "1.0", **members}))
+        beside.replace(path)  # whole: the gateway may look at any moment
         return path
 
     async def command(self, *arguments: str) -> Answer:
