@@ -59,5 +59,9 @@ async def test_links_run_until_they_are_closed() -> None:
     ours = Upstream(module=AgreeableProxy())
     async with asyncio.TaskGroup() as tasks:
         ours.start(tasks)
+        [link] = ours._links
+        await asyncio.sleep(0)
+        assert not link.done()
         async with asyncio.timeout(PATIENCE_S):
             await ours.stop()
+        assert link.cancelled()

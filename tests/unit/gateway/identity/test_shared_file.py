@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gateway.identity.locked_file import LockedFileError
-from gateway.identity.shared_file import SharedFile
+from gateway.identity.shared_file import Followed, SharedFile
 
 NUMBER = SharedFile(empty=0, parse=int, write=lambda value: b"%d\n" % value, problem=ValueError, what="number")
 
@@ -35,3 +35,17 @@ def test_a_file_that_holds_nothing_is_said_and_left_alone(tmp_path: Path) -> Non
         with pytest.raises(LockedFileError, match=r"holds no number: .* put back an earlier copy"):
             use(path)
     assert path.read_bytes() == b"x"
+
+
+def test_who_follows_a_file_hears_of_each_change_once(tmp_path: Path) -> None:
+    path, told = tmp_path / "number", list[str]()
+    followed = Followed(NUMBER, path, told.append)
+    assert (followed.news(), followed.stamp) == (None, None)
+    NUMBER.edit(path, lambda value: value + 5)
+    assert [followed.news(), followed.news()] == [5, None]
+    path.write_bytes(b"no number")
+    assert [followed.news(), followed.news()] == [None, None]
+    [why] = told
+    assert "holds no number" in why
+    path.unlink()
+    assert (followed.news(), followed.stamp, told) == (0, None, [why])

@@ -7,8 +7,8 @@ from typing import Final
 
 from edgewire.iothub.bootstrap import Contact, contact_mac
 from gateway.identity.claim_codes import ClaimsError, Code, Codes, Use, read_codes, write_codes
-from gateway.identity.locked_file import LockedFileError, Stamp, stamp_of
-from gateway.identity.shared_file import SharedFile
+from gateway.identity.locked_file import Stamp
+from gateway.identity.shared_file import Followed, SharedFile
 from gateway.observe.bootstrap import ClaimsUnreadable
 from gateway.observe.events import Event
 
@@ -22,25 +22,17 @@ class ClaimBook:
     A file that cannot be used is reported once, and what was known stays in force.
     """
 
-    __slots__ = ("_by_device", "_emit", "_free", "_path", "_stamp")
+    __slots__ = ("_by_device", "_file", "_free")
 
     def __init__(self, path: Path, emit: Callable[[Event], None]) -> None:
-        self._path = path
-        self._emit = emit
-        self._stamp: Stamp | None = None
+        self._file = Followed(_FILE, path, lambda why: emit(ClaimsUnreadable(why)))
         self._by_device: dict[str, list[Code]] = {}
         self._free: list[Code] = []
 
     def reload(self) -> None:
         """Follow the file, if its stamp is another."""
-        stamp = stamp_of(self._path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            codes, self._stamp = read_claims(self._path)
-        except LockedFileError as error:
-            self._emit(ClaimsUnreadable(str(error)))
+        codes = self._file.news()
+        if codes is None:
             return
         self._by_device, self._free = {}, []
         for code in codes.by_name.values():

@@ -18,10 +18,10 @@ from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.sas import Sas
 from edgewire.message import Identity, identity
 from gateway.identity.limiter import FailureLimiter
-from gateway.identity.locked_file import LockedFileError, Stamp, stamp_of
+from gateway.identity.locked_file import Stamp
 from gateway.identity.publisher_hubs import Hub, Hubs, PublishersError, read_hubs, write_hubs
 from gateway.identity.registry import Registry
-from gateway.identity.shared_file import SharedFile
+from gateway.identity.shared_file import Followed, SharedFile
 from gateway.observe.events import Event
 from gateway.observe.publishers import PublisherRefusal, PublishersUnreadable
 
@@ -43,26 +43,20 @@ class PublisherBook:
     A file that is gone or cannot be used is reported once, and what was known stays in force: revocations above all.
     """
 
-    __slots__ = ("_emit", "_path", "_stamp", "hubs")
+    __slots__ = ("_emit", "_file", "_path", "hubs")
 
     def __init__(self, path: Path, emit: Callable[[Event], None]) -> None:
         self._path = path
         self._emit = emit
-        self._stamp: Stamp | None = None
+        self._file = Followed(_FILE, path, lambda why: emit(PublishersUnreadable(why)))
         self.hubs = Hubs()
 
     def reload(self) -> None:
         """Follow the file, if its stamp is another."""
-        stamp = stamp_of(self._path)
-        if stamp == self._stamp:
+        hubs = self._file.news()
+        if hubs is None:
             return
-        self._stamp = stamp
-        try:
-            hubs, self._stamp = read_publishers(self._path)
-        except LockedFileError as error:
-            self._emit(PublishersUnreadable(str(error)))
-            return
-        if self._stamp is None:
+        if self._file.stamp is None:
             self._emit(PublishersUnreadable(f"{self._path} is gone; put it back, or add a hub to begin a new one"))
         else:
             self.hubs = hubs

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from gateway.identity.locked_file import LockedFileError, Stamp, locked, read_stamped, replace_file
+from gateway.identity.locked_file import LockedFileError, Stamp, locked, read_stamped, replace_file, stamp_of
 
 T = TypeVar("T")
 
@@ -44,3 +44,32 @@ class SharedFile(Generic[T]):
             if after != before or stamp is None:
                 replace_file(path, self.write(after))
         return after
+
+
+class Followed(Generic[T]):
+    """One such file as a running gateway follows it; `tell` hears why it cannot be used, once for each change."""
+
+    __slots__ = ("_file", "_path", "_tell", "stamp")
+
+    def __init__(
+        self, file: SharedFile[T], path: Path, tell: Callable[[str], None], stamp: Stamp | None = None
+    ) -> None:
+        """`stamp`: of what is known already."""
+        self._file = file
+        self._path = path
+        self._tell = tell
+        self.stamp = stamp
+        """Of what was read last; None if there was no file."""
+
+    def news(self) -> T | None:
+        """What the file holds if it is another than before; None if it is not, or cannot be used."""
+        stamp = stamp_of(self._path)
+        if stamp == self.stamp:
+            return None
+        self.stamp = stamp
+        try:
+            found, self.stamp = self._file.read(self._path)
+        except LockedFileError as error:
+            self._tell(str(error))
+            return None
+        return found

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from gateway.identity.locked_file import LockedFileError, stamp_of
-from gateway.identity.shared_file import SharedFile
+from gateway.identity.shared_file import Followed, SharedFile
 from gateway.identity.users import User, Users, UsersError, read_users, write_users
 from gateway.observe.broker import UsersReloaded, UsersUnreadable
 from gateway.observe.events import Event
@@ -25,7 +24,8 @@ class UserBook:
         self._path = path
         self._emit = emit
         self._changed: set[str] = set()
-        self.users, self._stamp = _FILE.read(path)
+        self.users, stamp = _FILE.read(path)
+        self._file = Followed(_FILE, path, lambda why: emit(UsersUnreadable(why)), stamp)
 
     def refresh(self) -> set[str]:
         """Follow the file. Returns the users that changed or went since the last call: their clients log in again."""
@@ -35,14 +35,8 @@ class UserBook:
 
     def reload(self) -> None:
         """Follow the file, if its stamp is another."""
-        stamp = stamp_of(self._path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            users, self._stamp = _FILE.read(self._path)
-        except LockedFileError as error:
-            self._emit(UsersUnreadable(str(error)))
+        users = self._file.news()
+        if users is None:
             return
         changed = self.users.changed_in(users)
         self.users = users
