@@ -41,7 +41,7 @@ def pytest_runtest_makereport(
     if report.failed and (marks or "seen" in getattr(item, "fixturenames", ())):
         run.failed.add(item.nodeid)
     elif report.skipped:
-        run.left_out = True
+        run.left_out |= not _in_ci()
     elif call.when == "call" and report.passed:
         for mark in marks:
             run.see(*mark.args)
@@ -80,6 +80,11 @@ def _is_whole(session: pytest.Session, run: Run) -> bool:
     files = {item.path for item in session.items}
     all_of_it = set(FOLDER.glob("test_*.py"))
     by_function = any("::" in argument for argument in session.config.args)
-    everything_runs_here = os.geteuid() == 0 and UAMQP_RUNS_HERE  # port 443 is a privilege
+    # Port 443 is a privilege, and uamqp runs on amd64 alone. In CI neither excuses: what is missing there is a failure.
+    everything_runs_here = _in_ci() or (os.geteuid() == 0 and UAMQP_RUNS_HERE)
     left_out = run.left_out or by_function or session.testsfailed > 0
     return everything_runs_here and not left_out and all_of_it <= files
+
+
+def _in_ci() -> bool:
+    return bool(os.environ.get("CI"))

@@ -72,6 +72,7 @@ def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path:
     page = tmp_path / "page.md"
     monkeypatch.setattr(compatibility, "PAGE", page)
     monkeypatch.delenv(compatibility.WRITE_VARIABLE, raising=False)
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(amqp_peers, "UAMQP_RUNS_HERE", True)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
@@ -119,6 +120,17 @@ def test_where_the_ports_of_the_clients_need_a_privilege_the_rest_is_not_missed(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     folder.says(TELEMETRY, METHOD)
     assert folder.run(TELEMETRY_IS_SEEN) == (0, "")
+
+
+def test_in_ci_neither_a_skip_nor_a_missing_privilege_excuses_a_cell(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    folder.says(TELEMETRY, METHOD)
+    code, said = folder.run(TELEMETRY_IS_SEEN, IT_IS_SKIPPED)
+    assert code == 1
+    assert "a client: method is on the page, and was not seen" in said
 
 
 def test_a_test_that_fails_says_nothing_of_the_page(folder: Folder) -> None:
