@@ -15,7 +15,6 @@ from edgewire.transport.pump import Owner, Peer, Session
 from gateway import __version__
 from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
-from gateway.app.control import ControlSocket, ControlSocketError
 from gateway.app.doors import Doors
 from gateway.app.endpoints import EndpointRoom
 from gateway.app.firmware import FirmwareHouse
@@ -24,11 +23,11 @@ from gateway.app.http_house import HttpHouse
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import LatestTime
 from gateway.app.local_topics import WithoutBroker
-from gateway.app.questions import answerers
 from gateway.app.sending import SendingRoom
 from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
+from gateway.app.showing import House, Showing
 from gateway.app.status import gateway_status
 from gateway.app.topics import TopicRoom
 from gateway.app.unheard import UnheardRules
@@ -44,7 +43,7 @@ from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.registry import FILE_NAME, Registry, RegistryError
-from gateway.observe.app import ClockJumped, ControlSocketNotOpened, GatewayStarted, GatewayStopped, LatestTimeNotKept
+from gateway.observe.app import ClockJumped, GatewayStarted, GatewayStopped, LatestTimeNotKept
 from gateway.observe.metrics import Metrics
 from gateway.observe.observer import Observer
 from gateway.observe.tap import Tap
@@ -59,7 +58,6 @@ if TYPE_CHECKING:
     from gateway.app.plain import PlainRoom
     from gateway.app.provisioning import ProvisioningRoom
     from gateway.app.twins import TwinRoom
-    from gateway.dashboard.server import Pages
     from gateway.dispatch.twins import Twins
     from gateway.head.amqp import AmqpHead
 
@@ -155,8 +153,7 @@ class Gateway:
         await self._open_doors(rooms)
         await self._open_plain(rooms)
         self._open_foreign()
-        await self._open_dashboard(rooms)
-        await self._open_control(rooms)
+        await self._open_showing(rooms)
 
     async def _open_settings(self) -> None:
         self._forwarding = Forwarding(self._store, self._emit)
@@ -408,37 +405,18 @@ class Gateway:
             limits=AmqpLimits(),
         )
 
-    async def _open_dashboard(self, rooms: AsyncExitStack) -> None:
-        address, port = self._environment.metrics_address, self._environment.metrics_port
-        if not port:
-            return
-        from gateway.dashboard.server import DashboardServer  # noqa: PLC0415 — 10 MB, if nothing else needs aiohttp
-
-        def open_pages() -> "tuple[Pages, ...]":
-            from gateway.app.claims_desk import open_pages  # noqa: PLC0415 — with the first visitor, see the server
-
-            return open_pages(self._data, address, self._emit)
-
-        server = DashboardServer(self.metrics, open_pages)
-        try:
-            await server.start(address, port)
-        except OSError as error:
-            raise ConfigError(
-                f"the counters cannot be served on {address} port {port}: {error.strerror or error}. Set "
-                "GATEWAY_METRICS_ADDRESS or GATEWAY_METRICS_PORT to a free one, or the port to 0 to do without"
-            ) from error
-        rooms.push_async_callback(server.stop)
-
-    async def _open_control(self, rooms: AsyncExitStack) -> None:
-        """Let commands ask; a gateway that they cannot reach does its work all the same."""
-        answers = answerers(methods=self._methods, presence=self._presence, status=self.status)
-        control = ControlSocket({**answers, "firmware": self._firmware.answer})
-        try:
-            await control.open(self._data)
-        except ControlSocketError as error:
-            self._emit(ControlSocketNotOpened(str(error)))
-        else:
-            rooms.push_async_callback(control.close)
+    async def _open_showing(self, rooms: AsyncExitStack) -> None:
+        house = House(
+            environment=self._environment,
+            data=self._data,
+            observer=self.observer,
+            metrics=self.metrics,
+            presence=self._presence,
+            methods=self._methods,
+            status=self.status,
+            answers={"firmware": self._firmware.answer},
+        )
+        await Showing(house).open(rooms)
 
     # Living and stopping.
 
