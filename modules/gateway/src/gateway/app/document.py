@@ -10,7 +10,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.app.document_rows import names
 from gateway.app.document_sinks import judge_endpoint
+from gateway.app.document_table import (
+    BOARDS_ROWS,
+    DEFAULT_MAX_BYTES,
+    DEFAULT_TIME_TO_LIVE_S,
+    MAX_BOARD_SETTINGS_BYTES,
+    MAX_PRIORITY,
+    MAX_SECONDS,
+    MIN_MAX_BYTES,
+    ROUTE_ROWS,
+    ROWS,
+    STORE_ROWS,
+    VERSIONS,
+)
 from gateway.app.document_tests import RouteTest, read_tests
 from gateway.routing.compile import RouteSpec, compile_routes
 from gateway.routing.problems import RouteProblem, near_match
@@ -22,26 +36,9 @@ if TYPE_CHECKING:
     from gateway.topics.mapping import TopicDevices, TopicMap
     from gateway.upstream.endpoint import EndpointSettings
 
-DEFAULT_TIME_TO_LIVE_S: Final = 7200
-DEFAULT_MAX_BYTES: Final = 1 << 30
-MIN_MAX_BYTES: Final = 1 << 20
-"""Four of the largest messages; a smaller store could not give space back segment by segment."""
-
-MAX_SECONDS: Final = 2**31 - 1
-MAX_PRIORITY: Final = 9
-MAX_BOARD_SETTINGS_BYTES: Final = 320
-"""With all else of the answer at first contact, a root of 3,072 bits too, within the 1,500 bytes that a board takes."""
 EDGE_HUB: Final = "$edgeHub"
 
-_VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
-_KEYS: Final = (
-    *("schemaVersion", "routes", "storeAndForward", "storeAndForwardConfiguration", "boards", "tests"),
-    *("topics", "topicDevices", "endpoints"),
-)
 _EDGE_HUB_KEYS: Final = ("schemaVersion", "routes", "storeAndForwardConfiguration", "mqttBroker", "integrity")
-_ROUTE_KEYS: Final = ("route", "priority", "timeToLiveSecs", "send")
-_STORE_KEYS: Final = ("timeToLiveSecs", "maxBytes", "whenFull")
-_BOARDS_KEYS: Final = ("settings",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +268,7 @@ class _SectionReader:
 
     def settings(self) -> GatewaySettings:
         desired = self._section.desired
-        self._check_keys(desired, "", _EDGE_HUB_KEYS if self._section.is_edge_hub else _KEYS)
+        self._check_keys(desired, "", _EDGE_HUB_KEYS if self._section.is_edge_hub else names(ROWS))
         version = self._version(desired)
         routes = self._routes(desired.get("routes"), version)
         topics = self._topics(desired.get("topics"))
@@ -315,11 +312,11 @@ class _SectionReader:
         if given is None:
             if self._section.is_edge_hub and not self._section.layered:
                 self._problem("schemaVersion", "it is missing", 'write "schemaVersion": "1.1"')
-            return "1.1" if self._section.is_edge_hub else _VERSIONS[0]
+            return "1.1" if self._section.is_edge_hub else VERSIONS[0]
         short = ".".join(given.split(".")[:2]) if isinstance(given, str) else ""
-        if short not in _VERSIONS:
-            self._problem("schemaVersion", f"{given!r} is not known", f"write one of {', '.join(_VERSIONS)}, as text")
-            return _VERSIONS[0]
+        if short not in VERSIONS:
+            self._problem("schemaVersion", f"{given!r} is not known", f"write one of {', '.join(VERSIONS)}, as text")
+            return VERSIONS[0]
         return short
 
     def _object(self, value: Any, path: str) -> Mapping[str, Any]:
@@ -367,7 +364,7 @@ class _SectionReader:
             return None
         if self._section.is_edge_hub and version == "1.0":
             self._problem(path, "routes as objects need schemaVersion 1.1", 'write "schemaVersion": "1.1"')
-        self._check_keys(entry, path, _ROUTE_KEYS)
+        self._check_keys(entry, path, names(ROUTE_ROWS))
         if self._section.is_edge_hub and "send" in entry:
             fix = "give it to a route of this gateway's module"
             self._problem(f"{path}.send", "$edgeHub has no 'send': it sends every match", fix)
@@ -447,7 +444,7 @@ class _SectionReader:
             return self._edge_hub_store(edge_hubs)
         path = "storeAndForward"
         value = self._object(own, path)
-        self._check_keys(value, path, _STORE_KEYS)
+        self._check_keys(value, path, names(STORE_ROWS))
         return (
             self._time_to_live(value.get("timeToLiveSecs"), path),
             self._max_bytes(value.get("maxBytes"), f"{path}.maxBytes"),
@@ -499,7 +496,7 @@ class _SectionReader:
     def _board_settings(self, given: Any) -> Mapping[str, Any]:
         """What boards are told at first contact, as it stands; which settings there are, their firmware knows."""
         value = self._object(given, "boards")
-        self._check_keys(value, "boards", _BOARDS_KEYS)
+        self._check_keys(value, "boards", names(BOARDS_ROWS))
         settings = self._object(value.get("settings"), "boards.settings")
         size = len(json.dumps(settings, separators=(",", ":")))
         if size > MAX_BOARD_SETTINGS_BYTES:

@@ -10,6 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from gateway.app.document_rows import Choice, Either, Entries, Items, Row, Section, Text, names, words
 from gateway.routing.problems import near_match
 from gateway.upstream.endpoint import EndpointSettings, EndpointTransport, EndpointType, KafkaLogin
 
@@ -19,12 +20,6 @@ MAX_ENDPOINTS: Final = 16
 Problem = Callable[[str, str, str], None]
 """What is wrong: its place below the section, the message, what to write instead."""
 
-_KEYS: Final[Mapping[EndpointType, tuple[str, ...]]] = MappingProxyType(
-    {
-        EndpointType.EVENT_HUB: ("type", "eventHub", "connectionStringFile", "transport", "host", "caFile"),
-        EndpointType.KAFKA: ("type", "servers", "topic", "login", "connectionStringFile", "caFile"),
-    }
-)
 MAX_SERVERS: Final = 10
 """Brokers to begin with; they tell of all others."""
 _SECRETS: Final = {"connectionstring", "sharedaccesskey", "sharedaccesskeyname", "key", "password", "primarykey", "sas"}
@@ -36,7 +31,56 @@ _EVENT_HUB: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254}[A-Za-z0-9])
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:]{2,45}\](?::[0-9]{1,5})?")
 
-Choice = TypeVar("Choice", bound=Enum)
+_SECRET: Final = Row(
+    name="connectionStringFile",
+    shape=Text(pattern=_FILE.pattern),
+    help="file with the connection string, in GATEWAY_SECRETS_DIR; left out: the endpoint's name",
+)
+_AUTHORITIES: Final = Row(
+    name="caFile",
+    shape=Text(pattern=_FILE.pattern),
+    help="file with the CA certificates of the other side, in GATEWAY_SECRETS_DIR; left out: the system's",
+)
+_EVENT_HUB_ROWS: Final = (
+    Row(name="type", shape=Choice((EndpointType.EVENT_HUB.value,)), required=True, help="an Event Hub"),
+    Row(
+        name="eventHub",
+        shape=Text(pattern=_EVENT_HUB.pattern),
+        help="its name; left out where the connection string has EntityPath",
+    ),
+    _SECRET,
+    Row(
+        name="transport",
+        shape=words(EndpointTransport),
+        default=EndpointTransport.AMQP.value,
+        help="amqp: port 5671; websocket: port 443",
+    ),
+    Row(
+        name="host", shape=Text(pattern=_HOST.pattern), help="where to connect instead of the connection string's host"
+    ),
+    _AUTHORITIES,
+)
+_KAFKA_ROWS: Final = (
+    Row(name="type", shape=Choice((EndpointType.KAFKA.value,)), required=True, help="a Kafka topic"),
+    Row(
+        name="servers",
+        shape=Items(shape=Text(pattern=rf"(?=.*:)(?:{_HOST.pattern})"), least=1, most=MAX_SERVERS),
+        required=True,
+        help="brokers to begin with, host:port",
+    ),
+    Row(name="topic", shape=Text(pattern=_TOPIC.pattern), required=True, help="the topic there"),
+    Row(name="login", shape=words(KafkaLogin), default=KafkaLogin.PLAIN.value, help="how the gateway proves who it is"),
+    _SECRET,
+    _AUTHORITIES,
+)
+_ROWS: Final[Mapping[EndpointType, tuple[Row, ...]]] = MappingProxyType(
+    {EndpointType.EVENT_HUB: _EVENT_HUB_ROWS, EndpointType.KAFKA: _KAFKA_ROWS}
+)
+SHAPE: Final = Entries(
+    shape=Either(tuple(Section(rows) for rows in _ROWS.values())), names=_NAME.pattern, most=MAX_ENDPOINTS
+)
+
+Word = TypeVar("Word", bound=Enum)
 
 
 def read_endpoints(given: Any, problem: Problem) -> dict[str, EndpointSettings]:
@@ -89,7 +133,7 @@ class _Reader:
             self._say("", "this must be an object", 'write {"type": "eventhub", "eventHub": "…"}')
             return None
         kind = self._choice(entry, "type", EndpointType, None)
-        self._check_keys(entry, _KEYS[kind])
+        self._check_keys(entry, names(_ROWS[kind]))
         if kind is EndpointType.KAFKA:
             return self._kafka(entry)
         return EndpointSettings(
@@ -145,7 +189,7 @@ class _Reader:
             hint = f"did you mean '{near}'?" if near else "known here: " + ", ".join(known)
             self._say(key, f"there is no setting '{key}'", hint)
 
-    def _choice(self, entry: Mapping[str, Any], key: str, kind: type[Choice], default: Choice | None) -> Choice:
+    def _choice(self, entry: Mapping[str, Any], key: str, kind: type[Word], default: Word | None) -> Word:
         """One of the words of `kind`; the default if there is none, or the first word with a problem."""
         first = next(iter(kind))
         value = entry.get(key)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from edgewire.iothub.bag import WIRE_NAMES
 from edgewire.iothub.messages import DUPLICATE, RETAINED
+from gateway.app.document_rows import Choice, Entries, Items, Row, Section, Switch, Text, Whole, names
 from gateway.routing.body import codec_of
 from gateway.routing.problems import near_match
 from gateway.topics.mapping import (
@@ -28,8 +29,59 @@ MAX_TOPIC_DEVICES: Final = 10_000
 Say = Callable[[str, str, str], None]
 """A problem or a warning: its path from the section's top, the message, what to write instead."""
 
-_KEYS: Final = ("listener", "match", "device", "properties", "contentType", "contentEncoding")
-_DEVICES_KEYS: Final = ("create", "atMost", "withCredentials")
+_ROWS: Final = (
+    Row(name="listener", shape=Choice(LISTENERS), help="where the topic is heard; left out: everywhere"),
+    Row(
+        name="match",
+        shape=Text(pattern=r"[\s\S]+", examples=("site/+room/+kind", "panel/#")),
+        required=True,
+        help="the topic with wildcards: + is a level, +room captures it, # at the end is the rest",
+    ),
+    Row(
+        name="device",
+        shape=Text(pattern=r"[\s\S]+", examples=("{room}",)),
+        required=True,
+        help="who speaks: an id, or one made of captures",
+    ),
+    Row(
+        name="properties",
+        shape=Entries(shape=Text(examples=("{kind}",)), most=MAX_RULE_PROPERTIES),
+        help="application properties of the message, made of captures too",
+    ),
+    Row(
+        name="contentType",
+        shape=Text(examples=("application/json",)),
+        help="what the body is; routes read it as application/json alone",
+    ),
+    Row(
+        name="contentEncoding",
+        shape=Text(examples=("utf-8",)),
+        help="its encoding, without which routes cannot read it",
+    ),
+)
+_DEVICES_ROWS: Final = (
+    Row(
+        name="create",
+        shape=Switch(),
+        default=False,
+        help="a topic may name a device that is not there yet, and makes it",
+    ),
+    Row(
+        name="atMost",
+        shape=Whole(least=1, most=MAX_TOPIC_DEVICES),
+        unit="devices",
+        default=DEFAULT_AT_MOST,
+        help="how many may be made so",
+    ),
+    Row(
+        name="withCredentials",
+        shape=Switch(),
+        default=False,
+        help="a topic may name a device that has credentials of its own",
+    ),
+)
+SHAPE: Final = Items(shape=Section(_ROWS), most=MAX_RULES)
+DEVICES_SHAPE: Final = Section(_DEVICES_ROWS)
 _OTHER_KEYS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("topic", "pattern", "filter", "topicfilter", "from", "source"), "match"),
     **dict.fromkeys(("deviceid", "identity", "leafdeviceid", "sender", "to"), "device"),
@@ -73,7 +125,7 @@ def read_topic_devices(given: Any, problem: Say, warn: Say) -> TopicDevices | No
     if not isinstance(given, Mapping):
         problem(path, "this must be an object", 'write {"create": true, "atMost": 100}')
         return None
-    _check_keys(given, path, _DEVICES_KEYS, {"max": "atMost", "limit": "atMost", "auto": "create"}, problem)
+    _check_keys(given, path, names(_DEVICES_ROWS), {"max": "atMost", "limit": "atMost", "auto": "create"}, problem)
     create = _switch(given, path, "create", problem)
     if given.get("atMost") is not None and not create:
         warn(f"{path}.atMost", "no device is made by a topic, so this limits nothing", 'write "create": true, too')
@@ -142,7 +194,7 @@ class _Reader:
         if not isinstance(entry, Mapping):
             self._tell(self._place, "a rule is an object", _EXAMPLE)
             return None
-        _check_keys(entry, self._place, _KEYS, _OTHER_KEYS, self._problem_at)
+        _check_keys(entry, self._place, names(_ROWS), _OTHER_KEYS, self._problem_at)
         match = self._match(entry.get("match"))
         device = self._device(entry.get("device"))
         rule = TopicRule(
