@@ -295,7 +295,7 @@ def limits() -> tuple[tuple[str, object], ...]:
         (row.name, int(row.default)) for row in SETTINGS if row.kind in (Kind.COUNT, Kind.SECONDS)
     ]
     for module, path in source_files():
-        if module.startswith(("edgewire", "gateway")):
+        if module.startswith(("edgewire", "edgepage", "gateway")):
             found += limits_of(module, ast.parse(path.read_text(encoding="utf-8")))
     return tuple(found)
 

@@ -8,7 +8,7 @@ import pytest
 
 from project_sources import source_files
 
-OURS = {"edgewire", "gateway", "standin", "edgeca"}
+OURS = {"edgewire", "edgepage", "gateway", "standin", "edgeca"}
 EDGEWIRE = {f"edgewire.{room}" for room in ("errors", "message", "codec", "iothub", "session", "transport")}
 
 ROOMS: dict[str, set[str]] = {
@@ -54,11 +54,13 @@ ROOMS: dict[str, set[str]] = {
         *("edgewire.errors", "edgewire.message", "edgewire.iothub", "edgewire.transport"),
         *(f"gateway.{room}" for room in ("observe", "routing", "store", "upstream")),
     },
-    "gateway.dashboard": {"edgewire.message", "gateway.observe", "gateway.dispatch"},
+    "edgepage": set(),
+    "gateway.dashboard": {"edgewire.message", "edgepage", "gateway.observe", "gateway.dispatch"},
     # Commands work on what the operator has (files, keys, messages), so they also read identities and tokens.
     "gateway.cli": EDGEWIRE
     | {f"gateway.{room}" for room in ("observe", "routing", "store", "identity", "firmware", "topics", "app")},
     "gateway.app": EDGEWIRE
+    | {"edgepage"}
     | {
         f"gateway.{room}"
         for room in (
@@ -77,7 +79,7 @@ ROOMS: dict[str, set[str]] = {
             "dashboard",
         )
     },
-    "standin": EDGEWIRE | {"edgeca"},
+    "standin": EDGEWIRE | {"edgeca", "edgepage"},
     "edgeca": set(),
 }
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from edgepage.guard import PageClosedError
 from gateway.app.claims_desk import ClaimsDesk, open_pages
 from gateway.dashboard.claims import FORM, ListedCode, NotDoneError
-from gateway.dashboard.guard import PageClosedError
 from gateway.identity.claim_codes import Use
 from gateway.identity.claims import burn, read_claims
 from gateway.identity.page_token import new_page_token, page_token

@@ -218,5 +218,5 @@ def test_what_few_sites_need_is_not_loaded_before_it_is_needed() -> None:
     assert "gateway.head.mqtt" in loaded
     heavy = {"aiohttp", "azure.iot.device", "gateway.head.amqp", "prometheus_client", "requests"}
     heavy |= {"gateway.dispatch.twins", "gateway.twin.store", "gateway.app.constrained", "edgewire.transport.fitness"}
-    heavy |= {"gateway.app.claims_desk", "gateway.dashboard.guard", "gateway.identity.claim_making"}
+    heavy |= {"gateway.app.claims_desk", "edgepage.guard", "gateway.identity.claim_making"}
     assert not heavy & set(loaded), "each of these is megabytes, or the better part of one"

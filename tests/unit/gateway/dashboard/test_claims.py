@@ -4,9 +4,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from edgepage.guard import Guard, PageClosedError
 from gateway.dashboard import claims
 from gateway.dashboard.claims import ClaimsPages, ListedCode, NewCode, NotDoneError
-from gateway.dashboard.guard import Guard, PageClosedError
+from gateway.dashboard.door import HOUSE, Reporter
 from gateway.observe.events import Event
 from gateway.observe.page import PageAction, PageUsed
 from support.page_visit import TOKEN, Visitor
@@ -56,7 +57,7 @@ def events() -> list[Event]:
 
 @pytest.fixture
 async def visitor(desk: Desk, events: list[Event]) -> AsyncIterator[Visitor]:
-    guard = Guard(token=lambda: TOKEN, address="127.0.0.1", emit=lambda _event: None)
+    guard = Guard(HOUSE, token=lambda: TOKEN, address="127.0.0.1", witness=Reporter(lambda _event: None))
     async with Visitor.at((guard, ClaimsPages(desk, events.append))) as visitor:
         await visitor.log_in()
         yield visitor

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgepage.guard import Guard, PageClosedError
 from gateway.dashboard.claims import ClaimsPages, ListedCode, NewCode, NotDoneError
-from gateway.dashboard.guard import Guard, PageClosedError
+from gateway.dashboard.door import HOUSE, Reporter
 from gateway.identity.claim_codes import ClaimsError
 from gateway.identity.claim_making import (
     NoSuchCodeError,
@@ -32,7 +33,8 @@ def open_pages(data: Path, address: str, emit: Callable[[Event], None]) -> tuple
         with _closed_by_files():
             return token.current()
 
-    return Guard(token=current, address=address, emit=emit), ClaimsPages(ClaimsDesk(data / CLAIMS_FILE), emit)
+    guard = Guard(HOUSE, token=current, address=address, witness=Reporter(emit))
+    return guard, ClaimsPages(ClaimsDesk(data / CLAIMS_FILE), emit)
 
 
 class ClaimsDesk:

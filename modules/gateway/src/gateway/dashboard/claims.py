@@ -8,8 +8,9 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from gateway.dashboard.guard import HOME, shown
-from gateway.dashboard.template import Markup, document, joined, markup
+from edgepage.guard import shown
+from edgepage.template import Markup, document, joined, markup
+from gateway.dashboard.door import HOME
 from gateway.observe.events import Event
 from gateway.observe.page import PageAction, PageUsed
 

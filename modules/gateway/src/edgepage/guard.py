@@ -11,17 +11,15 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
 
 from aiohttp import web
 
-from gateway.dashboard.template import STYLE_HASH, Markup, document, markup
-from gateway.observe.events import Event
-from gateway.observe.page import PageEntered, PageRefusal, PageRefused
+from edgepage.template import STYLE_HASH, Markup, document, markup
 
-OPEN_TO_ALL: Final = "/metrics"
 LOGIN: Final = "/login"
-HOME: Final = "/claims"
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -33,7 +31,6 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?")
-_ENDING: Final = "Run gateway page where the gateway runs: it shows the address to open."
 _WORDS: Final[Mapping[int, str]] = {
     404: "There is no such page.",
     405: "That cannot be done here.",
@@ -49,16 +46,54 @@ class PageClosedError(Exception):
     """What the page works on cannot be had now; the text says why and what to do."""
 
 
+class Refusal(Enum):
+    """Why a request was refused."""
+
+    WRONG_TOKEN = "wrong_token"  # noqa: S105 - a reason, no password
+    WRONG_COOKIE = "wrong_cookie"
+    FOREIGN_HOST = "foreign_host"
+    FOREIGN_ORIGIN = "foreign_origin"
+
+
+class Witness(Protocol):
+    """Who is told what happens at the door; `address` is the visitor's."""
+
+    def entered(self, address: str) -> None:
+        """Somebody logged in."""
+
+    def refused(self, address: str, refusal: Refusal) -> None:
+        """Somebody was not let in, or was not let change anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Whose pages these are, in words that a visitor reads."""
+
+    name: str
+    """Stands above what is told, and in the browser's title."""
+    cookie: str
+    """How its cookies' names begin. No two programs of one machine have the same: see `_cookie_name`."""
+    home: str
+    """Where a login leads."""
+    names: str
+    """The hosts that the pages answer to."""
+    ending: str
+    """How to log in."""
+    open_to_all: frozenset[str] = frozenset()
+    """Paths that anybody may ask for, by any name of this machine."""
+
+
 class Guard:
     """Stands before all pages of one application. `token` blocks and may raise PageClosedError."""
 
-    def __init__(self, *, token: Callable[[], str], address: str, emit: Callable[[Event], None]) -> None:
+    def __init__(self, house: House, *, token: Callable[[], str], address: str, witness: Witness) -> None:
+        self._house = house
         self._token = token
         self._address = address.lower()
-        self._emit = emit
+        self._witness = witness
 
     def add_to(self, application: web.Application) -> None:
-        """From now on nothing of `application` but the counters is answered without a login."""
+        """From now on nothing of `application` but what is open to all is answered without a login."""
 
         # A function, since aiohttp marks its middlewares, and a method cannot be marked.
         @web.middleware
@@ -67,20 +102,19 @@ class Guard:
 
         application.middlewares.append(guarded)
         application.router.add_get(LOGIN, self._log_in, allow_head=False)
-        application.router.add_get("/", _go_home)
+        if self._house.home != "/":
+            application.router.add_get("/", self._go_home)
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path == OPEN_TO_ALL:
+        if request.path in self._house.open_to_all:
             return await handler(request)
         answer: web.StreamResponse
         try:
             answer = await self._refusal(request) or await handler(request)
         except PageClosedError as error:
-            answer = told(503, str(error))
+            answer = self._told(503, str(error))
         except web.HTTPException as error:
-            answer = told(
-                error.status, _WORDS.get(error.status, "That is no request that a page of the gateway makes.")
-            )
+            answer = self._told(error.status, _WORDS.get(error.status, "That is no request that a page of ours makes."))
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)
         return answer
@@ -88,28 +122,28 @@ class Guard:
     async def _refusal(self, request: web.Request) -> web.Response | None:
         """What a request is answered that may not be; None if it may."""
         if not self._is_asked_for_us(request):
-            self._refuse(request, PageRefusal.FOREIGN_HOST)
-            return told(403, "This page answers to 127.0.0.1, localhost and GATEWAY_METRICS_ADDRESS alone.", _ENDING)
+            self._refuse(request, Refusal.FOREIGN_HOST)
+            return self._told(403, f"This page answers to {self._house.names} alone.", self._house.ending)
         if request.path == LOGIN:
             return None
-        cookie = request.cookies.get(_cookie_name(request))
+        cookie = request.cookies.get(self._cookie_name(request))
         if cookie is None or not _same(cookie, _cookie_of(await asyncio.to_thread(self._token))):
             if cookie is not None:
-                self._refuse(request, PageRefusal.WRONG_COOKIE)
-            return _not_logged_in()
+                self._refuse(request, Refusal.WRONG_COOKIE)
+            return self._not_logged_in()
         if request.method not in ("GET", "HEAD") and not _is_from_here(request):
-            self._refuse(request, PageRefusal.FOREIGN_ORIGIN)
-            return told(403, "This came from a page of another site. Nothing was changed.", _ENDING)
+            self._refuse(request, Refusal.FOREIGN_ORIGIN)
+            return self._told(403, "This came from a page of another site. Nothing was changed.", self._house.ending)
         return None
 
     async def _log_in(self, request: web.Request) -> web.Response:
         token = await asyncio.to_thread(self._token)
         if not _same(request.query.get("token", ""), token):
-            self._refuse(request, PageRefusal.WRONG_TOKEN)
-            return told(403, "This address has no token that counts now.", _ENDING)
-        self._emit(PageEntered(_peer(request)))
-        answer = _go(HOME)
-        answer.set_cookie(_cookie_name(request), _cookie_of(token), path="/", httponly=True, samesite="Strict")
+            self._refuse(request, Refusal.WRONG_TOKEN)
+            return self._told(403, "This address has no token that counts now.", self._house.ending)
+        self._witness.entered(_peer(request))
+        answer = _go(self._house.home)
+        answer.set_cookie(self._cookie_name(request), _cookie_of(token), path="/", httponly=True, samesite="Strict")
         return answer
 
     def _is_asked_for_us(self, request: web.Request) -> bool:
@@ -120,36 +154,41 @@ class Guard:
         host = found[1] or found[2]
         return host in ("localhost", self._address) or _is_loopback(host)
 
-    def _refuse(self, request: web.Request, reason: PageRefusal) -> None:
-        self._emit(PageRefused(_peer(request), reason))
+    def _refuse(self, request: web.Request, refusal: Refusal) -> None:
+        self._witness.refused(_peer(request), refusal)
 
+    def _told(self, status: int, *sentences: str) -> web.Response:
+        name = self._house.name
+        text = markup("<h1>{name}</h1>\n<p>{text}</p>\n", name=name, text=" ".join(sentences))
+        return shown(document(name, text), status)
 
-def told(status: int, *sentences: str) -> web.Response:
-    """A page of a few sentences."""
-    return shown(document("Gateway", markup("<h1>Gateway</h1>\n<p>{text}</p>\n", text=" ".join(sentences))), status)
+    def _not_logged_in(self) -> web.Response:
+        # A cookie that is SameSite=Strict does not come along where a link on another site led to the login: a link of
+        # our own does the rest.
+        house = self._house
+        body = markup(
+            "<h1>{name}</h1>\n<p>You are not logged in, or not any more. {ending}</p>\n"
+            '<p>Just logged in? <a href="{home}">Go on</a>.</p>\n',
+            name=house.name,
+            ending=house.ending,
+            home=house.home,
+        )
+        answer = shown(document(house.name, body), 401)
+        answer.headers["WWW-Authenticate"] = f'Cookie realm="{house.cookie}"'  # RFC 9110 §15.5.2 wants one
+        return answer
+
+    async def _go_home(self, _request: web.Request) -> web.Response:
+        return _go(self._house.home)
+
+    def _cookie_name(self, request: web.Request) -> str:
+        """Cookies know no ports (RFC 6265 §8.5): two servers of one machine must not end each other's logins."""
+        found = _HOST.fullmatch(request.host.lower())
+        return f"{self._house.cookie}-{(found and found[3]) or 80}"
 
 
 def shown(page: Markup, status: int = 200) -> web.Response:
     """A page as an answer."""
     return web.Response(text=page, status=status, content_type="text/html", charset="utf-8")
-
-
-def _not_logged_in() -> web.Response:
-    # A cookie that is SameSite=Strict does not come along where a link on another site led to the login: a link of our
-    # own does the rest.
-    body = markup(
-        "<h1>Gateway</h1>\n<p>You are not logged in, or not any more. {ending}</p>\n"
-        '<p>Just logged in? <a href="{home}">Go on</a>.</p>\n',
-        ending=_ENDING,
-        home=HOME,
-    )
-    answer = shown(document("Gateway", body), 401)
-    answer.headers["WWW-Authenticate"] = 'Cookie realm="gateway page"'  # RFC 9110 §15.5.2 wants one
-    return answer
-
-
-async def _go_home(_request: web.Request) -> web.Response:
-    return _go(HOME)
 
 
 def _go(path: str) -> web.Response:
@@ -163,12 +202,6 @@ def _same(given: str, wanted: str) -> bool:
 
 def _cookie_of(token: str) -> str:
     return hmac.new(token.encode("ascii"), b"edge-page-cookie-1", hashlib.sha256).hexdigest()
-
-
-def _cookie_name(request: web.Request) -> str:
-    """Cookies know no ports (RFC 6265 §8.5): two gateways of one machine must not end each other's logins."""
-    found = _HOST.fullmatch(request.host.lower())
-    return f"gateway-page-{(found and found[3]) or 80}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,7 +2,7 @@ import base64
 import hashlib
 import re
 
-from gateway.dashboard.template import STYLE_HASH, Markup, document, joined, markup
+from edgepage.template import STYLE_HASH, Markup, document, joined, markup
 
 
 def test_every_value_is_escaped_unless_it_is_markup() -> None:
