@@ -233,7 +233,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "sending.aggregate": {"FORMAT"},
         "sending.batch": {"FRAME_BYTES"},  # JSON's brackets
         "sending.how": {"FORMAT"},
-        "app.gateway": {"BUILT_AT"},
+        "app.latest_time": {"BUILT_AT"},
         "app.reported": {"GOOD", "BAD"},
         "cli.routes_input": {"EXIT_YES", "EXIT_NO", "EXIT_UNREADABLE"},
         "cli.run": {"DONE", "FAULT", "UNUSABLE"},

@@ -21,7 +21,7 @@ from gateway.app.firmware import FirmwareHouse
 from gateway.app.forwarding import Forwarding
 from gateway.app.http_house import HttpHouse
 from gateway.app.in_force import InForce
-from gateway.app.latest_time import LatestTime
+from gateway.app.latest_time import BUILT_AT, LATEST_TIME_FILE, LatestTime
 from gateway.app.local_topics import WithoutBroker
 from gateway.app.sending import SendingRoom
 from gateway.app.server_identity import ServerIdentity, server_identity
@@ -68,11 +68,6 @@ GOODBYE_S: Final = 1.0
 
 CONSTRAINED_CONNECT_S: Final = 20.0
 """From a small board's handshake to its CONNECT: it may have its token to make yet. Twice the others'."""
-
-LATEST_TIME_FILE: Final = "latest-time"
-
-BUILT_AT: Final = 1_795_000_000.0
-"""November 2026, when this was written: no token is judged at an earlier time, should a clock have been set back."""
 
 
 class GatewayFaultError(Exception):

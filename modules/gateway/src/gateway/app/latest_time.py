@@ -7,6 +7,12 @@ docs/decisions/clock-set-back.md.
 from pathlib import Path
 from typing import Final
 
+LATEST_TIME_FILE: Final = "latest-time"
+"""In the data folder."""
+
+BUILT_AT: Final = 1_795_000_000.0
+"""November 2026, when this was written: no token is judged at an earlier time, should a clock have been set back."""
+
 BELIEVED_AHEAD_S: Final = 3600.0
 """So far at most it is ahead of the clock: as long as a token usually lives. A clock that was wrong in the future for a
 while may keep no device out that makes its tokens by the right one."""
