@@ -17,12 +17,12 @@ class NobodyAnswersError(Exception):
     """No gateway runs on this data folder, or it is not ours to ask; the text says what to do."""
 
 
-def ask(folder: Path, question: Mapping[str, Any]) -> dict[str, Any]:
+def ask(folder: Path, question: Mapping[str, Any], *, within_s: float = ANSWER_S) -> dict[str, Any]:
     """The answer of the gateway with this data folder. Raises NobodyAnswersError, QuestionError."""
     path = folder / SOCKET_NAME
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(ANSWER_S)
+            line.settimeout(within_s)
             line.connect(str(path))
             line.sendall(json.dumps(question).encode() + b"\n")
             said = json.loads(_read_all(line))
