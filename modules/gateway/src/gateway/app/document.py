@@ -32,6 +32,7 @@ from gateway.routing.table import Table
 from gateway.store.values import WhenFull
 
 if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Limits
     from gateway.dispatch.filters import Lessened
     from gateway.topics.mapping import TopicDevices, TopicMap
     from gateway.upstream.endpoint import EndpointSettings
@@ -76,6 +77,8 @@ class GatewaySettings:
     endpoints: "Mapping[str, EndpointSettings]" = field(default_factory=dict)
     """What routes name by `INTO Endpoint("name")`, by name."""
     topic_devices: "TopicDevices | None" = None
+    limits: "Limits | None" = None
+    """What devices may send; None where nobody is limited."""
     version: int | None = None
 
 
@@ -285,6 +288,7 @@ class _SectionReader:
             topics=topics,
             topic_devices=self._topic_devices(desired.get("topicDevices"), topics),
             endpoints=self._endpoints(desired.get("endpoints")),
+            limits=self._limits(desired.get("limits")),
             version=twin_version if isinstance(twin_version, int) else None,
         )
 
@@ -433,6 +437,15 @@ class _SectionReader:
         from gateway.app.document_endpoints import read_endpoints  # noqa: PLC0415 — most sites have none
 
         return read_endpoints(given, lambda path, what, fix: self._problem(_joined("endpoints", path), what, fix))
+
+    # Limits of devices
+
+    def _limits(self, given: Any) -> "Limits | None":
+        if given is None:
+            return None
+        from gateway.app.document_limits import read_limits  # noqa: PLC0415 — most sites trust their devices
+
+        return read_limits(given, self._problem, self._warn)
 
     # The store
 

@@ -115,5 +115,6 @@ ROWS: Final = (
         shape=Elsewhere("gateway.app.document_endpoints"),
         help='Event Hubs and Kafka topics that routes name by Endpoint("…"): endpoints.md',
     ),
+    Row(name="limits", shape=Elsewhere("gateway.app.document_limits"), help="what a device may send: rate-limits.md"),
 )
 """All members of the document."""
