@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench device-firmware/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility manifest check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ soak: peers ## a thousand devices, an upstream that comes and goes: MINUTES=10, 
 
 compatibility: peers ## run the clients of others and write docs/compatibility.md from what is seen
 	@COMPATIBILITY_PAGE=write $(PYTHON) -m pytest -q tests/peers
+
+manifest: setup ## a deployment manifest of a template: PLATFORM=arm64v8, TEMPLATE="deployment.layered.template.json …"
+	@$(PYTHON) tools/manifest.py $(TEMPLATE) --platform $(or $(PLATFORM),amd64)
 
 check: setup ## format, lint, types, docs
 	@.venv/bin/ruff format --check $(SOURCES)
