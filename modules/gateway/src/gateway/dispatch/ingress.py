@@ -1,11 +1,12 @@
 """Device to cloud: route each message, keep what a route wants, and answer when the disk has it."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from edgewire.message import Message, MessageSource
+from edgewire.message import Identity, Message, MessageSource
 from gateway.observe.dispatch import MessagesReceived, MessagesUnrouted
 from gateway.observe.events import Event
+from gateway.observe.ledger import Ledger
 from gateway.observe.tap import Routed, Tap
 from gateway.routing.table import Table
 from gateway.store.store import Store
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from gateway.dispatch.filters import Filters, Passed
 
 __all__ = ["Answer", "AppendResult", "Ingress"]
+
+MAX_SENDERS: Final = 4_096
+"""Senders of messages that are written down before the ledger is told; of a flood, more than once a second."""
 
 Answer = Callable[[AppendResult], None]
 """Hears what became of a batch, in the store's own words: on disk, or nothing of it kept."""
@@ -32,7 +36,10 @@ class Ingress:
         self._tap = tap
         self._emit = emit
         self._received = 0
+        self._told = 0
         self._unrouted = 0
+        self._senders: list[Identity] = []
+        self._ledger: Ledger | None = None
         self._filters: Filters | None = None
 
     def use(self, table: Table, filters: "Filters | None" = None) -> None:
@@ -40,8 +47,18 @@ class Ingress:
 
         `filters` are those of its routes, None if each match goes where the route says.
         """
+        self._count_hits()
         self._table = table
         self._filters = filters
+
+    def follow(self, ledger: Ledger) -> None:
+        """Write into `ledger` who sent and which routes matched, from now on."""
+        self._ledger = ledger
+
+    @property
+    def received(self) -> int:
+        """All messages since the start."""
+        return self._told + self._received
 
     def wants(self, source: MessageSource) -> bool:
         """Whether some route names this source: else nobody need make a message of it."""
@@ -56,12 +73,12 @@ class Ingress:
         batch = []
         for message in messages:
             decision = match(message)
-            if not decision.deliveries:
-                self._unrouted += 1
+            decision.count += 1
             if self._tap.watchers:
                 self._tap.show(Routed(message, decision.routes, decision.deliveries))
             batch.append((message, decision.deliveries))
         self._received += len(batch)
+        self._note(messages)
         self._store.append(batch, answer)
 
     def _accept_less(self, messages: Sequence[Message], answer: Answer, filters: "Filters") -> None:
@@ -70,21 +87,41 @@ class Ingress:
         passed: Passed = []
         for message in messages:
             decision = self._table.match(message)
-            if not decision.deliveries:
-                self._unrouted += 1
+            decision.count += 1
             deliveries = filters.deliveries(message, decision, passed)
             if self._tap.watchers:
                 self._tap.show(Routed(message, decision.routes, deliveries))
             batch.append((message, deliveries))
         self._received += len(batch)
+        self._note(messages)
         self._store.append(batch, filters.answered(passed, answer))
+
+    def _note(self, messages: Sequence[Message]) -> None:
+        """Write down who sent these: a list grows by what is there already, and is counted a second later."""
+        self._senders += [message.envelope.sender for message in messages]
+        if len(self._senders) >= MAX_SENDERS:
+            self._tell_senders()
+
+    def _tell_senders(self) -> None:
+        senders, self._senders = self._senders, []
+        if self._ledger is not None:
+            self._ledger.heard(senders)
+
+    def _count_hits(self) -> None:
+        hits = self._table.take_hits()
+        self._unrouted += hits.unrouted
+        if self._ledger is not None:
+            self._ledger.matched(hits.routes, hits.unrouted)
 
     def report(self) -> None:
         """Emit what was counted since the last call."""
+        self._tell_senders()
+        self._count_hits()
         if self._filters is not None:
             for held in self._filters.report():
                 self._emit(held)
         received, self._received = self._received, 0
+        self._told += received
         unrouted, self._unrouted = self._unrouted, 0
         if received:
             self._emit(MessagesReceived(received))

@@ -1,7 +1,7 @@
 """A compiled set of routes: which of them a message matches, and where it must go."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from edgewire.message import DEFAULT_PRIORITY, Delivery, Endpoint, Envelope, Message, MessageSource
@@ -41,12 +41,32 @@ class Route:
         return Delivery(self.endpoint, self.priority, self.time_to_live_s)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Decision:
-    """Where a message goes: one delivery for each endpoint, and the names of all routes that matched."""
+    """Where a message goes: one delivery for each endpoint, and the names of all routes that matched.
+
+    Whoever takes messages in adds each to `count`, which is no part of the value: `Table.take_hits` gathers it.
+    """
 
     deliveries: tuple[Delivery, ...]
     routes: tuple[str, ...]
+    count: int = field(default=0, compare=False, repr=False)
+
+
+@dataclass(slots=True)
+class Hits:
+    """How many messages each route has matched, and how many none did."""
+
+    routes: dict[str, int] = field(default_factory=dict)
+    unrouted: int = 0
+
+    def take(self, decision: Decision) -> None:
+        """Move the count of a decision here."""
+        count, decision.count = decision.count, 0
+        for name in decision.routes:
+            self.routes[name] = self.routes.get(name, 0) + count
+        if not decision.deliveries:
+            self.unrouted += count
 
 
 class _Mark:
@@ -94,6 +114,7 @@ class Table:
         self._body_groups = sum(1 << number for number, group in enumerate(body_groups) if group)
         self._sources: dict[str, _Source] = {}
         self._decisions: dict[int, Decision] = {}
+        self._hits = Hits()
 
     def match(self, message: Message) -> Decision:
         """Where `message` goes. Equal decisions are the same object, as long as there are not too many of them."""
@@ -107,6 +128,17 @@ class Table:
             else:
                 hits |= self._match_body(known.groups, known.view, message.body)
         return self._decisions.get(hits) or self._decide(hits)
+
+    def take_hits(self) -> Hits:
+        """What was counted on the decisions of this table since the last call."""
+        self._gather()
+        taken, self._hits = self._hits, Hits()
+        return taken
+
+    def _gather(self) -> None:
+        for decision in self._decisions.values():
+            if decision.count:
+                self._hits.take(decision)
 
     def names(self, source: MessageSource) -> bool:
         """Whether some route names this source, or one that begins like it."""
@@ -189,6 +221,7 @@ class Table:
             best[route.endpoint] = route.delivery if rival is None else preferred(rival, route.delivery)
         decision = Decision(tuple(best.values()), tuple(route.name for route in matched))
         if len(self._decisions) >= MAX_KNOWN_DECISIONS:
+            self._gather()
             self._decisions.clear()
         self._decisions[hits] = decision
         return decision
