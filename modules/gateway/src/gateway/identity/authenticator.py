@@ -6,8 +6,9 @@ the groups are tried for registered devices too. Status and expiry are looked at
 
 import hmac
 import os
-from collections.abc import Callable, Iterable
-from typing import assert_never
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, assert_never
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub import sas
@@ -15,12 +16,21 @@ from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.sas import Sas
 from edgewire.message import Identity, identity
 from gateway.identity.certificates import CertificateError, ChainProblem, Leaf, TrustBundle, read_leaf
+from gateway.identity.certified import CertifiedLogins, Shown
 from gateway.identity.credentials import Admitted, Claim, LoginMethod, RefusalReason, Refused
 from gateway.identity.limiter import FailureLimiter
 from gateway.identity.registry import Registry
+from gateway.identity.revocation import Link, Revocation, Revocations
 from gateway.identity.roster import CaSigned, Group, NoCredential, Registration, SymmetricKeys, Thumbprints
 from gateway.identity.tokens import Token
 from gateway.identity.vouching import Vouchers, Vouching
+
+_REVOKED: Final[Mapping[Revocation | None, RefusalReason]] = MappingProxyType(
+    {
+        Revocation.REVOKED: RefusalReason.CERTIFICATE_REVOKED,
+        Revocation.LIST_ENDED: RefusalReason.REVOCATION_LIST_ENDED,
+    }
+)
 
 
 class Authenticator:
@@ -29,6 +39,7 @@ class Authenticator:
     `hub_names`: the hub's host name and the gateway's own, as user names and tokens may carry them.
     `clock_floor`: no token is judged at an earlier time than this, should the machine's clock be set back; the caller
     gives the latest time it knows to have passed, again and again.
+    `certified`: who was let in by which certificate.
     """
 
     __slots__ = (
@@ -36,9 +47,11 @@ class Authenticator:
         "_hub_names",
         "_limiter",
         "_registry",
+        "_revocations",
         "_skew_s",
         "_trust_bundle",
         "_vouchers",
+        "certified",
         "clock_floor",
     )
 
@@ -58,6 +71,8 @@ class Authenticator:
         self._skew_s = skew_s
         self.clock_floor = clock_floor
         self._vouchers = vouchers
+        self._revocations = Revocations()
+        self.certified = CertifiedLogins()
         self._limiter = FailureLimiter()
         # Random, so that nobody can sign with them: a module is checked against them beside its own keys.
         self._decoys = (os.urandom(32), os.urandom(32))
@@ -66,12 +81,18 @@ class Authenticator:
         """Believe these authorities from now on."""
         self._trust_bundle = trust_bundle
 
+    def replace_revocations(self, revocations: Revocations) -> None:
+        """Take these lists from now on. Who is connected is the caller's to end: `certified` tells who is on them."""
+        self._revocations = revocations
+
     def authenticate(self, claim: Claim) -> Admitted | Refused:
         """Let somebody in, or not. Good credentials are let in however many others failed before."""
         self._registry.reload()
         verdict = self._judge(claim)
         if isinstance(verdict, Admitted):
             self._limiter.succeeded(claim.address, claim.identity)
+            if claim.token and len(self.certified):
+                self.certified.leave(claim.identity)
             return verdict
         if verdict.reason is RefusalReason.UPSTREAM_AWAY:
             return verdict  # nothing was guessed: it may be good
@@ -98,7 +119,10 @@ class Authenticator:
             leaf = read_leaf(claim.certificates[0])
         except CertificateError:
             return False
-        return _judge_issued(claim.identity, leaf, self._problem_with(claim)) is None and leaf.is_valid_at(claim.now)
+        links, problem = self._follow(claim, leaf)
+        if _judge_issued(claim.identity, leaf, problem) is not None or not leaf.is_valid_at(claim.now):
+            return False
+        return self._revocations.problem_with(links, claim.now) is None
 
     def _unknown_token(self, claim: Claim) -> Token | None:
         """A token that nobody here can judge and the hub has not been asked about."""
@@ -217,7 +241,7 @@ class Authenticator:
         except CertificateError:
             return Refused(RefusalReason.CERTIFICATE_MALFORMED)
         # The chain is followed for everybody, so that its cost tells nothing about who is registered for what.
-        problem = self._problem_with(claim)
+        links, problem = self._follow(claim, leaf)
         registration = self._entry_of(claim.identity)
         if registration is None:
             return Refused(RefusalReason.UNKNOWN_DEVICE)
@@ -226,12 +250,22 @@ class Authenticator:
             refusal = RefusalReason.CERTIFICATE_EXPIRED
         if refusal is None and not registration.enabled:
             refusal = RefusalReason.DISABLED
-        return Admitted(claim.identity, leaf.valid_until, method) if refusal is None else Refused(refusal)
+        if refusal is None:
+            refusal = _REVOKED.get(self._revocations.problem_with(links, claim.now))
+        if refusal is not None:
+            return Refused(refusal)
+        self.certified.enter(claim.identity, _shown(leaf, links))
+        return Admitted(claim.identity, leaf.valid_until, method)
 
-    def _problem_with(self, claim: Claim) -> ChainProblem | None:
+    def _follow(self, claim: Claim, leaf: Leaf) -> tuple[tuple[Link, ...], ChainProblem | None]:
+        """What lists of revoked certificates may name on the certificate's way to the bundle, and why it has none."""
         if self._trust_bundle is None:
-            return ChainProblem.UNTRUSTED
-        return self._trust_bundle.problem_with(claim.certificates, claim.now)
+            return (leaf.link,), ChainProblem.UNTRUSTED
+        found = self._trust_bundle.follow(claim.certificates, claim.now)
+        if isinstance(found, ChainProblem):
+            # Of one that is known by its thumbprint nobody is asked who has signed it; a list may still name it.
+            return (leaf.link,), found
+        return found, None
 
     def _is_of_another(self, claim: Claim) -> bool:
         """Whether a certificate that we know, by its thumbprint or its authority, is another device's."""
@@ -242,7 +276,7 @@ class Authenticator:
         owners = self._registry.owners_of(leaf.thumbprints[0]) | self._registry.owners_of(leaf.thumbprints[1])
         if owners:
             return identity(claim.identity.device) not in owners
-        return leaf.common_name != claim.identity.device and self._problem_with(claim) is None
+        return leaf.common_name != claim.identity.device and self._follow(claim, leaf)[1] is None
 
 
 def _judge_leaf(
@@ -270,3 +304,13 @@ def _judge_issued(who: Identity, leaf: Leaf, problem: ChainProblem | None) -> Re
     if problem is not None or leaf.is_authority or not leaf.is_for_clients:
         return RefusalReason.CERTIFICATE_UNTRUSTED
     return None if leaf.common_name == who.device else RefusalReason.CERTIFICATE_MISMATCH
+
+
+def _shown(leaf: Leaf, links: tuple[Link, ...]) -> Shown:
+    return Shown(
+        thumbprint=leaf.thumbprints[1],
+        issuer=leaf.link.issuer,
+        valid_from=leaf.valid_from,
+        valid_until=leaf.valid_until,
+        links=links,
+    )

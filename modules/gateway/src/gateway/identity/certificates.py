@@ -16,6 +16,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
 
+from gateway.identity.revocation import Link, link_of, links_of
+
 MAX_CHAIN: Final = 10
 """Certificates that a peer may send; official chains have three or four."""
 MIN_RSA_BITS: Final = 2048
@@ -35,6 +37,8 @@ class Leaf:
 
     common_name: str | None
     """None unless there is exactly one."""
+    link: Link
+    """What lists of revoked certificates may name."""
     thumbprints: tuple[str, str]
     """SHA-1, SHA-256: hexadecimal capitals."""
     valid_from: float
@@ -54,6 +58,7 @@ def read_leaf(der: bytes) -> Leaf:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return Leaf(
             common_name=str(names[0].value) if len(names) == 1 else None,
+            link=link_of(certificate),
             thumbprints=(
                 hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
                 hashlib.sha256(der).hexdigest().upper(),
@@ -93,8 +98,18 @@ class TrustBundle:
         except _UNREADABLE as error:
             raise CertificateError(f"the trust bundle holds no certificates in PEM: {error}") from error
 
+    @property
+    def authorities(self) -> tuple[x509.Certificate, ...]:
+        """All of them, as they stand in the bundle."""
+        return tuple(authority.to_cryptography() for authority in self._authorities)
+
     def problem_with(self, chain: Sequence[bytes], now: float) -> ChainProblem | None:
-        """Why `chain` (DER, leaf first) does not lead to an authority of the bundle at `now`; None if it does.
+        """Why `chain` (DER, leaf first) does not lead to an authority of the bundle at `now`; None if it does."""
+        found = self.follow(chain, now)
+        return found if isinstance(found, ChainProblem) else None
+
+    def follow(self, chain: Sequence[bytes], now: float) -> tuple[Link, ...] | ChainProblem:
+        """The way of `chain` (DER, leaf first) to an authority of the bundle, or why it has none.
 
         What the peer sends beside its own certificate is material for a path, never trusted.
         """
@@ -102,14 +117,15 @@ class TrustBundle:
             return ChainProblem.UNTRUSTED
         try:
             leaf, *others = (crypto.X509.from_cryptography(_load(der)) for der in chain)
-            path = crypto.X509StoreContext(self._store_at(now), leaf, others).get_verified_chain()
-            sound = _is_sound([certificate.to_cryptography() for certificate in path])
+            verified = crypto.X509StoreContext(self._store_at(now), leaf, others).get_verified_chain()
+            path = tuple(certificate.to_cryptography() for certificate in verified)
+            links = links_of(path) if _is_sound(path) else None
         except crypto.X509StoreContextError as error:
             is_date = error.errors[0] in (_NOT_YET_VALID, _HAS_EXPIRED)
             return ChainProblem.EXPIRED if is_date else ChainProblem.UNTRUSTED
         except _UNREADABLE:
             return ChainProblem.UNTRUSTED
-        return None if sound else ChainProblem.UNTRUSTED
+        return ChainProblem.UNTRUSTED if links is None else links
 
     def _store_at(self, now: float) -> crypto.X509Store:
         """A store for one check: OpenSSL keeps the first time that a store was given, whatever is set later."""

@@ -39,6 +39,10 @@ class RefusalReason(Enum):
     """No chain to the trust bundle, or not a certificate for clients."""
     CERTIFICATE_EXPIRED = "certificate_expired"
     """Expired, or not valid yet."""
+    CERTIFICATE_REVOKED = "certificate_revoked"
+    """Its authority, or one above, has taken it back: it is on a list of GATEWAY_CRL_FILE."""
+    REVOCATION_LIST_ENDED = "revocation_list_ended"
+    """The list of its authority is past its next update, and GATEWAY_CRL_WHEN_OLD says to refuse then."""
     THROTTLED = "throttled"
     """One of many failures in a short time from one address; the answer is held back."""
     REFUSED_UPSTREAM = "refused_upstream"
@@ -66,6 +70,10 @@ _ADVICE = {
     RefusalReason.CERTIFICATE_MISMATCH: "its certificate is not the one registered for it",
     RefusalReason.CERTIFICATE_UNTRUSTED: "no authority of the trust bundle issued its certificate for clients",
     RefusalReason.CERTIFICATE_EXPIRED: "its certificate is not valid at this time; check it and this machine's clock",
+    RefusalReason.CERTIFICATE_REVOKED: "its certificate was revoked; give it a new one if it is to come back",
+    RefusalReason.REVOCATION_LIST_ENDED: (
+        "the list of revoked certificates of its authority is too old; make a new one, for example by `edgeca crl`"
+    ),
     RefusalReason.THROTTLED: "too many logins failed from there; each next answer waits",
     RefusalReason.REFUSED_UPSTREAM: "it is not registered here, and edgeHub or the hub did not let it in either",
     RefusalReason.UPSTREAM_AWAY: (
