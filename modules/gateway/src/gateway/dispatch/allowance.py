@@ -165,7 +165,7 @@ class Account:
             self._owner.changed = True
 
     def take(self, sizes: Iterable[int]) -> int:
-        """Charge messages of these sizes. Returns how many are taken: all, or those before the first that is refused."""
+        """Charge messages of these sizes. Returns how many are taken: all, or those before the first to refuse."""
         taken = 0
         if not self.refuses:
             total = 0

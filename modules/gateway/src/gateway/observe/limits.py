@@ -51,8 +51,8 @@ class DeviceLimited(Event):
             WhenOver.REFUSE: "what is above is refused, unacknowledged",
         }[self.when_over]
         return (
-            f"'{self.identity}' sends more than the {self.allowed:,g} {SAYS[self.limit]} that it is allowed: {follows}. "
-            "Let it send less, or raise its 'limits' in the settings document"
+            f"'{self.identity}' sends more than the {self.allowed:,.12g} {SAYS[self.limit]} that it is allowed: "
+            f"{follows}. Let it send less, or raise its 'limits' in the settings document"
         )
 
 
