@@ -145,6 +145,10 @@ REFUSALS: list[tuple[Any, str]] = [
     ({"batch": {"per": "site"}}, "send.batch.per: there is no 'site'; known here: device, route"),
     ({"aggregate": 60}, "send.aggregate: this must be an object"),
     ({"aggregate": {"values": VALUES}}, 'send.aggregate.windowSecs: it is missing; write "windowSecs": 60'),
+    (
+        {"aggregate": {"windowSecs": None, "values": VALUES}},
+        'send.aggregate.windowSecs: it is missing; write "windowSecs": 60',
+    ),
     ({"aggregate": {"windowSecs": 0.5, "values": VALUES}}, "send.aggregate.windowSecs: 0.5 is not possible"),
     ({"aggregate": {"windowSecs": 60}}, "send.aggregate.values: this must be an object with 1 to 16 values"),
     ({"aggregate": {"windowSecs": 60, "values": {"": "a"}}}, "send.aggregate.values: the name of a value has 1 to 64"),

@@ -20,6 +20,7 @@ from gateway.app.document_table import (
     MAX_PRIORITY,
     MAX_SECONDS,
     MIN_MAX_BYTES,
+    MOST_MAX_BYTES,
     ROUTE_ROWS,
     ROWS,
     STORE_ROWS,
@@ -491,7 +492,7 @@ class _SectionReader:
 
     def _max_bytes(self, value: Any, place: str) -> int:
         fix = f"write bytes; left out it is {DEFAULT_MAX_BYTES}, one gibibyte"
-        return self._integer(value, place, MIN_MAX_BYTES, 2**53, fix) or DEFAULT_MAX_BYTES
+        return self._integer(value, place, MIN_MAX_BYTES, MOST_MAX_BYTES, fix) or DEFAULT_MAX_BYTES
 
     def _when_full(self, value: Any, place: str) -> WhenFull:
         if value is None:

@@ -5,10 +5,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edgewire.message import Delivery
+from gateway.app.document_rows import Either, Entries, Items, Number, Row, Section, Text, Whole, names, words
 from gateway.routing.compile import compile_expression
 from gateway.routing.expression import Constant, Expression, Type
 from gateway.routing.problems import RouteProblem, near_match
 from gateway.routing.table import Route
+from gateway.sending import how
 
 if TYPE_CHECKING:
     from gateway.dispatch.filters import Filter, Lessened
@@ -23,11 +25,107 @@ MAX_NTH: Final = 1_000_000
 MAX_NAME_CHARS: Final = 64
 """Of a value's name in an aggregate."""
 
-_FILTER_KEYS: Final = ("onChangeOf", "deadBand", "atMostEverySecs", "atLeastEverySecs", "sample")
-_KEYS: Final = (*_FILTER_KEYS, "batch", "aggregate")
-_BATCH_KEYS: Final = ("maxMessages", "maxBytes", "maxAgeSecs", "format", "items", "per")
-_AGGREGATE_KEYS: Final = ("windowSecs", "values", "measures")
-_SAMPLE_KEYS: Final = ("everyNth", "share")
+_SAMPLE_ROWS: Final = (
+    Row(name="everyNth", shape=Whole(least=2, most=MAX_NTH), unit="messages", help="the first of each so many"),
+    Row(name="share", shape=Number(least=0, most=1, above=True), help="so large a part of all, at random"),
+)
+_FILTER_ROWS: Final = (
+    Row(
+        name="onChangeOf",
+        shape=Text(examples=("$body.temperature",)),
+        help="an expression: a message goes when its value is another than the last one sent",
+    ),
+    Row(
+        name="deadBand",
+        shape=Either(
+            (
+                Number(least=0, most=1e308),
+                Section(
+                    (
+                        Row(
+                            name="percent",
+                            shape=Number(least=0, most=100),
+                            required=True,
+                            help="so many percent of the last value sent",
+                        ),
+                    )
+                ),
+            )
+        ),
+        help="a change by no more than this is none",
+    ),
+    Row(
+        name="atMostEverySecs",
+        shape=Number(least=0, most=MAX_INTERVAL_S, above=True),
+        unit="seconds",
+        help="what comes sooner after the last one sent is held back",
+    ),
+    Row(
+        name="atLeastEverySecs",
+        shape=Number(least=0, most=MAX_INTERVAL_S, above=True),
+        unit="seconds",
+        help="a message goes anyway when so long nothing went",
+    ),
+    Row(name="sample", shape=Section(_SAMPLE_ROWS), help="one of the two: every n-th, or a share"),
+)
+_BATCH: Final = how.Batch()
+_BATCH_ROWS: Final = (
+    Row(
+        name="maxMessages",
+        shape=Whole(least=2, most=how.MAX_BATCH_MESSAGES),
+        default=_BATCH.max_messages,
+        help="the batch goes with the last of them",
+    ),
+    Row(
+        name="maxBytes",
+        shape=Whole(least=1, most=how.MAX_BATCH_BYTES),
+        unit="bytes",
+        default=_BATCH.max_bytes,
+        help="of its body; it goes before it would be larger",
+    ),
+    Row(
+        name="maxAgeSecs",
+        shape=Number(least=0, most=how.MAX_AGE_S, above=True),
+        unit="seconds",
+        default=_BATCH.max_age_s,
+        help="how long the first of them waits at most",
+    ),
+    Row(name="format", shape=words(how.Form), default=_BATCH.form.value, help="one array, or a value in each line"),
+    Row(
+        name="items",
+        shape=words(how.Items),
+        default=_BATCH.items.value,
+        help="what stands there of each message: all of it, or its body",
+    ),
+    Row(name="per", shape=words(how.Per), default=_BATCH.per.value, help="a batch of each device, or one of all"),
+)
+_AGGREGATE_ROWS: Final = (
+    Row(
+        name="windowSecs",
+        shape=Whole(least=1, most=how.MAX_WINDOW_S),
+        unit="seconds",
+        required=True,
+        help="length of a window; windows are aligned to the clock, in UTC",
+    ),
+    Row(
+        name="values",
+        shape=Entries(
+            shape=Text(examples=("$body.temperature",)),
+            names=rf"[\s\S]{{1,{MAX_NAME_CHARS}}}",
+            least=1,
+            most=how.MAX_VALUES,
+        ),
+        required=True,
+        help="expressions of numbers, by the name of each in the result",
+    ),
+    Row(name="measures", shape=Items(shape=words(how.Measure), least=1), help="what is told of each; left out: all"),
+)
+_ROWS: Final = (
+    *_FILTER_ROWS,
+    Row(name="batch", shape=Section(_BATCH_ROWS), help="several messages in one"),
+    Row(name="aggregate", shape=Section(_AGGREGATE_ROWS), help="numbers of a window instead of messages"),
+)
+SHAPE: Final = Section(_ROWS)
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -75,7 +173,7 @@ class _Reader:
             self._problem("", "this must be an object", fix)
             return None, None
         given = {key: item for key, item in value.items() if item is not None}  # a twin keeps null of what is removed
-        self._check_keys(given, "", _KEYS)
+        self._check_keys(given, "", names(_ROWS))
         if not given:
             self._problem("", "it says nothing: every match would be sent", f"leave it out, or {fix}")
         return self._filter(given), self._making(given)
@@ -105,7 +203,7 @@ class _Reader:
     def _filter(self, value: Mapping[str, Any]) -> "Filter | None":
         from gateway.dispatch.filters import Filter  # noqa: PLC0415 — see read_sends
 
-        if not any(key in value for key in _FILTER_KEYS):
+        if not any(key in value for key in names(_FILTER_ROWS)):
             return None
         band, percent = self._dead_band(value)
         every_nth, share = self._sample(value.get("sample"))
@@ -144,17 +242,17 @@ class _Reader:
             return self._number(value, "deadBand", 0, 1e308, 'a difference: 0.5, or {"percent": 2}') or 0.0, 0.0
         self._check_keys(band, "deadBand", ("percent",))
         percent = self._number(band, "percent", 0, 100, "a share of the last value sent: 2", inside="deadBand")
-        if percent is None and "percent" not in band:
+        if band.get("percent") is None:
             self._problem("deadBand", "it has no percent", 'write {"percent": 2}')
         return 0.0, percent or 0.0
 
     def _sample(self, value: Any) -> tuple[int | None, float | None]:
         if value is None:
             return None, None
-        if not isinstance(value, dict) or len(value.keys() & set(_SAMPLE_KEYS)) != 1:
+        if not isinstance(value, dict) or len(value.keys() & set(names(_SAMPLE_ROWS))) != 1:
             self._problem("sample", "it says either everyNth or share", 'write {"everyNth": 10}, or {"share": 0.1}')
             return None, None
-        self._check_keys(value, "sample", _SAMPLE_KEYS)
+        self._check_keys(value, "sample", names(_SAMPLE_ROWS))
         nth = self._whole(value, "everyNth", 2, MAX_NTH, inside="sample")
         share = self._number(value, "share", 0, 1, "a share of all, above 0 and below 1: 0.1", inside="sample")
         if share in (0.0, 1.0):
@@ -166,19 +264,17 @@ class _Reader:
     def _making(self, value: Mapping[str, Any]) -> "Batch | Aggregate | None":
         if "aggregate" not in value:
             return self._batch(value["batch"]) if "batch" in value else None
-        others = [key for key in ("batch", *_FILTER_KEYS) if key in value]
+        others = [key for key in ("batch", *names(_FILTER_ROWS)) if key in value]
         if others:
             what = f"an aggregate is of all messages, and is one itself; '{others[0]}' does not go with it"
             self._problem(others[0], what, f"keep aggregate, or {others[0]}; two routes can have one each")
         return self._aggregate(value["aggregate"])
 
     def _batch(self, value: Any) -> "Batch | None":
-        from gateway.sending import how  # noqa: PLC0415 — see read_sends
-
         if not isinstance(value, dict):
             self._problem("batch", "this must be an object", 'write {"maxMessages": 100, "maxAgeSecs": 60}')
             return None
-        self._check_keys(value, "batch", _BATCH_KEYS)
+        self._check_keys(value, "batch", names(_BATCH_ROWS))
         default = how.Batch()
         age_s = self._seconds(value, "maxAgeSecs", how.MAX_AGE_S, inside="batch")
         size = self._whole(value, "maxBytes", 1, how.MAX_BATCH_BYTES, inside="batch")
@@ -193,15 +289,13 @@ class _Reader:
         )
 
     def _aggregate(self, value: Any) -> "Aggregate | None":
-        from gateway.sending import how  # noqa: PLC0415 — see read_sends
-
         if not isinstance(value, dict):
             fix = 'write {"windowSecs": 60, "values": {"temperature": "$body.temperature"}}'
             self._problem("aggregate", "this must be an object", fix)
             return None
-        self._check_keys(value, "aggregate", _AGGREGATE_KEYS)
+        self._check_keys(value, "aggregate", names(_AGGREGATE_ROWS))
         window_s = self._whole(value, "windowSecs", 1, how.MAX_WINDOW_S, inside="aggregate")
-        if window_s is None and "windowSecs" not in value:
+        if value.get("windowSecs") is None:
             self._problem("aggregate.windowSecs", "it is missing", 'write "windowSecs": 60')
         values = self._values(value.get("values"), how.MAX_VALUES)
         measures = self._measures(value.get("measures"), tuple(how.Measure))

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgewire.message import Message
-from gateway.app.sample import SampleError, read_sample
+from gateway.app.document_rows import Anything, Either, Entries, Items, Number, Row, Section, Text, names
+from gateway.app.sample import EXPECT_ROW, SampleError, read_sample
+from gateway.app.sample import ROWS as SAMPLE_ROWS
+from gateway.app.topic_sample import ROWS as TOPIC_ROWS
 from gateway.routing.problems import near_match
 
 MAX_MESSAGES: Final = 10_000
@@ -13,7 +16,26 @@ MAX_MESSAGES: Final = 10_000
 MAX_AT_S: Final = 604_800
 """When a message of a case may come: within a week."""
 
-_MADE_KEYS: Final = ("endpoint", "body", "properties")
+_MADE_ROWS: Final = (
+    Row(name="endpoint", shape=Text(), help="where it goes"),
+    Row(name="body", shape=Anything(), help="what must be in its body, whatever else there is"),
+    Row(name="properties", shape=Entries(shape=Text()), help="what must be among its properties"),
+)
+MADE_SHAPE: Final = Items(shape=Section(_MADE_ROWS))
+_STEP_ROWS: Final = (
+    Row(
+        name="at",
+        shape=Number(least=0, most=MAX_AT_S),
+        unit="seconds",
+        help="when it comes, after the start; left out: a second after the one before",
+    ),
+    EXPECT_ROW,
+)
+STEPS_SHAPE: Final = Items(
+    shape=Either((Section((*_STEP_ROWS, *SAMPLE_ROWS)), Section((*_STEP_ROWS, *TOPIC_ROWS)))),
+    least=1,
+    most=MAX_MESSAGES,
+)
 _EXAMPLE: Final = 'write [{"at": 0, "body": {…}, "expect": ["$upstream"]}, {"at": 10, …}]'
 
 
@@ -111,9 +133,9 @@ class SequenceReader:
 
     def _wanted(self, item: Mapping[str, Any], path: str) -> MadeWanted:
         for key in item:
-            if key not in _MADE_KEYS:
-                near = near_match(key, _MADE_KEYS)
-                fix = f"did you mean '{near}'?" if near else f"known here: {', '.join(_MADE_KEYS)}"
+            if key not in names(_MADE_ROWS):
+                near = near_match(key, names(_MADE_ROWS))
+                fix = f"did you mean '{near}'?" if near else f"known here: {', '.join(names(_MADE_ROWS))}"
                 self._problem(f"{path}.{key}", f"there is no '{key}'", fix)
         given = item.get("endpoint")
         endpoint = self._endpoint_name(given) if isinstance(given, str) else None

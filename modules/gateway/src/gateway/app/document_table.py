@@ -14,6 +14,8 @@ DEFAULT_MAX_BYTES: Final = 1 << 30
 MIN_MAX_BYTES: Final = 1 << 20
 """Four of the largest messages; a smaller store could not give space back segment by segment."""
 
+MOST_MAX_BYTES: Final = 2**53
+"""The largest whole number that all readers of JSON agree on."""
 MAX_SECONDS: Final = 2**31 - 1
 MAX_PRIORITY: Final = 9
 MAX_BOARD_SETTINGS_BYTES: Final = 320
@@ -23,7 +25,7 @@ _ROUTE_EXAMPLES: Final = (
     "FROM /messages/* INTO $upstream",
     "FROM /messages/* WHERE $body.messageType = 'alert' INTO $upstream",
 )
-_MAX_BYTES: Final = Whole(least=MIN_MAX_BYTES, most=2**53)
+_MAX_BYTES: Final = Whole(least=MIN_MAX_BYTES, most=MOST_MAX_BYTES)
 _TIME_TO_LIVE: Final = Row(
     name="timeToLiveSecs",
     shape=Either((Whole(least=1, most=MAX_SECONDS), Whole(least=-MAX_SECONDS, most=-1))),

@@ -1,11 +1,13 @@
 """The section `tests` of the settings document: cases that stand beside routes and topic rules."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from edgewire.message import Message, local_topic, named_endpoint
-from gateway.app.sample import SampleError, read_sample
+from gateway.app.document_rows import Either, Elsewhere, Entries, Items, Row, Section, Text, names
+from gateway.app.sample import EXPECT_ROW, SampleError, read_sample
+from gateway.app.sample import ROWS as SAMPLE_ROWS
 from gateway.routing.problems import near_match
 
 if TYPE_CHECKING:
@@ -16,8 +18,39 @@ if TYPE_CHECKING:
 Problem = Callable[[str, str, str], None]
 """What is wrong: its path from the section's top, the message, what to write instead."""
 
-_KEYS: Final = ("name", "message", "messages", "becomes", "expect", "routes", "made")
-_BECOMES_KEYS: Final = ("device", "properties")
+_NAME: Final = Row(name="name", shape=Text(), help="what the case shows")
+_BECOMES_ROWS: Final = (
+    Row(name="device", shape=Text(), help="the device that a topic rule makes of it"),
+    Row(name="properties", shape=Entries(shape=Text()), help="among its properties; null: there must be none such"),
+)
+_ONE_ROWS: Final = (
+    _NAME,
+    Row(
+        name="message",
+        shape=Either((Section(SAMPLE_ROWS), Elsewhere("gateway.app.topic_sample"))),
+        required=True,
+        help="a message, or a publication to a topic",
+    ),
+    Row(name="becomes", shape=Section(_BECOMES_ROWS), help="what the topic rules make of a publication"),
+    replace(EXPECT_ROW, required=True),
+    Row(name="routes", shape=Items(shape=Text()), help="the routes that must match, and no other"),
+)
+_SEVERAL_ROWS: Final = (
+    _NAME,
+    Row(
+        name="messages",
+        shape=Elsewhere("gateway.app.document_sequences", "STEPS_SHAPE"),
+        required=True,
+        help="messages in time",
+    ),
+    Row(
+        name="made",
+        shape=Elsewhere("gateway.app.document_sequences", "MADE_SHAPE"),
+        help="what batches and windows must make of them",
+    ),
+)
+SHAPE: Final = Items(shape=Either((Section(_ONE_ROWS), Section(_SEVERAL_ROWS))))
+_KEYS: Final = tuple(dict.fromkeys((*names(_ONE_ROWS), *names(_SEVERAL_ROWS))))
 _EXAMPLE: Final = 'write {"name": …, "message": …, "expect": […]}'
 _ENDPOINTS: Final = '"$upstream", "/modules/m/inputs/i", "Endpoint(\'archive\')", "Topic(\'means/{device}\')"'
 
@@ -79,26 +112,30 @@ class _Reader:
         if "messages" in entry:
             return self._sequence(entry, path, number)
         endpoints = self._expected(entry.get("expect"), f"{path}.expect")
-        names = self._route_names(entry.get("routes"), f"{path}.routes")
-        name = entry.get("name", f"case {number + 1}")
-        if not isinstance(name, str):
-            self._problem(f"{path}.name", "the name of a case is text", "put it between quotation marks")
-            name = path
+        matching = self._route_names(entry.get("routes"), f"{path}.routes")
+        name = self._name(entry, path, number)
         becomes = self._becomes(entry.get("becomes"), f"{path}.becomes", entry.get("message"))
         try:
             message, topic = self._message(entry.get("message"))
         except SampleError as error:
             self._problem(f"{path}.message", str(error), "")
             return None
-        return RouteTest(name=name, message=message, endpoints=endpoints, routes=names, topic=topic, becomes=becomes)
+        return RouteTest(name=name, message=message, endpoints=endpoints, routes=matching, topic=topic, becomes=becomes)
 
     def _sequence(self, entry: Mapping[str, Any], path: str, number: int) -> RouteTest:
         from gateway.app.document_sequences import SequenceReader  # noqa: PLC0415 — most cases are of one message
 
         reader = SequenceReader(self._problem, self._expected, endpoint_name, self._message_in_time)
         sequence = reader.read(entry, path)
-        name = str(entry.get("name", f"case {number + 1}"))
+        name = self._name(entry, path, number)
         return RouteTest(name=name, message=None, endpoints=frozenset(), sequence=sequence)
+
+    def _name(self, entry: Mapping[str, Any], path: str, number: int) -> str:
+        name = entry.get("name", f"case {number + 1}")
+        if isinstance(name, str):
+            return name
+        self._problem(f"{path}.name", "the name of a case is text", "put it between quotation marks")
+        return path
 
     def _message(self, sample: Any) -> tuple[Message | None, "TopicSample | None"]:
         if not (isinstance(sample, dict) and "topic" in sample):
@@ -159,7 +196,7 @@ class _Reader:
             return None
         if not (isinstance(sample, dict) and "topic" in sample):
             self._problem(path, "only a publication to a topic becomes something else", 'give the message a "topic"')
-        self._check_keys(value, path, _BECOMES_KEYS)
+        self._check_keys(value, path, names(_BECOMES_ROWS))
         device, properties = value.get("device"), value.get("properties")
         texts = properties.values() if isinstance(properties, dict) else () if properties is None else (0,)
         if not isinstance(device, str | None) or not all(isinstance(text, str | None) for text in texts):

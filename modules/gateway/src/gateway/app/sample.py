@@ -7,16 +7,38 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from edgewire.message import Envelope, Message, MessageSource, identity
+from gateway.app.document_rows import Anything, Entries, Items, Row, Text, names
 from gateway.routing.names import system_name
 from gateway.routing.problems import near_match
 
 DEFAULT_DEVICE: Final = "device"
 """Who sends a sample that does not say it."""
 
-_KEYS: Final = (
-    *("body", "bodyBase64", "properties", "systemProperties", "device", "module", "output", "source", "id"),
-    *("name", "comment"),
+BODY_ROWS: Final = (
+    Row(name="body", shape=Anything(), help="the body: a text as it stands, anything else as JSON"),
+    Row(name="bodyBase64", shape=Text(), help="or its bytes in Base64"),
 )
+NOTE_ROWS: Final = (
+    Row(name="id", shape=Anything(), help="for whoever reads it"),
+    Row(name="name", shape=Anything(), help="for whoever reads it"),
+    Row(name="comment", shape=Anything(), help="for whoever reads it"),
+)
+ROWS: Final = (
+    *BODY_ROWS,
+    Row(name="properties", shape=Entries(shape=Text()), help="application properties"),
+    Row(name="systemProperties", shape=Entries(shape=Text()), help="as contentType and contentEncoding"),
+    Row(name="device", shape=Text(), default=DEFAULT_DEVICE, help="who sends it"),
+    Row(name="module", shape=Text(), help="the module of that device which sends it"),
+    Row(name="output", shape=Text(), help="by this output"),
+    Row(name="source", shape=Text(), help="what it is, where it is no telemetry: routes.md"),
+    *NOTE_ROWS,
+)
+EXPECT_ROW: Final = Row(
+    name="expect",
+    shape=Items(shape=Text(examples=("$upstream",))),
+    help="the endpoints it must go to, and no other; [] for none",
+)
+"""Of a test that stands beside routes."""
 _JSON_BODY: Final = {"contentType": "application/json", "contentEncoding": "utf-8"}
 
 
@@ -55,9 +77,9 @@ def read_sample(sample: Any) -> Message:
 
 def _check_keys(sample: Mapping[str, Any]) -> None:
     for key in sample:
-        if key not in _KEYS:
-            near = near_match(key, _KEYS)
-            hint = f"did you mean '{near}'?" if near else "the keys are " + ", ".join(_KEYS[:8])
+        if key not in names(ROWS):
+            near = near_match(key, names(ROWS))
+            hint = f"did you mean '{near}'?" if near else "the keys are " + ", ".join(names(ROWS)[:8])
             raise SampleError(key, f"a message has no '{key}'; {hint}")
 
 

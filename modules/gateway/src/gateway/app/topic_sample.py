@@ -5,13 +5,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgewire.message import Message
-from gateway.app.sample import SampleError, body_of, object_of, text_of
+from gateway.app.document_rows import Anything, Choice, Entries, Row, Section, Text, names
+from gateway.app.sample import BODY_ROWS, NOTE_ROWS, SampleError, body_of, object_of, text_of
 from gateway.routing.problems import near_match
 from gateway.topics.mapping import LISTENERS, PLAIN, Mapped, TopicMap
 from gateway.topics.publication import Publication, TooLargeError, check_size, envelope_of, shown_topic
 from gateway.topics.why import why_not
 
-_KEYS: Final = ("topic", "listener", "body", "bodyBase64", "retain", "userProperties", "id", "name", "comment")
+ROWS: Final = (
+    Row(name="topic", shape=Text(pattern=r"[^+#\0]+"), required=True, help="where it was published"),
+    Row(name="listener", shape=Choice(LISTENERS), default=PLAIN, help="where it is heard"),
+    *BODY_ROWS,
+    Row(name="retain", shape=Anything(), help="true: it was retained"),
+    Row(name="userProperties", shape=Entries(shape=Text()), help="of MQTT 5"),
+    *NOTE_ROWS,
+)
+SHAPE: Final = Section(ROWS)
 _OF_RULES: Final = ("device", "module", "output", "properties", "systemProperties", "source")
 
 
@@ -63,9 +72,9 @@ def _check_keys(sample: Mapping[str, Any]) -> None:
     for key in sample:
         if key in _OF_RULES:
             raise SampleError(key, "a publication to a topic has none: the rule under 'topics' says it. Remove it")
-        if key not in _KEYS:
-            near = near_match(key, _KEYS)
-            hint = f"did you mean '{near}'?" if near else "the keys are " + ", ".join(_KEYS[:6])
+        if key not in names(ROWS):
+            near = near_match(key, names(ROWS))
+            hint = f"did you mean '{near}'?" if near else "the keys are " + ", ".join(names(ROWS)[:6])
             raise SampleError(key, f"a publication has no '{key}'; {hint}")
 
 

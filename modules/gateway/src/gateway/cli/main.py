@@ -18,6 +18,7 @@ COMMANDS: Final = (
     "check",
     "explain",
     "test",
+    "schema",
     "sas",
     "devices",
     "users",
