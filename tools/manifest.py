@@ -1,9 +1,9 @@
-"""`make manifest`: a deployment manifest from a template, without IoT Edge's own tools. docs/deployment.md is the guide.
+"""`make manifest`: a deployment manifest from a template, without IoT Edge's own tools. See docs/deployment.md.
 
     python tools/manifest.py [TEMPLATE …] [--platform arm64v8] [--env-file .env] [--output config]
 
-`deployment.template.json` becomes `config/deployment.arm64v8.json`: `${MODULES.gateway}` and `${MODULEDIR<../path>}` are
-the images that module.json names, `${NAME}` is a value of the env file or, where that has none, of the environment;
+`deployment.template.json` becomes `config/deployment.arm64v8.json`: `${MODULES.gateway}` and `${MODULEDIR<../path>}`
+are the images that module.json names, `${NAME}` is a value of the env file or, where that has none, of the environment;
 createOptions become texts of 512 characters at most. What has no braces is never expanded: `$upstream`, `$edgeHub` and
 `$edgeAgent` are words of IoT Edge. The same template and values give the same bytes, on any machine.
 
@@ -152,7 +152,7 @@ def _value_of(name: str, wish: Wish) -> str | None:
 
 
 def image_of(folder: Path, variant: str, wish: Wish) -> str:
-    """The image of a module: repository, version and platform, as module.json in `folder` says. Raises ManifestError."""
+    """The image of the module in `folder`: repository, version and platform, by module.json. Raises ManifestError."""
     file = folder / "module.json"
     image = _filled_in(read_json(file), wish).get("image", {})
     try:

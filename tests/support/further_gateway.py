@@ -17,10 +17,8 @@ async def further(
 
     Its server certificate is from a file: another machine has another workload API.
     """
+    site = _site(hub, folder, address)
     made = Folder(certificates).server([address]).entry
-    folder.mkdir()
-    site = GatewaySite(hub, address, folder)
-    site.data.mkdir(mode=0o700)
     site.gateway.environment = {
         name: value for name, value in site.gateway.environment.items() if not name.startswith("IOTEDGE_")
     } | {
@@ -35,3 +33,10 @@ async def further(
     finally:
         await site.gateway.kill()
     site.gateway.assert_no_fault()
+
+
+def _site(hub: StandIn, folder: Path, address: str) -> GatewaySite:
+    folder.mkdir()
+    site = GatewaySite(hub, address, folder)
+    site.data.mkdir(mode=0o700)
+    return site
