@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from edgewire.message import UPSTREAM, Delivery, Message
 from gateway.app.document import (
-    DEFAULT_MAX_BYTES,
-    DEFAULT_TIME_TO_LIVE_S,
     GatewaySettings,
     Reading,
     read_settings,
 )
+from gateway.app.document_table import DEFAULT_MAX_BYTES, DEFAULT_TIME_TO_LIVE_S
 from gateway.routing.compile import RouteSpec
 from gateway.store.values import WhenFull
 
