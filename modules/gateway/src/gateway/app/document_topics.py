@@ -95,7 +95,7 @@ _OF_THE_BODY: Final[Mapping[str, str]] = {
     **dict.fromkeys(("$.ct", "contenttype", "content-type"), "contentType"),
     **dict.fromkeys(("$.ce", "contentencoding", "content-encoding"), "contentEncoding"),
 }
-_LEAF_NAMES: Final = ("leafDeviceId", "leafModuleId", "leafOutputName")
+_LEAF_NAMES: Final = ("leafDeviceId", "leafModuleId", "leafOutputName", "leafGatewayId")
 """As `upstream.module_message` says who sent a message that leaves as the module's; that room needs the SDK."""
 _GIVEN_NAMES: Final = frozenset(name.lower() for name in (TOPIC_PROPERTY, *RETAINED, *DUPLICATE, *_LEAF_NAMES))
 _SYSTEM_NAMES: Final = frozenset(name.lower() for names in WIRE_NAMES.values() for name in names)

@@ -206,6 +206,13 @@ SETTINGS: Final = (
         least=1,
     ),
     _setting(
+        "GATEWAY_LOWER_GATEWAYS",
+        Kind.TEXT,
+        "",
+        "modules of gateways of ours that send through this one as modules, as edge-2/gateway, with commas between: "
+        "where this one sends as its module too, the devices that they name stay named (see fleet.md)",
+    ),
+    _setting(
         "GATEWAY_UNKNOWN_DEVICES",
         Kind.CHOICE,
         "ask",
@@ -338,6 +345,7 @@ class Environment:
     upstream_amqp: str
     upstream_amqp_transport: str
     upstream_amqp_window: int
+    lower_gateways: str
     unknown_devices: str
     token_proofs: str
     dps: str
@@ -397,6 +405,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         upstream_amqp=reader.text("GATEWAY_UPSTREAM_AMQP"),
         upstream_amqp_transport=reader.choice("GATEWAY_UPSTREAM_AMQP_TRANSPORT"),
         upstream_amqp_window=reader.number("GATEWAY_UPSTREAM_AMQP_WINDOW"),
+        lower_gateways=reader.text("GATEWAY_LOWER_GATEWAYS"),
         unknown_devices=reader.choice("GATEWAY_UNKNOWN_DEVICES"),
         token_proofs=reader.text("GATEWAY_TOKEN_PROOFS"),
         dps=reader.text("GATEWAY_DPS"),

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from edgewire.message import UPSTREAM, Endpoint
+from edgewire.iothub.ids import is_id
+from edgewire.message import UPSTREAM, Endpoint, Identity, identity
 from gateway.app.configuration import Configuration
 from gateway.app.lean_import import without_detection
-from gateway.app.settings import Environment
+from gateway.app.settings import ConfigError, Environment
 from gateway.app.twin_settings import DesiredSettings, TwinSync
 from gateway.observe.events import Event
 from gateway.upstream.methods import ModuleMethods
@@ -31,13 +32,31 @@ def has_upstream(environment: Environment, environ: Mapping[str, str]) -> bool:
 
 
 def make_module(environment: Environment, emit: Callable[[Event], None]) -> CloudProxy:
-    """The way as the module."""
+    """The way as the module. Raises ConfigError."""
     # The SDK: 6 MB and 0.15 s of the start that a gateway without an edgeHub does without.
     with without_detection():
         from gateway.upstream.module_proxy import LinkTimes, ModuleProxy  # noqa: PLC0415 — see above
 
-    times = LinkTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s))
-    return ModuleProxy(emit=emit, times=times, window=Window(max_messages=environment.upstream_window))
+    return ModuleProxy(
+        emit=emit,
+        times=LinkTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s)),
+        window=Window(max_messages=environment.upstream_window),
+        below=lower_gateways(environment.lower_gateways),
+    )
+
+
+def lower_gateways(text: str) -> frozenset[Identity]:
+    """The modules that GATEWAY_LOWER_GATEWAYS names. Raises ConfigError."""
+    found = set()
+    for name in filter(None, map(str.strip, text.split(","))):
+        device, _, module = name.partition("/")
+        if not is_id(device) or not is_id(module):
+            raise ConfigError(
+                f"GATEWAY_LOWER_GATEWAYS has '{name}': it must be a module of an Edge device, written DEVICE/MODULE, as "
+                "edge-2/gateway. Correct it; commas go between several"
+            )
+        found.add(identity(device, module))
+    return frozenset(found)
 
 
 def make_twin(

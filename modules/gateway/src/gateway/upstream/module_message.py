@@ -9,13 +9,15 @@
 | creationTime, messageSchema, dt-subject, iothub-interface-id, to, ack, operation | by their names on the wire |
 | sender | application properties `leafDeviceId`, `leafModuleId`; the sender cannot set them itself |
 | outputName | application property `leafOutputName`: the message leaves by an output of the gateway |
+| sender, if it is the module of a gateway below this one | these three as that gateway has written them, and the sender as `leafGatewayId` |
 
 Not carried: RETAIN, DUP and will marks are ordinary properties already; enqueued time, delivery count and lock token
 are the hub's own. The hub sees the gateway's module as the sender (connectionDeviceId, connectionModuleId); the three
-names follow Azure's identity translation samples, which write `leafdeviceid` (names compare without case).
+names follow Azure's identity translation samples, which write `leafdeviceid` (names compare without case). A gateway
+below lets no device set them, as this one does not; so what it says is handed on, and nobody else is believed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -23,13 +25,15 @@ from azure.iot.device import Message as SdkMessage
 
 from edgewire.iothub.bag import WIRE_NAMES, Direction
 from edgewire.iothub.limits import MAX_ID_CHARS, MAX_MESSAGE_BYTES, MAX_PACKET_BYTES, MAX_TOPIC_BYTES
-from edgewire.message import Envelope
+from edgewire.message import Envelope, Identity
 from gateway.upstream.proxy import Entry
 
 LEAF_DEVICE: Final = "leafDeviceId"
 LEAF_MODULE: Final = "leafModuleId"
 LEAF_OUTPUT: Final = "leafOutputName"
-LEAF_NAMES: Final = frozenset(name.lower() for name in (LEAF_DEVICE, LEAF_MODULE, LEAF_OUTPUT))
+LEAF_GATEWAY: Final = "leafGatewayId"
+_LEAF: Final = (LEAF_DEVICE, LEAF_MODULE, LEAF_OUTPUT, LEAF_GATEWAY)
+LEAF_NAMES: Final = frozenset(map(str.lower, _LEAF))
 
 _FIELDS: Final = {
     "messageId": "message_id",
@@ -57,8 +61,8 @@ class NotCarriedError(Exception):
     """The message cannot go upstream as this module, ever; the text says why."""
 
 
-def carry(entry: Entry, output: str) -> SdkMessage:
-    """The SDK's message for `entry`, to leave by `output`.
+def carry(entry: Entry, output: str, below: Collection[Identity] = ()) -> SdkMessage:
+    """The SDK's message for `entry`, to leave by `output`; `below` are the modules of gateways below this one.
 
     Raises NotCarriedError if edgeHub would not take it: it acknowledges and loses a message above its limit, and
     closes the connection on a larger packet (edgehub.md §4.6), so neither may leave here.
@@ -69,18 +73,29 @@ def carry(entry: Entry, output: str) -> SdkMessage:
         value = envelope.system.get(name)
         if value:
             setattr(sdk, attribute, value)
-    sdk.custom_properties = dict(_properties(envelope))
+    sdk.custom_properties = dict(_properties(envelope, below))
     _check_size(sdk, len(entry.message.body))
     return sdk
 
 
-def _properties(envelope: Envelope) -> Iterator[tuple[str, str]]:
+def _properties(envelope: Envelope, below: Collection[Identity]) -> Iterator[tuple[str, str]]:
     for name, value in envelope.properties.items():
         if name not in _NOT_PROPERTIES and name.lower() not in LEAF_NAMES:
             yield name, value or ""
     for name, wire in _WIRE.items():
         if name in envelope.system:
             yield wire, envelope.system[name]
+    yield from _origin(envelope, is_gateway=envelope.sender in below)
+
+
+def _origin(envelope: Envelope, *, is_gateway: bool) -> Iterator[tuple[str, str]]:
+    """Who has sent it: the sender, or whom the sender names, if that is a gateway which hands on."""
+    if is_gateway and envelope.properties.get(LEAF_DEVICE):
+        named = {name: envelope.properties.get(name) or "" for name in _LEAF}
+        yield from ((name, value) for name, value in named.items() if value)
+        if not named[LEAF_GATEWAY]:
+            yield LEAF_GATEWAY, str(envelope.sender)
+        return
     yield LEAF_DEVICE, envelope.sender.device
     if envelope.sender.module is not None:
         yield LEAF_MODULE, envelope.sender.module

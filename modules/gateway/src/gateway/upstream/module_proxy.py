@@ -1,7 +1,7 @@
 """The way upstream as this module: one link to edgeHub at a time, kept up, watched, renewed before its token ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from azure.iot.device.exceptions import ServiceError
 
-from edgewire.message import Endpoint, Outcome
+from edgewire.message import Endpoint, Identity, Outcome
 from edgewire.transport.backoff import Backoff
 from gateway.observe.events import Event
 from gateway.observe.upstream import (
@@ -84,8 +84,11 @@ class ModuleProxy:
         make_link: Callable[[LinkListener], Link] = ModuleLink,
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        below: Collection[Identity] = (),
     ) -> None:
+        """`below`: the modules of gateways below this one, which name the devices that they send for."""
         self._emit = emit
+        self._below = frozenset(below)
         self._times = times or LinkTimes()
         self._window = window or Window()
         self._make_link = make_link
@@ -265,7 +268,7 @@ class ModuleProxy:
     def _send(self, link: Link, entry: Entry, endpoint: Endpoint, future: asyncio.Future[Sent]) -> None:
         output = self._outputs.get(endpoint) or self._outputs.setdefault(endpoint, output_name(endpoint))
         try:
-            message = carry(entry, output)
+            message = carry(entry, output, self._below)
         except NotCarriedError as error:
             future.set_result(Sent(Outcome.REJECTED, str(error)))
             return
