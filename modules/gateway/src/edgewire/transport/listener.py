@@ -97,6 +97,13 @@ class Listener:
         """How many connections there are, handshakes and those still closing included."""
         return len(self._connections)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the kernel still takes connections for it; false for one that was stopped too."""
+        if not self._accepting or self._listening.fileno() < 0:
+            return False
+        return self._listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
     def stop_accepting(self) -> None:
         """Close the listening socket; connections go on."""
         if not self._accepting:

@@ -1,7 +1,7 @@
 """The ways in: the listeners for devices, and what they report as events."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -143,6 +143,14 @@ class Doors:
     def connections(self) -> int:
         """How many there are, handshakes included."""
         return sum(listener.connections for listener in self._listeners.values())
+
+    def by_listener(self) -> Mapping[str, int]:
+        """How many there are at each listener."""
+        return {name: listener.connections for name, listener in self._listeners.items()}
+
+    def is_listening(self) -> bool:
+        """Whether all listeners do what they are there for."""
+        return all(listener.is_listening for listener in self._listeners.values())
 
     async def close(self, deadline_s: float) -> None:
         """Say goodbye to all devices and close; who is left after the deadline is cut."""

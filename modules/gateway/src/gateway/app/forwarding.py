@@ -6,6 +6,7 @@ from typing import Final
 
 from edgewire.message import Endpoint, EndpointKind
 from gateway.observe.events import Event
+from gateway.observe.metrics import Histograms
 from gateway.store.store import Store
 from gateway.store.values import Entry
 from gateway.upstream.forwarder import Forwarder
@@ -19,11 +20,15 @@ LAST_SENDS_S: Final = 1.0
 
 
 class Forwarding:
-    """Forwards what the store holds, one task per endpoint, so that no endpoint waits for another."""
+    """Forwards what the store holds, one task per endpoint, so that no endpoint waits for another.
 
-    def __init__(self, store: Store, emit: Callable[[Event], None]) -> None:
+    `round_trips`, by endpoint, hears how long messages take to be acknowledged.
+    """
+
+    def __init__(self, store: Store, emit: Callable[[Event], None], round_trips: Histograms | None = None) -> None:
         self._store = store
         self._emit = emit
+        self._round_trips = round_trips or Histograms("", ("endpoint",))
         self._ways: dict[EndpointKind, Way] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._running: dict[Endpoint, tuple[Forwarder[Entry], asyncio.Task[None]]] = {}
@@ -65,5 +70,11 @@ class Forwarding:
 
     def _forward(self, tasks: asyncio.TaskGroup, endpoint: Endpoint, proxy: MessageProxy) -> None:
         backlog = self._store.reader(endpoint)
-        forwarder = Forwarder[Entry](endpoint=endpoint, backlog=backlog, proxy=proxy, emit=self._emit)
+        forwarder = Forwarder[Entry](
+            endpoint=endpoint,
+            backlog=backlog,
+            proxy=proxy,
+            emit=self._emit,
+            round_trips=self._round_trips.of(str(endpoint)),
+        )
         self._running[endpoint] = forwarder, tasks.create_task(forwarder.run(), name=f"forward to {endpoint}")

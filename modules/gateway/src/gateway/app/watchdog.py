@@ -1,7 +1,7 @@
 """Ends a gateway that is stuck: the agent restarts what has ended, and leaves alone what merely hangs.
 
 A thread looks whether there is progress: whether the event loop turns, and whether the store's thread comes back from
-its writes. It counts its own looks, not the clock's seconds: a process that was halted, or a machine that slept, has not
+its writes. It counts its own looks, not seconds: a process that was halted, or a machine that slept, has not
 hung. What had been acknowledged is on disk, so that ending at once loses nothing.
 
 A thread of Python cannot look while machine code keeps the interpreter for itself. For that case there is a second

@@ -29,7 +29,15 @@ from gateway.dispatch.twin_desk import (
     failed,
 )
 from gateway.observe.events import Event
-from gateway.observe.twin import TwinChangeUnreadable, TwinNotKept, TwinReportRefused, TwinReportsSent
+from gateway.observe.twin import (
+    TwinChangeUnreadable,
+    TwinNotKept,
+    TwinPlace,
+    TwinRead,
+    TwinReported,
+    TwinReportRefused,
+    TwinReportsSent,
+)
 from gateway.twin import mirror as mirrors
 from gateway.twin.mirror import BadDocumentError, DesiredPatch, Mirror, Step, TwinDocument
 from gateway.twin.store import TwinStore, TwinStoreError
@@ -285,12 +293,16 @@ class Twins:
         except TwinStoreError as error:
             answer(failed(AWAY, str(error)))
         except TwinCloudAwayError:
-            answer(_from_mirror(mirror))
+            shown = _from_mirror(mirror)
+            answer(shown)
+            if shown.status == OK:
+                self._emit(TwinRead(str(who), TwinPlace.MIRROR))
         except TwinRefusedError as error:
             answer(failed(error.status, error.what))
         else:
             after = mirrors.with_read(mirror, document)
             answer(_from_mirror(after))
+            self._emit(TwinRead(str(who), TwinPlace.CLOUD))
             await self._keep(who, mirror, after)
 
     async def _report(self, who: Identity, body: bytes, answer: Answer) -> None:
@@ -316,6 +328,7 @@ class Twins:
             version = await self._send(who, patch)
         except TwinCloudAwayError:
             return await self._put_aside(who, mirror, patch)
+        self._emit(TwinReported(str(who), TwinPlace.CLOUD))
         after = mirrors.with_sent(mirror, patch, version)
         await self._keep(who, mirror, after)
         return TwinReply(status=NO_CONTENT, version=mirrors.expected_version(after) if version is None else version)
@@ -328,6 +341,7 @@ class Twins:
         except TwinStoreError as error:
             self._emit(TwinNotKept(str(who), str(error)))
             raise
+        self._emit(TwinReported(str(who), TwinPlace.MIRROR))
         if self._is_up(who):
             self._retry_later(who)
         return TwinReply(status=NO_CONTENT, version=mirrors.expected_version(after))

@@ -1,9 +1,48 @@
 """Events of twins: what was sent late, what was refused, and what the disk did not take."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 from gateway.observe.events import Event, Level
+
+
+class TwinPlace(Enum):
+    """Where a twin was read, or a report went."""
+
+    CLOUD = "cloud"
+    MIRROR = "mirror"
+    """What the gateway keeps of it, for while the cloud is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwinRead(Event):
+    """A device has read its twin."""
+
+    METRIC: ClassVar[str] = "gateway_read_twins_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("source",)
+
+    identity: str
+    source: TwinPlace
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"'{self.identity}' has read its twin: {self.source.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class TwinReported(Event):
+    """A device has reported properties: the cloud has them, or the mirror until it is back."""
+
+    METRIC: ClassVar[str] = "gateway_reported_twins_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("target",)
+
+    identity: str
+    target: TwinPlace
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        return f"'{self.identity}' has reported properties: {self.target.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ One thread at a time calls it. What a call changes on disk stays true if it fail
 is cut at its last good batch and never written again, because a later sync that succeeds proves nothing about it.
 """
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from gateway.observe.metrics import Histogram
 from gateway.store.checkpoint import Positions, PositionsFile
 from gateway.store.errors import Damage
 from gateway.store.files import File, Files, disk_full
@@ -82,14 +84,19 @@ class Log:
         self._base = next_sequence
         self._index = Index(next_sequence, SEGMENT.size)
         self._capacity = 0
+        self.commit_times = Histogram()
+        """How long commits took, those that failed too."""
 
     def commit(self, commit: Commit) -> Committed | Refused:
         """Write one batch and sync it: all of it is safe afterwards, or nothing of it is kept."""
+        began = time.perf_counter()
         try:
             return self._commit(commit)
         except Exception as bug:  # noqa: BLE001 - whoever waits for this batch must hear of it, and the next may go well
             self._give_up()
             return Refused(result=AppendResult.FAILED, error=f"{type(bug).__name__}: {bug}", bug=bug)
+        finally:
+            self.commit_times.observe(time.perf_counter() - began)
 
     def _commit(self, commit: Commit) -> Committed | Refused:
         data = write_batch(

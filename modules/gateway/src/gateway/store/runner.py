@@ -38,8 +38,14 @@ class ThreadRunner:
         self._loop = loop
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._step: Callable[[], bool] | None = None
+        self._begun = 0
+        self._at_work = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    def at_work(self) -> int | None:
+        """The number of the piece of work at hand, which grows; None while there is none. Any thread may ask."""
+        return self._begun if self._at_work else None
 
     def submit(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
         """See Runner."""
@@ -74,10 +80,13 @@ class ThreadRunner:
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
+            self._begun += 1
+            self._at_work = True
             try:
                 result = job()
             except BaseException as error:  # noqa: BLE001 - a bug must reach the loop's handler, not end the thread
                 result = _raiser(error)
+            self._at_work = False
             try:
                 self._loop.call_soon_threadsafe(result)
             except RuntimeError:
@@ -88,8 +97,11 @@ class ThreadRunner:
             try:
                 return self._jobs.get_nowait()
             except queue.Empty:
+                self._begun += 1
+                self._at_work = True
                 if not self._step():
                     self._step = None
+                self._at_work = False
         return self._jobs.get()
 
 

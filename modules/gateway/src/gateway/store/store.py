@@ -12,6 +12,7 @@ from typing import assert_never
 from edgewire.errors import UsageError
 from edgewire.message import Delivery, Endpoint, Message
 from gateway.observe.events import Event
+from gateway.observe.metrics import Histogram
 from gateway.observe.store import (
     CheckpointFailed,
     MessagesDropped,
@@ -145,6 +146,10 @@ class Store:
         self._verifier = Verifier(files, [(s.name, s.base, s.end_offset) for s in self._backlog.segments])
         if not self._verifier.done:
             self._runner.background(self._verify_step)
+
+    def measure(self, commit_times: Histogram) -> None:
+        """Write into this from now on how long each commit took."""
+        self._log.commit_times = commit_times
 
     def use(self, *, max_bytes: int, when_full: WhenFull) -> None:
         """Keep to this cap and policy from now on. What is above a lowered cap stays until it is sent or dropped."""

@@ -1,12 +1,14 @@
 """Moves the backlog of one endpoint through a proxy: a window in flight, in order, settled when acknowledged."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from edgewire.message import Endpoint, Outcome
 from edgewire.transport.backoff import Backoff
 from gateway.observe.events import Event
+from gateway.observe.metrics import Histogram
 from gateway.observe.upstream import ForwardingPaused, MessageRejected, MessagesForwarded
 from gateway.upstream.proxy import Entry, MessageProxy, Sent, Window
 
@@ -35,6 +37,8 @@ class Backlog(Protocol[E]):
 class Forwarder(Generic[E]):
     """The forwarder of one endpoint: `run` it in a task of its own, so that no endpoint waits for another.
 
+    `round_trips` hears how long some messages took to be acknowledged.
+
     The window, the proxy's unless one is given, is small against a backlog, and every free place in it goes to the most
     urgent entry: so an urgent message waits for at most one window of less urgent ones.
     """
@@ -49,6 +53,7 @@ class Forwarder(Generic[E]):
         window: Window | None = None,
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        round_trips: Histogram | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._backlog = backlog
@@ -57,6 +62,10 @@ class Forwarder(Generic[E]):
         self._own_window = window
         self._backoff = backoff or Backoff()
         self._sleep = sleep
+        self._round_trips = round_trips or Histogram()
+        self._timed: E | None = None
+        """The message whose way there and back is measured: one at a time, so that the others cost nothing."""
+        self._timed_at = 0.0
         self._in_flight = 0
         self._bytes_in_flight = 0
         self._finished: list[tuple[E, Sent]] = []
@@ -118,15 +127,24 @@ class Forwarder(Generic[E]):
         size = len(entry.message.body)
         self._in_flight += 1
         self._bytes_in_flight += size
+        if self._timed is None:
+            self._timed, self._timed_at = entry, time.perf_counter()
 
         def finished(future: asyncio.Future[Sent]) -> None:
             self._in_flight -= 1
             self._bytes_in_flight -= size
             sent = Sent(Outcome.RELEASED, "cancelled") if future.cancelled() else future.result()
+            if entry is self._timed:
+                self._end_timing(sent.outcome)
             self._finished.append((entry, sent))
             self._wake.set()
 
         self._proxy.send(entry, self._endpoint).add_done_callback(finished)
+
+    def _end_timing(self, outcome: Outcome) -> None:
+        self._timed = None
+        if outcome is Outcome.ACCEPTED:
+            self._round_trips.observe(time.perf_counter() - self._timed_at)
 
     async def _next_wake(self) -> None:
         await self._wake.wait()
