@@ -34,7 +34,7 @@ from edgewire.session.mqtt.refusal import Refusal, connack_code
 from gateway.app.settings import SETTINGS, Kind
 from gateway.cli import main as cli
 from gateway.dispatch.presence import Ending
-from gateway.head.mqtt import GOODBYES, PUBACK_REASONS, REFUSALS
+from gateway.head.mqtt_words import GOODBYES, PUBACK_REASONS, REFUSALS
 from gateway.observe.head import RefusedMessage
 from gateway.observe.identity import RefusalReason
 from gateway.store.store import Store

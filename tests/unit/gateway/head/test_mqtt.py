@@ -22,7 +22,7 @@ from edgewire.iothub.limits import SENDER_ROOM_TOPIC_BYTES
 from edgewire.message import Identity, identity
 from gateway.dispatch.presence import Ending
 from gateway.head import mqtt
-from gateway.head.mqtt import GOODBYES, PUBACK_REASONS
+from gateway.head.mqtt_words import GOODBYES, PUBACK_REASONS
 from gateway.identity.tokens import PresentedTokens, Token
 from gateway.identity.vouching import Vouchers, Vouching
 from gateway.observe.head import (

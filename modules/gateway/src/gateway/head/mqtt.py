@@ -1,9 +1,8 @@
 """The MQTT head: one `MqttHead` for the gateway, one `MqttConnection` per device."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, assert_never
 
 from edgewire.codec.mqtt.reasons import ReasonCode
@@ -34,6 +33,7 @@ from gateway.dispatch.presence import Ending, Presence
 from gateway.dispatch.twin_desk import TwinDesk
 from gateway.head.mqtt_down import Downlink
 from gateway.head.mqtt_twins import MqttTwins
+from gateway.head.mqtt_words import GOODBYES, PUBACK_REASONS, REFUSALS
 from gateway.head.publications import Publications, RefusedPublishError
 from gateway.head.sessions import SessionStore
 from gateway.head.subscriptions import MQTT5, Subscriptions
@@ -55,7 +55,9 @@ from gateway.observe.head import (
 from gateway.observe.identity import LoginRefused
 
 if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Allowances  # most sites limit nobody
     from gateway.head.mqtt_dps import MqttProvisioning  # who registers through here; most sites have none
+    from gateway.head.toll import Toll
 
 MAX_UNANSWERED_BYTES: Final = 1_048_576
 """Bodies of one device that wait for the disk; above it we stop reading from that device. Four of the largest."""
@@ -69,37 +71,6 @@ One that is set is noticed at once: `judge_again`."""
 
 BRIDGE_STATE: Final = "$SYS/broker/connection/"
 """Where mosquitto's bridge announces itself, before anything else; closing on it makes the bridge loop for ever."""
-
-REFUSALS: Final[Mapping[RefusalReason, Refusal]] = MappingProxyType(
-    {
-        RefusalReason.MALFORMED_USERNAME: Refusal.BAD_CREDENTIALS,
-        RefusalReason.UPSTREAM_AWAY: Refusal.SERVER_UNAVAILABLE,
-        RefusalReason.GROUP_FULL: Refusal.QUOTA_EXCEEDED,
-        RefusalReason.FOREIGN_WILL: Refusal.BAD_TOPIC,
-    }
-)
-"""All other reasons look the same from outside: not authorized."""
-
-PUBACK_REASONS: Final[Mapping[RefusedMessage, ReasonCode]] = MappingProxyType(
-    {
-        RefusedMessage.FOREIGN_DEVICE: ReasonCode.NOT_AUTHORIZED,
-        RefusedMessage.UNKNOWN_TOPIC: ReasonCode.TOPIC_NAME_INVALID,
-        RefusedMessage.MALFORMED_PROPERTIES: ReasonCode.TOPIC_NAME_INVALID,
-        RefusedMessage.TOO_LARGE: ReasonCode.QUOTA_EXCEEDED,
-        RefusedMessage.STORE_FULL: ReasonCode.QUOTA_EXCEEDED,
-        RefusedMessage.STORE_FAILED: ReasonCode.UNSPECIFIED_ERROR,
-    }
-)
-"""Spec: MQTT 5 §3.4.2.1. The same codes stand in DISCONNECT (§3.14.2.1), which answers what has no PUBACK."""
-
-GOODBYES: Final[Mapping[Ending, tuple[Leaving, ReasonCode]]] = MappingProxyType(
-    {
-        Ending.TAKEN_OVER: (Leaving.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER),
-        Ending.TOKEN_EXPIRED: (Leaving.TOKEN_EXPIRED, ReasonCode.MAXIMUM_CONNECT_TIME),
-        Ending.CREDENTIALS_CHANGED: (Leaving.CREDENTIALS_CHANGED, ReasonCode.NOT_AUTHORIZED),
-        Ending.SHUTDOWN: (Leaving.SHUTDOWN, ReasonCode.SERVER_SHUTTING_DOWN),
-    }
-)
 
 
 class MqttHead:
@@ -133,6 +104,8 @@ class MqttHead:
         self.limits = limits
         self.constrained_limits = constrained_limits or limits
         self.provisioning = provisioning
+        self.allowances: Allowances | None = None
+        """What devices may send; None while nobody is limited."""
         self.wills: Wills[Identity, Message] = Wills(lambda will: ingress.accept([will], _unheard))
 
     def accept(self, peer: Peer) -> "tuple[ServerSession, MqttConnection]":
@@ -159,6 +132,7 @@ class MqttConnection:
         "_session",
         "_subscriptions",
         "_timer",
+        "_toll",
         "_twin",
         "_unanswered",
         "_unanswered_bytes",
@@ -179,6 +153,7 @@ class MqttConnection:
         self._gone = False
         self._expires_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._toll: Toll | None = None
         self._unanswered = 0
         self._unanswered_bytes = 0
         self._paused = False
@@ -216,6 +191,8 @@ class MqttConnection:
         self._gone = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._toll is not None:
+            self._toll.close()
         if self._identity is None:
             return
         self._leave(Leaving.LOST, "")
@@ -336,6 +313,8 @@ class MqttConnection:
         self._session.accept(session_present=self._subscriptions.present)
         head.emit(DeviceConnected(str(who), self._pump.peer.address))
         self._watch_token()
+        if head.allowances is not None:
+            self._pay(head.allowances).look()
         if self._leaving is None:
             self._listen()
 
@@ -404,6 +383,26 @@ class MqttConnection:
     # Messages.
 
     def _take(self, publishes: Sequence[PublishReceived]) -> None:
+        """Take what the device published, as far as it may send so much."""
+        if self._head.allowances is None:
+            self._take_all(publishes)
+            return
+        toll = self._pay(self._head.allowances)
+        taken = toll.take([len(publish.topic) + len(publish.payload) for publish in publishes])
+        self._take_all(publishes[:taken])
+        for publish in publishes[taken:]:
+            if self._leaving is None:
+                self._refuse_publish(publish, RefusedPublishError(RefusedMessage.OVER_LIMIT, toll.why))
+
+    def _pay(self, allowances: "Allowances") -> "Toll":
+        if self._toll is None:
+            from gateway.head.toll import Toll  # noqa: PLC0415 — most sites limit nobody
+
+            account, session = allowances.account(str(self._identity)), self._session
+            self._toll = Toll(account, hold=self._pause, release=self._go_on, excuse=session.excuse)
+        return self._toll
+
+    def _take_all(self, publishes: Sequence[PublishReceived]) -> None:
         """Hand in what the device published: all of it as one batch, unless something else comes between."""
         messages: list[Message] = []
         packet_ids: list[int] = []
@@ -488,6 +487,8 @@ class MqttConnection:
             self._pump.pause_reading()
 
     def _go_on(self) -> None:
+        if self._toll is not None and self._toll.holds:
+            return
         if self._unanswered <= MAX_UNANSWERED_MESSAGES and self._unanswered_bytes <= MAX_UNANSWERED_BYTES:
             self._paused = False
             self._pump.resume_reading()

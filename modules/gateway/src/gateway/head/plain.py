@@ -29,7 +29,7 @@ from gateway.broker.sessions import LocalSession, Owner
 from gateway.dispatch.echoes import Echoes, has_been_here
 from gateway.dispatch.mapped import MappedIngress
 from gateway.dispatch.presence import Ending
-from gateway.head.mqtt import GOODBYES
+from gateway.head.mqtt_words import GOODBYES
 from gateway.head.plain_intake import PlainIntake
 from gateway.head.plain_outlet import PlainOutlet
 from gateway.head.plain_rights import BRIDGE_STATE, Rights

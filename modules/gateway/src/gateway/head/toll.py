@@ -20,7 +20,12 @@ class Toll:
     __slots__ = ("_account", "_excuse", "_hold", "_release", "_timer", "holds")
 
     def __init__(
-        self, account: Account, *, hold: Callable[[], None], release: Callable[[], None], excuse: Callable[[], None]
+        self,
+        account: Account,
+        *,
+        hold: Callable[[], None],
+        release: Callable[[], None],
+        excuse: Callable[[float], None],
     ) -> None:
         self._account = account
         self._hold = hold
@@ -63,7 +68,7 @@ class Toll:
 
     def _on_time(self) -> None:
         self._timer = None
-        self._excuse()
+        self._excuse(asyncio.get_running_loop().time())
         wait_s = 0.0 if self._account.refuses else self._account.wait_s()
         if wait_s:
             self._look_again(wait_s)

@@ -30,6 +30,8 @@ class RefusedMessage(Enum):
     MALFORMED_PROPERTIES = "malformed_properties"
     MALFORMED_MESSAGE = "malformed_message"
     TOO_LARGE = "too_large"
+    OVER_LIMIT = "over_limit"
+    """More than the section `limits` of the settings allows the device, whose policy is to refuse."""
     STORE_FULL = "store_full"
     STORE_FAILED = "store_failed"
 
