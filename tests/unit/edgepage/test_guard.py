@@ -1,7 +1,8 @@
 import hashlib
 import hmac
+import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -95,7 +96,9 @@ async def test_another_token_lets_nobody_in(visitor: Visitor, rooms: Rooms, quer
     assert rooms.refusals() == [Refusal.WRONG_TOKEN]
 
 
-@pytest.mark.parametrize("path", ["/claims", "/", "/none", "/claims/0a1b2c3d/revoke", "/metrics/", "//metrics"])
+@pytest.mark.parametrize(
+    "path", ["/claims", "/", "/none", "/asset", "/api/devices", "/claims/0a1b2c3d/revoke", "/metrics/", "//metrics"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
 async def test_without_a_login_nothing_is_told_of_any_page(visitor: Visitor, method: str, path: str) -> None:
     answer = await visitor.ask(method, path)
@@ -202,9 +205,45 @@ async def test_every_answer_says_what_a_browser_may_do_with_it(visitor: Visitor)
         policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
         assert (policy["default-src"], policy["frame-ancestors"], policy["base-uri"]) == ("'none'",) * 3
         assert policy["form-action"] == "'self'"
+        assert {policy[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_script_reads_a_refusal_as_json(visitor: Visitor, rooms: Rooms) -> None:
+    """A page cannot show a page that came in the place of an answer."""
+    answers = [await visitor.ask("GET", "/api/devices"), await visitor.ask("GET", "/api/devices", Host="evil.example")]
+    await visitor.log_in()
+    answers += [
+        await visitor.ask("GET", "/api/none"),
+        await visitor.ask("POST", "/api/none", Origin="http://evil.example"),
+    ]
+    rooms.is_closed = True
+    answers.append(await visitor.ask("GET", "/api/devices"))
+    assert [answer.status for answer in answers] == [401, 403, 404, 403, 503]
+    said = [json.loads(answer.text)["error"]["message"] for answer in answers]
+    assert "Run gateway page" in said[0]
+    assert "Check the disk" in said[-1]
+    assert {answer.headers["Content-Type"] for answer in answers} == {"application/json; charset=utf-8"}
+
+
+async def test_the_parts_are_given_to_whoever_asks_this_machine(visitor: Visitor, rooms: Rooms) -> None:
+    """The page that says how to log in is made of them, and they are no secret."""
+    answer = await visitor.ask("GET", "/assets/parts/parts.css")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
+    assert (await visitor.ask("GET", "/assets/parts/parts.css", Host="evil.example")).status == 403
+    assert (await visitor.ask("GET", "/assets/../claims")).status == 401
+    assert (await visitor.ask("GET", "/assets/none")).status == 404
+    assert "Content-Security-Policy" in answer.headers
+
+
+async def test_a_house_may_be_at_home_at_the_root(rooms: Rooms) -> None:
+    guard = Guard(replace(HOUSE, home="/"), token=rooms.current, address=ADDRESS, witness=rooms)
+    async with Visitor.at((guard, rooms)) as visitor:
+        assert (await visitor.log_in()).headers["Location"] == "/"
+        assert (await visitor.ask("GET", "/")).status == 404  # until somebody serves it
 
 
 async def test_a_token_that_cannot_be_read_closes_the_page(visitor: Visitor, rooms: Rooms) -> None:

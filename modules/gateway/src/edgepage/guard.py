@@ -17,13 +17,18 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from edgepage.template import STYLE_HASH, Markup, document, markup
+from edgepage.assets import PARTS, PARTS_FOLDER, PREFIX, add_assets
+from edgepage.template import Markup, document, markup
 
 LOGIN: Final = "/login"
+API: Final = "/api/"
+"""Below it nothing is a page: a refusal is `{"error": {"message": …}}`."""
 
 HEADERS: Final[Mapping[str, str]] = {
+    # No inline script or style is obeyed, and nothing is loaded from or sent to elsewhere (CSP 3 §6).
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src '{STYLE_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -93,7 +98,10 @@ class Guard:
         self._witness = witness
 
     def add_to(self, application: web.Application) -> None:
-        """From now on nothing of `application` but what is open to all is answered without a login."""
+        """From now on nothing of `application` but what is open to all is answered without a login.
+
+        The parts are served from then on too: a page that says how to log in is made of them.
+        """
 
         # A function, since aiohttp marks its middlewares, and a method cannot be marked.
         @web.middleware
@@ -102,6 +110,7 @@ class Guard:
 
         application.middlewares.append(guarded)
         application.router.add_get(LOGIN, self._log_in, allow_head=False)
+        add_assets(application, PARTS_FOLDER, PARTS)
         if self._house.home != "/":
             application.router.add_get("/", self._go_home)
 
@@ -112,9 +121,11 @@ class Guard:
         try:
             answer = await self._refusal(request) or await handler(request)
         except PageClosedError as error:
-            answer = self._told(503, str(error))
+            answer = self._told(request, 503, str(error))
         except web.HTTPException as error:
-            answer = self._told(error.status, _WORDS.get(error.status, "That is no request that a page of ours makes."))
+            answer = self._told(
+                request, error.status, _WORDS.get(error.status, "That is no request that a page of ours makes.")
+            )
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)
         return answer
@@ -123,24 +134,26 @@ class Guard:
         """What a request is answered that may not be; None if it may."""
         if not self._is_asked_for_us(request):
             self._refuse(request, Refusal.FOREIGN_HOST)
-            return self._told(403, f"This page answers to {self._house.names} alone.", self._house.ending)
-        if request.path == LOGIN:
+            return self._told(request, 403, f"This page answers to {self._house.names} alone.", self._house.ending)
+        if request.path == LOGIN or request.path.startswith(PREFIX):
             return None
         cookie = request.cookies.get(self._cookie_name(request))
         if cookie is None or not _same(cookie, _cookie_of(await asyncio.to_thread(self._token))):
             if cookie is not None:
                 self._refuse(request, Refusal.WRONG_COOKIE)
-            return self._not_logged_in()
+            return self._not_logged_in(request)
         if request.method not in ("GET", "HEAD") and not _is_from_here(request):
             self._refuse(request, Refusal.FOREIGN_ORIGIN)
-            return self._told(403, "This came from a page of another site. Nothing was changed.", self._house.ending)
+            return self._told(
+                request, 403, "This came from a page of another site. Nothing was changed.", self._house.ending
+            )
         return None
 
     async def _log_in(self, request: web.Request) -> web.Response:
         token = await asyncio.to_thread(self._token)
         if not _same(request.query.get("token", ""), token):
             self._refuse(request, Refusal.WRONG_TOKEN)
-            return self._told(403, "This address has no token that counts now.", self._house.ending)
+            return self._told(request, 403, "This address has no token that counts now.", self._house.ending)
         self._witness.entered(_peer(request))
         answer = _go(self._house.home)
         answer.set_cookie(self._cookie_name(request), _cookie_of(token), path="/", httponly=True, samesite="Strict")
@@ -157,23 +170,29 @@ class Guard:
     def _refuse(self, request: web.Request, refusal: Refusal) -> None:
         self._witness.refused(_peer(request), refusal)
 
-    def _told(self, status: int, *sentences: str) -> web.Response:
+    def _told(self, request: web.Request, status: int, *sentences: str) -> web.Response:
+        if request.path.startswith(API):
+            return web.json_response({"error": {"message": " ".join(sentences)}}, status=status)
         name = self._house.name
         text = markup("<h1>{name}</h1>\n<p>{text}</p>\n", name=name, text=" ".join(sentences))
         return shown(document(name, text), status)
 
-    def _not_logged_in(self) -> web.Response:
+    def _not_logged_in(self, request: web.Request) -> web.Response:
         # A cookie that is SameSite=Strict does not come along where a link on another site led to the login: a link of
         # our own does the rest.
         house = self._house
-        body = markup(
-            "<h1>{name}</h1>\n<p>You are not logged in, or not any more. {ending}</p>\n"
-            '<p>Just logged in? <a href="{home}">Go on</a>.</p>\n',
-            name=house.name,
-            ending=house.ending,
-            home=house.home,
-        )
-        answer = shown(document(house.name, body), 401)
+        text = "You are not logged in, or not any more."
+        if request.path.startswith(API):
+            answer = self._told(request, 401, text, house.ending)
+        else:
+            body = markup(
+                '<h1>{name}</h1>\n<p>{text} {ending}</p>\n<p>Just logged in? <a href="{home}">Go on</a>.</p>\n',
+                name=house.name,
+                text=text,
+                ending=house.ending,
+                home=house.home,
+            )
+            answer = shown(document(house.name, body), 401)
         answer.headers["WWW-Authenticate"] = f'Cookie realm="{house.cookie}"'  # RFC 9110 §15.5.2 wants one
         return answer
 

@@ -1,47 +1,46 @@
-"""HTML of the page: one function puts values into text, and escapes them all."""
+"""HTML of pages: one function puts values into text, and escapes them all; the frame that all pages stand in."""
 
-import base64
-import hashlib
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-STYLE: Final = """
-:root{color-scheme:light dark;--line:#d5d9de;--soft:#5b6570;--deed:#0b57d0;--bad:#b3261e;--back:#fff;--card:#f5f6f8;
---text:#1a1c1e}
-@media (prefers-color-scheme:dark){:root{--line:#3a4047;--soft:#a3adb8;--deed:#a8c7fa;--bad:#f2b8b5;--back:#16181b;
---card:#202327;--text:#e4e6e9}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:64rem;background:var(--back);color:var(--text);
-font:1rem/1.5 system-ui,sans-serif}
-h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
-a{color:var(--deed)}
-form.new{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:.75rem;align-items:end}
-label{display:block;color:var(--soft);font-size:.875rem}
-input,select,button{width:100%;min-height:2.75rem;padding:.4rem .6rem;border:1px solid var(--line);border-radius:.4rem;
-background:var(--back);color:var(--text);font:inherit}
-button{border-color:var(--deed);color:var(--deed);cursor:pointer}
-.told,.bad{padding:.75rem 1rem;border-left:.25rem solid var(--deed);background:var(--card)}
-.bad{border-color:var(--bad);color:var(--bad);overflow-wrap:anywhere}
-.code{display:block;font:600 2rem/1.4 ui-monospace,monospace;letter-spacing:.05em;user-select:all;
-overflow-wrap:anywhere}
-.soft{color:var(--soft)}
-table{width:100%;border-collapse:collapse}
-th,td{padding:.5rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;overflow-wrap:anywhere}
-th{color:var(--soft);font-weight:500;font-size:.875rem}
-td form{margin:0}
-@media (max-width:48rem){thead{display:none}tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
-td{display:grid;grid-template-columns:6rem 1fr;padding:.15rem 0;border:0}
-td::before{content:attr(data-name);color:var(--soft)}}
-"""
-STYLE_HASH: Final = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode("ascii")
-"""By which the browser knows that the style is ours (CSP 3 §2.3.1): no other one is obeyed."""
+from edgepage.assets import PARTS
+
+STYLE: Final = PARTS + "parts.css"
+ICONS: Final = PARTS + "icons.svg"
+THEME: Final = PARTS + "theme.js"
+"""Loaded before anything is drawn, so that no page flashes white at night."""
+SHELL: Final = PARTS + "server-page.js"
+"""What a page that was made by the server has of the frame: the switch of the theme, copying, times that go on."""
 
 
 class Markup(str):
     """Text that is HTML already."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A line of the navigation."""
+
+    path: str
+    """Where it leads: "/#/devices" for a view of a script, "/claims" for a page that the server makes."""
+    name: str
+    icon: str
+    """Of icons.svg."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """The frame of one server's pages: its name and navigation, and what its pages load besides the parts."""
+
+    name: str
+    views: Sequence[View]
+    styles: Sequence[str] = ()
+    script: str = SHELL
+    """The module that a page starts."""
 
 
 def markup(text: str, /, **values: object) -> Markup:
@@ -55,13 +54,63 @@ def joined(parts: Iterable[Markup]) -> Markup:
 
 
 def document(title: str, body: Markup) -> Markup:
-    """A whole page."""
+    """A page of its own, without navigation: what is told to somebody who is not inside."""
+    return _whole(title, markup('<main class="told-page">\n{body}</main>\n', body=body), (STYLE,), ())
+
+
+def page(shell: Shell, title: str, body: Markup, *, here: str, script: str = "") -> Markup:
+    """A page in the frame; `here` is the path of the view that it is. `script` replaces the shell's."""
+    inside = markup(
+        '<a class="skip" href="#main">Skip to the content</a>\n<div class="shell">\n{side}'
+        '<div class="content">\n<div id="notice" aria-live="assertive"></div>\n'
+        '<main id="main" tabindex="-1">\n{body}</main>\n</div>\n</div>\n',
+        side=_side(shell, here),
+        body=body,
+    )
+    return _whole(f"{title} · {shell.name}", inside, (STYLE, *shell.styles), (script or shell.script,))
+
+
+def icon(name: str) -> Markup:
+    """A picture beside a word; it says nothing on its own."""
+    return markup(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{icons}#{name}"/></svg>',
+        icons=ICONS,
+        name=name,
+    )
+
+
+def _side(shell: Shell, here: str) -> Markup:
+    return markup(
+        '<div class="side">\n<header class="top">\n<a class="brand" href="/">{mark}'
+        '<span class="brand-name">{name}</span><span class="brand-where" id="where"></span></a>\n<div class="tools" id="tools"></div>\n</header>\n'
+        '<nav class="nav" aria-label="Views">\n{views}</nav>\n<footer class="foot" id="foot"></footer>\n</div>\n',
+        mark=icon("mark"),
+        name=shell.name,
+        views=joined(
+            markup(
+                '<a href="{path}"{current}>{icon}<span>{name}</span></a>\n',
+                path=view.path,
+                current=Markup(' aria-current="page"' if view.path == here else ""),
+                icon=icon(view.icon),
+                name=view.name,
+            )
+            for view in shell.views
+        ),
+    )
+
+
+def _whole(title: str, body: Markup, styles: Sequence[str], scripts: Sequence[str]) -> Markup:
     return markup(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">\n'
+        '<meta name="color-scheme" content="light dark">\n<title>{title}</title>\n'
+        '<link rel="icon" href="{mark}" type="image/svg+xml">\n<script src="{theme}"></script>\n{styles}{scripts}'
+        "</head>\n<body>\n{body}</body>\n</html>\n",
         title=title,
-        style=Markup(STYLE),
+        mark=PARTS + "mark.svg",
+        theme=THEME,
+        styles=joined(markup('<link rel="stylesheet" href="{path}">\n', path=path) for path in styles),
+        scripts=joined(markup('<script type="module" src="{path}"></script>\n', path=path) for path in scripts),
         body=body,
     )
 

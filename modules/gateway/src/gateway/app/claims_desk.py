@@ -8,6 +8,7 @@ from pathlib import Path
 from edgepage.guard import Guard, PageClosedError
 from gateway.dashboard.claims import ClaimsPages, ListedCode, NewCode, NotDoneError
 from gateway.dashboard.door import HOUSE, Reporter
+from gateway.dashboard.frame import ViewPages
 from gateway.identity.claim_codes import ClaimsError
 from gateway.identity.claim_making import (
     NoSuchCodeError,
@@ -25,7 +26,7 @@ from gateway.identity.page_token import TOKEN_FILE, PageToken
 from gateway.observe.events import Event
 
 
-def open_pages(data: Path, address: str, emit: Callable[[Event], None]) -> tuple[Guard, ClaimsPages]:
+def open_pages(data: Path, address: str, emit: Callable[[Event], None]) -> tuple[Guard, ClaimsPages, ViewPages]:
     """The pages on the data folder `data`, served at `address`, and who guards them."""
     token = PageToken(data / TOKEN_FILE)
 
@@ -34,7 +35,7 @@ def open_pages(data: Path, address: str, emit: Callable[[Event], None]) -> tuple
             return token.current()
 
     guard = Guard(HOUSE, token=current, address=address, witness=Reporter(emit))
-    return guard, ClaimsPages(ClaimsDesk(data / CLAIMS_FILE), emit)
+    return guard, ClaimsPages(ClaimsDesk(data / CLAIMS_FILE), emit), ViewPages()
 
 
 class ClaimsDesk:

@@ -9,8 +9,9 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from edgepage.guard import shown
-from edgepage.template import Markup, document, joined, markup
-from gateway.dashboard.door import HOME
+from edgepage.template import Markup, icon, joined, markup, page
+from gateway.dashboard.door import CLAIMS
+from gateway.dashboard.frame import SHELL
 from gateway.observe.events import Event
 from gateway.observe.page import PageAction, PageUsed
 
@@ -29,6 +30,13 @@ _LIVES: Final[Mapping[str, str]] = {
     "30d": "30 days",
     "never": "for ever",
 }
+_LABELS: Final[Mapping[str, str]] = {
+    "boards": "Good for so many boards",
+    "id": "For this id alone; renews its key if it has one",
+    "id_prefix": "Or for ids that begin so",
+    "model": "For boards of this model",
+}
+_TONES: Final = {"open": Markup(' data-tone="good"')}
 _COLUMNS: Final = ("Name", "Kind", "State", "For", "Good", "Boards", "")
 # A form is sent with an Origin only where the page may tell its own site where it comes from (Fetch §3.1, "append a
 # request Origin header"): by no-referrer it would be "null".
@@ -84,9 +92,9 @@ class ClaimsPages:
 
     def add_to(self, application: web.Application) -> None:
         """Serve them there."""
-        application.router.add_get(HOME, self._list)
-        application.router.add_post(HOME, self._make)
-        application.router.add_post(HOME + "/{name:[0-9a-f]{8}}/revoke", self._revoke)
+        application.router.add_get(CLAIMS, self._list)
+        application.router.add_post(CLAIMS, self._make)
+        application.router.add_post(CLAIMS + "/{name:[0-9a-f]{8}}/revoke", self._revoke)
 
     async def _list(self, _request: web.Request) -> web.Response:
         return await self._page(Markup(), FORM)
@@ -107,7 +115,7 @@ class ClaimsPages:
         except NotDoneError as error:
             return await self._page(_refusal(error), FORM, status=404)
         self._done(request, PageAction.CODE_REVOKED, name)
-        return web.Response(status=303, headers={"Location": HOME})
+        return web.Response(status=303, headers={"Location": CLAIMS})
 
     async def _page(self, said: Markup, typed: Mapping[str, str], status: int = 200) -> web.Response:
         page = await asyncio.to_thread(lambda: _whole(said, typed, self._desk.listed()))
@@ -141,22 +149,31 @@ async def _form_of(request: web.Request) -> dict[str, str]:
 
 def _whole(said: Markup, typed: Mapping[str, str], codes: Sequence[ListedCode]) -> Markup:
     body = markup(
-        "<h1>Codes for new boards</h1>\n{said}<h2>Another code</h2>\n{form}<h2>Codes</h2>\n{table}",
+        '<div class="page-head"><div class="grow"><h1>Codes for new boards</h1>\n'
+        "<p>A board that knows a code gets its identity here, once.</p></div></div>\n"
+        '<div class="stack">\n{said}<section class="card"><header><h2>Another code</h2></header>\n'
+        '<div class="inside">{form}</div></section>\n'
+        '<section class="card"><header><h2>Codes</h2></header>\n<div class="flush">{table}</div></section>\n</div>\n',
         said=said,
         form=_form(typed),
         table=_table(codes),
     )
-    return document("Codes for new boards", body)
+    return page(SHELL, "Codes", body, here=CLAIMS)
 
 
 def _refusal(error: NotDoneError) -> Markup:
-    return markup('<p class="bad" role="alert">{error}</p>\n', error=error)
+    return markup(
+        '<div class="banner" data-tone="bad" role="alert">{icon}<div>{error}</div></div>\n',
+        icon=icon("bad"),
+        error=error,
+    )
 
 
 def _made(made: NewCode) -> Markup:
     return markup(
-        '<div class="told" role="status"><output class="code">{code}</output>\n'
-        "Code {name} for {whom}, {until}. It is not shown again.</div>\n",
+        '<div class="banner" data-tone="good" role="status">{icon}<div><output class="code">{code}</output>\n'
+        "Code {name} for {whom}, {until}. It is not shown again.</div></div>\n",
+        icon=icon("good"),
         code=made.code,
         name=made.name,
         whom=made.whom,
@@ -168,14 +185,11 @@ def _form(typed: Mapping[str, str]) -> Markup:
     # No maxlength: a browser would cut what is pasted, and the code would be for another id.
     lives = _LIVES if typed["expires"] in _LIVES else {**_LIVES, typed["expires"]: typed["expires"]}
     return markup(
-        '<form class="new" method="post" action="{action}" autocomplete="off">\n'
-        '<label>Good for so many boards<input name="boards" inputmode="numeric" value="{boards}"></label>\n'
-        '<label>Expires in<select name="expires">{lives}</select></label>\n'
-        '<label>For this id alone; renews its key if it has one<input name="id" value="{id}"></label>\n'
-        '<label>Or for ids that begin so<input name="id_prefix" value="{id_prefix}"></label>\n'
-        '<label>For boards of this model<input name="model" value="{model}"></label>\n'
-        "<button>Make a code</button>\n</form>\n",
-        action=HOME,
+        '<form class="form-grid" method="post" action="{action}" autocomplete="off">\n{boards}'
+        '<div class="field"><label for="expires">Expires in</label>'
+        '<select class="input" id="expires" name="expires">{lives}</select></div>\n{id}{id_prefix}{model}'
+        '<div><button class="button primary">Make a code</button></div>\n</form>\n',
+        action=CLAIMS,
         lives=joined(
             markup(
                 '<option value="{value}"{selected}>{words}</option>',
@@ -185,17 +199,32 @@ def _form(typed: Mapping[str, str]) -> Markup:
             )
             for value, words in lives.items()
         ),
-        **{name: typed[name] for name in ("boards", "id", "id_prefix", "model")},
+        **{name: _field(name, typed[name]) for name in _LABELS},
+    )
+
+
+def _field(name: str, value: str) -> Markup:
+    return markup(
+        '<div class="field"><label for="{name}">{label}</label>'
+        '<input class="input" id="{name}" name="{name}"{mode} value="{value}"></div>\n',
+        name=name,
+        label=_LABELS[name],
+        mode=Markup(' inputmode="numeric"' if name == "boards" else ""),
+        value=value,
     )
 
 
 def _table(codes: Sequence[ListedCode]) -> Markup:
     if not codes:
-        return Markup('<p class="soft">There are none.</p>\n')
+        return markup(
+            '<div class="empty slim">{icon}<h3>There are none</h3>\n'
+            "<p>Make one above and type it into the board.</p></div>\n",
+            icon=icon("codes"),
+        )
     left_out = len(codes) - MAX_ROWS
-    more = markup('<p class="soft">And {count} more: gateway claims list.</p>\n', count=left_out)
+    more = markup('<p class="pager">And {count} more: gateway claims list.</p>\n', count=left_out)
     return markup(
-        "<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}",
+        '<table class="list">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}',
         heads=joined(markup('<th scope="col">{name}</th>', name=name) for name in _COLUMNS),
         rows=joined(_row(code) for code in codes[:MAX_ROWS]),
         more=more if left_out > 0 else Markup(),
@@ -206,15 +235,17 @@ def _row(code: ListedCode) -> Markup:
     came = ", ".join(code.boards[:MAX_BOARDS_SHOWN]) or "none yet"
     if len(code.boards) > MAX_BOARDS_SHOWN:
         came += f" and {len(code.boards) - MAX_BOARDS_SHOWN} more"
-    cells = (code.name, code.kind, code.state, code.whom, code.until, came)
+    state = markup('<span class="pill"{tone}>{state}</span>', state=code.state, tone=_TONES.get(code.state, Markup()))
+    name = markup('<code class="nowrap">{name}</code>', name=code.name)
+    cells = (name, code.kind, state, code.whom, code.until, came)
     return markup(
-        "<tr>{cells}<td>{button}</td></tr>\n",
+        '<tr>{cells}<td class="bare">{button}</td></tr>\n',
         cells=joined(
             markup('<td data-name="{name}">{cell}</td>', name=name, cell=cell)
             for name, cell in zip(_COLUMNS, cells, strict=False)
         ),
         button=markup(
-            '<form method="post" action="{action}"><button>Revoke</button></form>',
-            action=f"{HOME}/{code.name}/revoke",
+            '<form method="post" action="{action}"><button class="button small danger">Revoke</button></form>',
+            action=f"{CLAIMS}/{code.name}/revoke",
         ),
     )

@@ -7,7 +7,8 @@ from edgepage.guard import House, Refusal
 from gateway.observe.events import Event
 from gateway.observe.page import PageEntered, PageRefusal, PageRefused
 
-HOME: Final = "/claims"
+HOME: Final = "/"
+CLAIMS: Final = "/claims"
 HOUSE: Final = House(
     name="Gateway",
     cookie="gateway-page",

@@ -1,0 +1,78 @@
+// Rows that arrive all the time: a bounded number is kept, fewer are shown, and nothing moves while it is paused.
+
+import { fill, h } from "./dom.js";
+
+const DRAW_MS = 200;
+
+/** `draw(row)` gives a row's element, `matches(row)` says whether it is shown now.
+
+    Keeps the newest `keep` rows and shows the newest `most` of those that match, newest first. `heard` is called after
+    each change with {kept, shown, waiting, isPaused}. */
+export function liveList({ label, draw, matches = () => true, keep = 2_000, most = 200, heard = () => {} }) {
+  const element = h("ol", { class: "live", "aria-label": label });
+  let rows = []; // the oldest first
+  let fresh = []; // arrived since the last drawing
+  let isPaused = false;
+  let timer = 0;
+
+  function add(row) {
+    fresh.push(row);
+    if (fresh.length > keep) {
+      fresh = fresh.slice(-keep);
+    }
+    if (timer === 0) {
+      timer = setTimeout(flush, DRAW_MS);
+    }
+  }
+
+  function flush() {
+    timer = 0;
+    if (!isPaused && fresh.length > 0) {
+      const came = fresh;
+      fresh = [];
+      rows = rows.concat(came).slice(-keep);
+      const visible = came.filter(matches).slice(-most).reverse();
+      element.prepend(...visible.map(item));
+      while (element.children.length > most) {
+        element.lastChild.remove();
+      }
+    }
+    tell();
+  }
+
+  function item(row) {
+    const line = h("li", {}, draw(row));
+    return line;
+  }
+
+  function redraw() {
+    fill(element, ...rows.filter(matches).slice(-most).reverse().map(item));
+    tell();
+  }
+
+  function tell() {
+    heard({ kept: rows.length, shown: element.children.length, waiting: fresh.length, isPaused });
+  }
+
+  return {
+    element,
+    add,
+    redraw,
+    /** In place of what was kept; the oldest first. */
+    reset(list) {
+      rows = list.slice(-keep);
+      fresh = [];
+      redraw();
+    },
+    setPaused(value) {
+      isPaused = value;
+      flush();
+    },
+    get isPaused() {
+      return isPaused;
+    },
+    get rows() {
+      return rows;
+    },
+  };
+}

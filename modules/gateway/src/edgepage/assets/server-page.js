@@ -1,0 +1,5 @@
+// Starts the frame around a page that the server made.
+
+import { startShell } from "./shell.js";
+
+startShell();
