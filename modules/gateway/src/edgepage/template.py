@@ -81,21 +81,23 @@ def icon(name: str) -> Markup:
 
 def _side(shell: Shell, here: str) -> Markup:
     return markup(
-        '<div class="side">\n<header class="top">\n<a class="brand" href="/">{mark}'
-        '<span class="brand-name">{name}</span><span class="brand-where" id="where"></span></a>\n<div class="tools" id="tools"></div>\n</header>\n'
-        '<nav class="nav" aria-label="Views">\n{views}</nav>\n<footer class="foot" id="foot"></footer>\n</div>\n',
+        '<div class="side">\n<header class="top">\n<a class="brand" href="/">{mark}<span>'
+        '<span class="brand-name">{name}</span><span class="brand-where" id="where"></span></span></a>\n'
+        '<div class="tools" id="tools"></div>\n</header>\n<nav class="nav" aria-label="Views">\n{views}</nav>\n'
+        '<footer class="foot" id="foot"></footer>\n</div>\n',
         mark=icon("mark"),
         name=shell.name,
-        views=joined(
-            markup(
-                '<a href="{path}"{current}>{icon}<span>{name}</span></a>\n',
-                path=view.path,
-                current=Markup(' aria-current="page"' if view.path == here else ""),
-                icon=icon(view.icon),
-                name=view.name,
-            )
-            for view in shell.views
-        ),
+        views=joined(_line(view, here) for view in shell.views),
+    )
+
+
+def _line(view: View, here: str) -> Markup:
+    return markup(
+        '<a href="{path}"{current}>{icon}<span>{name}</span></a>\n',
+        path=view.path,
+        current=Markup(' aria-current="page"' if view.path == here else ""),
+        icon=icon(view.icon),
+        name=view.name,
     )
 
 
