@@ -95,7 +95,8 @@ async def test_every_route_but_the_login_wants_a_login(tmp_path: Path) -> None:
         each.add_to(application)
     routes = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert {("GET", "/"), ("GET", "/claims"), ("POST", "/claims"), ("POST", "/claims/{name}/revoke")} < routes
-    programs = {(method, path) for method, path in routes if path.startswith("/assets/")}  # the page of the login has some
+    # The page that says how to log in is made of them.
+    programs = {(method, path) for method, path in routes if path.startswith("/assets/")}
     async with Visitor.at(pages) as stranger:
         for method, path in routes - programs - {("GET", "/login")}:
             answer = await stranger.ask(method, path.replace("{name}", "0a1b2c3d"))
