@@ -3,9 +3,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from edgewire.message import UPSTREAM, module_input
-from gateway.app.settings import read_environment
-from gateway.app.upstream import Upstream, has_upstream
+from edgewire.message import UPSTREAM, Identity, identity, module_input
+from gateway.app.settings import ConfigError, read_environment
+from gateway.app.upstream import Upstream, has_upstream, lower_gateways
 from support.agreeable_proxy import AgreeableProxy
 
 if TYPE_CHECKING:
@@ -26,6 +26,24 @@ PATIENCE_S = 5
 )
 def test_whether_there_is_an_edge_hub(setting: str, environ: dict[str, str], there: bool) -> None:  # noqa: FBT001
     assert has_upstream(read_environment({"GATEWAY_UPSTREAM": setting}), environ) is there
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", set()),
+        ("edge-2/gateway", {identity("edge-2", "gateway")}),
+        (" edge-2/gateway , edge-3/gateway,", {identity("edge-2", "gateway"), identity("edge-3", "gateway")}),
+    ],
+)
+def test_gateways_below(text: str, found: set[Identity]) -> None:
+    assert lower_gateways(text) == found
+
+
+@pytest.mark.parametrize("text", ["edge-2", "edge-2/", "/gateway", "edge 2/gateway", "edge-2/gateway;edge-3/gateway"])
+def test_what_names_no_gateway_below_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="written DEVICE/MODULE, as edge-2/gateway"):
+        lower_gateways(text)
 
 
 class OnBehalf:

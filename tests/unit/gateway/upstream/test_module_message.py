@@ -29,9 +29,9 @@ def stored(
     return Stored("e-7", Message(envelope, body))
 
 
-def wire(entry: Stored) -> tuple[Properties, SystemProperties]:
+def wire(entry: Stored, *below: Identity) -> tuple[Properties, SystemProperties]:
     """The properties as edgeHub reads them from the topic the SDK makes."""
-    topic: str = encode_message_properties_in_topic(carry(entry, "upstream"), "")
+    topic: str = encode_message_properties_in_topic(carry(entry, "upstream", below), "")
     return read_bag(topic)
 
 
@@ -82,7 +82,46 @@ def test_a_module_is_named_with_its_output() -> None:
     assert system["outputName"] == "upstream"
 
 
-@pytest.mark.parametrize("name", ["leafDeviceId", "LEAFDEVICEID", "leafmoduleid", "leafOutputname"])
+LOWER = identity("edge-2", "gateway")
+
+
+def from_below(**properties: str) -> Stored:
+    """A message of the gateway below, as it leaves there."""
+    return stored(properties, {"outputName": "upstream"}, sender=LOWER)
+
+
+def test_whom_a_gateway_below_names_stays_named() -> None:
+    entry = from_below(leafDeviceId="board-1", leafModuleId="m", leafOutputName="o", kind="alert")
+
+    properties, system = wire(entry, LOWER)
+
+    leaf = {"leafDeviceId": "board-1", "leafModuleId": "m", "leafOutputName": "o", "leafGatewayId": "edge-2/gateway"}
+    assert properties == {"kind": "alert", **leaf}
+    assert system["outputName"] == "upstream"
+
+
+def test_the_lowest_of_several_gateways_is_named() -> None:
+    properties, _ = wire(from_below(leafDeviceId="board-1", leafGatewayId="edge-3/gateway"), LOWER)
+
+    assert properties == {"leafDeviceId": "board-1", "leafGatewayId": "edge-3/gateway"}
+
+
+def test_what_a_gateway_below_says_of_itself_is_its_own() -> None:
+    properties, _ = wire(from_below(kind="mean"), LOWER)
+
+    its_own = {"leafDeviceId": "edge-2", "leafModuleId": "gateway", "leafOutputName": "upstream"}
+    assert properties == {"kind": "mean", **its_own}
+
+
+@pytest.mark.parametrize("sender", [identity("edge-2"), identity("edge-2", "other"), identity("edge-3", "gateway")])
+def test_nobody_else_is_believed(sender: Identity) -> None:
+    properties, _ = wire(stored({"leafDeviceId": "boss", "leafGatewayId": "edge-2/gateway"}, sender=sender), LOWER)
+
+    assert properties["leafDeviceId"] == sender.device
+    assert "leafGatewayId" not in properties
+
+
+@pytest.mark.parametrize("name", ["leafDeviceId", "LEAFDEVICEID", "leafmoduleid", "leafOutputname", "leafGatewayID"])
 def test_a_leaf_cannot_claim_to_be_another(name: str) -> None:
     properties, _ = wire(stored({name: "boss"}))
 

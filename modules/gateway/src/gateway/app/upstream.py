@@ -52,8 +52,8 @@ def lower_gateways(text: str) -> frozenset[Identity]:
         device, _, module = name.partition("/")
         if not is_id(device) or not is_id(module):
             raise ConfigError(
-                f"GATEWAY_LOWER_GATEWAYS has '{name}': it must be a module of an Edge device, written DEVICE/MODULE, as "
-                "edge-2/gateway. Correct it; commas go between several"
+                f"GATEWAY_LOWER_GATEWAYS has '{name}': it must be a module of an Edge device, written DEVICE/MODULE, "
+                "as edge-2/gateway. Correct it; commas go between several"
             )
         found.add(identity(device, module))
     return frozenset(found)

@@ -1,0 +1,205 @@
+"""A gateway whose upstream is another gateway of ours: what devices send arrives, what is for them comes down."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from edgewire.iothub import sas
+from edgewire.message import identity
+from gateway.identity.registry import FILE_NAME, Registry
+from gateway.identity.roster import Registration, Roster, SymmetricKeys
+from support.azure_device import Inbox
+from support.further_gateway import further
+from support.gateway_site import KEY, GatewaySite, until
+from support.hub_faults import back, refuse
+from support.numbered_devices import NumberedDevice, judge, numbered, progress, sending
+from support.paho_device import Dial, PahoDevice, let_in
+
+KEYS: Final = (sas.encode_key(KEY),)
+LOWER: Final = identity("edge-2", "gateway")
+UP: Final = "connected upstream on behalf of devices"
+ON_BEHALF: Final = {"GATEWAY_UPSTREAM": "none", "GATEWAY_UPSTREAM_AMQP": "edgehub"}
+AS_MODULE: Final = {"GATEWAY_LOWER_GATEWAYS": "edge-2/gateway"}
+METHODS: Final = "$iothub/methods/POST/"
+TWIN: Final = "$iothub/twin/"
+
+
+class Floors:
+    """The lower gateway, and how it reaches the upper one."""
+
+    def __init__(self, certificates: Path, address: str) -> None:
+        self.certificates = certificates
+        self.address = address
+
+    @asynccontextmanager
+    async def below(self, upper: GatewaySite, way: str) -> AsyncIterator[GatewaySite]:
+        """The lower gateway, started: `way` is on behalf of devices, or as its module."""
+        hub = upper.hub
+        settings = {"GATEWAY_UPSTREAM": "none", "GATEWAY_UPSTREAM_AMQP": upper.address}
+        if way == "module":
+            hub.add_device("edge-2", edge=True)
+            hub.add_module("gateway", device="edge-2", keys=KEYS)
+            parts = (
+                f"HostName={hub.hub_name};DeviceId=edge-2;ModuleId=gateway",
+                f"SharedAccessKey={KEYS[0]};GatewayHostName={upper.address}",
+            )
+            settings = {
+                "GATEWAY_UPSTREAM": "edgehub",
+                "EdgeHubConnectionString": ";".join(parts),
+                "EdgeModuleCACertificateFile": str(upper.root_file),
+            }
+        async with further(hub, upper.folder / "lower", self.certificates, self.address, **settings) as lower:
+            await lower.gateway.start()
+            yield lower
+
+
+@pytest.fixture
+def floors(certificates: Path, loopback: Iterator[str]) -> Floors:
+    return Floors(certificates, next(loopback))
+
+
+def at_the_hub(upper: GatewaySite, lower: GatewaySite, count: int) -> list[NumberedDevice]:
+    """Devices of the lower gateway, which the hub knows."""
+    devices = numbered(lower, count, burst_pause_s=0.1)
+    for device in devices:
+        upper.hub.add_device(device.device, keys=KEYS)
+    return devices
+
+
+def know_the_lower(upper: GatewaySite) -> None:
+    """Register the lower gateway: without a way on behalf of devices the upper one cannot ask the hub about it."""
+    upper.register(LOWER.device)
+    entry = Registration(LOWER, SymmetricKeys(KEY, KEY))
+    Registry(upper.data / FILE_NAME).edit(lambda before: Roster.with_registration(before, entry))
+
+
+@pytest.mark.parametrize(
+    ("lower_way", "upper_way"), [("devices", "devices"), ("module", "devices"), ("module", "module")]
+)
+async def test_nothing_is_lost_with_the_hub_away_and_the_upper_gateway_killed(
+    site: GatewaySite, floors: Floors, lower_way: str, upper_way: str
+) -> None:
+    if upper_way == "module":
+        know_the_lower(site)
+    await site.gateway.start(**(ON_BEHALF if upper_way == "devices" else AS_MODULE))
+    async with floors.below(site, lower_way) as lower:
+        devices = at_the_hub(site, lower, 3)
+        async with sending(devices):
+            await progress(devices, 20)
+            refuse(site.hub)
+            await progress(devices, 20)
+            await site.gateway.kill()
+            await progress(devices, 20)
+            await site.gateway.start()
+            await progress(devices, 20)
+            back(site.hub)
+            await progress(devices, 20)
+        await until(lambda: not judge(devices, site.hub.events.read(0, 1_000_000)).lost)
+    events = site.hub.events.read(0, 1_000_000)
+    judge(devices, events).assert_none()
+    assert [device.connects for device in devices] == [1, 1, 1], "devices notice nothing"
+    senders = {str(identity(event.device, event.module)) for event in events}
+    leaves = {event.properties.get("leafDeviceId", "") for event in events}
+    named = {device.device for device in devices}
+    match lower_way, upper_way:
+        case "devices", "devices":
+            assert (senders, leaves) == (named, {""})
+        case "module", "devices":
+            assert (senders, leaves) == ({"edge-2/gateway"}, named)
+        case _:
+            assert (senders, leaves) == ({"edge-1/gateway"}, named)
+            assert {event.properties["leafGatewayId"] for event in events} == {"edge-2/gateway"}
+
+
+class Listener:
+    """A device of the lower gateway that hears all that is meant for it, and answers each call with its payload."""
+
+    def __init__(self, device: PahoDevice) -> None:
+        self.client = device.client
+        self.device = device.device
+        self.subscribed, self.messages, self.twin, self.desired = Inbox(), Inbox(), Inbox(), Inbox()
+        self.client.on_subscribe = lambda *_: self.subscribed(None)
+        self.client.on_message = lambda _client, _data, message: self._on_message(message.topic, message.payload)
+
+    async def subscribe(self) -> None:
+        """Take all."""
+        filters = [f"devices/{self.device}/messages/devicebound/#", METHODS + "#"]
+        filters += [TWIN + "res/#", TWIN + "PATCH/properties/desired/#"]
+        self.client.subscribe([(name, 1) for name in filters])
+        await self.subscribed.next()
+
+    async def ask(self, topic: str, body: str = "") -> tuple[str, str]:
+        """Ask the twin: the status, and what it says."""
+        self.client.publish(TWIN + topic, body)
+        topic, payload = await self.twin.next()
+        return topic.split("/")[3], payload.decode()
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        if topic.startswith(METHODS):
+            rid = topic.partition("?$rid=")[2]
+            self.client.publish(f"$iothub/methods/res/200/?$rid={rid}", payload)
+        elif topic.startswith(TWIN + "res/"):
+            self.twin((topic, payload))
+        elif topic.startswith(TWIN):
+            self.desired(json.loads(payload))
+        else:
+            self.messages(payload)
+
+
+async def test_messages_methods_and_twins_come_down_through_both(site: GatewaySite, floors: Floors) -> None:
+    d1 = identity("d1")
+    hub = site.hub
+    hub.add_device("d1", keys=KEYS)
+    await site.gateway.start(**ON_BEHALF)
+    async with floors.below(site, "devices") as lower:
+        lower.register("d1")
+        async with let_in(lower, "d1", Dial(clean=False)) as device:
+            listener = Listener(device)
+            await listener.subscribe()
+            for turn in ("first", "after the upper one was killed"):
+                hub.send_c2d(d1, turn.encode())
+                while await listener.messages.next() != turn.encode():  # what was on its way may come twice
+                    pass
+                await until(lambda: hub.hub.c2d_waiting(d1) == 0)
+                called = await hub.hub.invoke_method(d1, "blink", {"n": turn}, connect_timeout_s=20)
+                assert (called.status, json.loads(called.payload)) == (200, {"n": turn})
+                status, _ = await listener.ask("PATCH/properties/reported/?$rid=1", json.dumps({"led": turn}))
+                assert status == "204"
+                await until(lambda led=turn: hub.reported(d1).get("led") == led)  # type: ignore[misc] # bound at once
+                hub.set_desired(d1, {"turn": turn})
+                while (await listener.desired.next()).get("turn") != turn:
+                    pass
+                if turn == "first":
+                    await site.gateway.kill()
+                    await site.gateway.start()
+                    await lower.gateway.said(UP, after=len(lower.gateway.lines))
+
+
+async def test_the_lower_gateways_own_twin_and_methods_come_through_the_upper_one(
+    site: GatewaySite, floors: Floors
+) -> None:
+    await site.gateway.start(**ON_BEHALF)
+    async with floors.below(site, "module") as lower:
+        routes = {"all": "FROM /messages/* INTO $upstream"}
+        site.hub.set_desired(LOWER, {"schemaVersion": "1.0", "routes": routes})
+        await lower.gateway.said("from twin in force")
+        await until(lambda: site.hub.reported(LOWER).get("routes") == {"all": {"status": "ok"}})
+        called = await site.hub.hub.invoke_method(LOWER, "getStatus", None, connect_timeout_s=20)
+        assert called.status == 200
+
+
+async def test_an_upper_gateway_without_a_way_on_behalf_says_what_the_lower_one_cannot_have(
+    site: GatewaySite, floors: Floors
+) -> None:
+    know_the_lower(site)
+    await site.gateway.start(**AS_MODULE)
+    async with floors.below(site, "module") as lower:
+        await lower.gateway.said("the module twin could not be synchronised: twin operation returned status 501")
+        devices = at_the_hub(site, lower, 1)
+        async with sending(devices):
+            await progress(devices, 5)
+        await until(lambda: not judge(devices, site.hub.events.read(0, 1_000_000)).lost)
