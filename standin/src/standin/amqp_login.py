@@ -6,8 +6,8 @@ from typing import Final
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.sasl import PlainLogin, read_plain
-from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.limits import MAX_TOKEN_CHARS, MAX_USERNAME_CHARS
+from edgewire.line.escapes import percent_decode
 
 _POLICY: Final = re.compile(r"([^@]+)@sas\.root\.([A-Za-z0-9_-]+)", re.IGNORECASE)
 _PARTS: Final = 3

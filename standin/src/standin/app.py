@@ -32,7 +32,7 @@ from standin.amqp_nodes import Guests, Node
 from standin.amqp_service import ServiceMessaging
 from standin.certificates import Certificates
 from standin.configurations import Configurations
-from standin.control import ControlApi
+from standin.control import ControlApi, Refuse, refused_to_command, refused_to_page
 from standin.devicebound import C2dMessage, C2dSettings
 from standin.documents import JsonObject
 from standin.dps import DEFAULT_OPTIONS, DpsOptions, Provisioning
@@ -81,6 +81,8 @@ class Ports:
     mqtt: int = 8883
     websocket: int | None = 443
     amqp: int | None = 5671
+    page: int | None = None
+    """Of the page for people, over plain HTTP."""
 
 
 class StandIn:
@@ -131,6 +133,7 @@ class StandIn:
         self.mqtt_port = 0
         self.websocket_port: int | None = None
         self.amqp_port: int | None = None
+        self.page_port: int | None = None
 
     async def __aenter__(self) -> Self:
         """Start. Raises StandInError, CaError or RegistryError; then nothing of it runs."""
@@ -180,6 +183,11 @@ class StandIn:
             "IOTEDGE_IOTHUBHOSTNAME": self.hub_name,
             "IOTEDGE_GATEWAYHOSTNAME": self.address,
         }
+
+    @property
+    def page_address(self) -> str | None:
+        """Where the page is, None if it is off."""
+        return None if self.page_port is None else f"http://{self.address}:{self.page_port}/"
 
     def service_connection_string(self, policy: str = OWNER) -> str:
         """What a program of the service side is configured with. Raises PolicyError if there is no such policy."""
@@ -241,10 +249,11 @@ class StandIn:
         """One line: where everything is."""
         websocket = "off" if self.websocket_port is None else self.websocket_port
         amqp = "off" if self.amqp_port is None else self.amqp_port
+        page = "" if self.page_address is None else f" page={self.page_address}"
         return (
             f"hub={self.hub_name} address={self.address} mqtt={self.mqtt_port} amqp={amqp} websocket={websocket} "
             f"scope={self.dps.scope} workload=unix://{self.directory / WORKLOAD_SOCKET} "
-            f"control={self.directory / CONTROL_SOCKET}"
+            f"control={self.directory / CONTROL_SOCKET}{page}"
         )
 
     # What tests break
@@ -439,9 +448,21 @@ class StandIn:
         workload = Workload(
             self.hub.registry, self.certificates, edge_device=self.edge_device, secret=self.hub.secret()
         )
-        control = ControlApi(self.hub, hub_name=self.hub_name, host=self.address, environment=self.environment)
         await self._serve(workload.application(), WORKLOAD_SOCKET)
-        application = control.application()
+        await self._serve(self._control(refused_to_command), CONTROL_SOCKET)
+        if self._ports.page is not None:
+            await self._open_page(self._ports.page)
+
+    def _control(self, refuse: Refuse) -> web.Application:
+        """The control API, all of it."""
+        control = ControlApi(
+            self.hub,
+            hub_name=self.hub_name,
+            host=self.address,
+            environment=self.environment,
+            page=lambda: self.page_address,
+        )
+        application = control.application(refuse)
         authorities = dict(zip(("root", "issuing"), self.certificates.authorities, strict=True))
         service = ServiceControl(
             self.hub,
@@ -453,7 +474,17 @@ class StandIn:
         application.add_routes(service.routes())
         application.add_routes(NamespaceControl(self.namespace, self.own_event_hub_string).routes())
         application.add_routes(DpsControl(self.dps, self._hubs, authorities).routes())
-        await self._serve(application, CONTROL_SOCKET)
+        return application
+
+    async def _open_page(self, port: int) -> None:
+        from standin.page import PageError, StandInPage  # noqa: PLC0415 - most tests look at no page
+
+        page = StandInPage(self.directory, self.address, self._control(refused_to_page), self.hub.note)
+        try:
+            self.page_port = await page.open(port)
+        except PageError as error:
+            raise StandInError(str(error)) from error
+        self._stack.push_async_callback(page.close)
 
     async def _serve(self, application: web.Application, name: str) -> None:
         path = self.directory / name

@@ -19,6 +19,7 @@ from standin.commands import (
     messages,
     method,
     modules,
+    page,
     run,
     sas,
     status,
@@ -41,6 +42,7 @@ COMMANDS: Final = (
     sas,
     environment,
     faults,
+    page,
     status,
 )
 """In the order of the help."""

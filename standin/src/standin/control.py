@@ -21,21 +21,33 @@ _MAX_EVENTS: Final = 1000
 _MAX_WAIT_S: Final = 60.0
 MAX_METHOD_S: Final = 300.0
 """edgehub.md §6.1. Its lower bound of 5 s is left out: tests want to be quick."""
+MAX_BODY_BYTES: Final = 1024 * 1024
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refuse = Callable[[int, str], web.Response]
+"""Takes the status and what was wrong."""
 
 
 class ControlApi:
     """What the commands ask of a running stand-in. Whoever may open the socket may do everything."""
 
-    def __init__(self, hub: Hub, *, hub_name: str, host: str, environment: Callable[[str], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        hub_name: str,
+        host: str,
+        environment: Callable[[str], Mapping[str, str]],
+        page: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._hub = hub
+        self._page = page
         self._hub_name = hub_name
         self._host = host
         self._environment = environment
 
-    def application(self) -> web.Application:
-        """The API as an aiohttp application."""
-        application = web.Application(middlewares=[_answer_in_json], client_max_size=1024 * 1024)
+    def application(self, refuse: Refuse) -> web.Application:
+        """The API as an aiohttp application; `refuse` gives a refusal its form."""
+        application = web.Application(middlewares=[_refused_by(refuse)], client_max_size=MAX_BODY_BYTES)
         application.add_routes(
             [
                 web.get("/status", self._status),
@@ -51,6 +63,7 @@ class ControlApi:
                 web.get("/faults", self._faults),
                 web.patch("/faults", self._change_faults),
                 web.post("/connections/drop", self._drop_connections),
+                web.get("/notes", self._lines),
             ]
         )
         return application
@@ -61,6 +74,7 @@ class ControlApi:
                 "hub": self._hub_name,
                 "address": self._host,
                 "edgeDevice": self._hub.edge_device,
+                "page": self._page(),
                 "events": self._hub.events.count(),
                 "lastSequence": self._hub.events.last_sequence,
                 "connected": [str(who) for who in self._hub.connected()],
@@ -129,6 +143,12 @@ class ControlApi:
         self._hub.faults.change(body)
         return answer(asdict(self._hub.faults))
 
+    async def _lines(self, request: web.Request) -> web.Response:
+        """What was told lately; waits for more up to `wait_s`."""
+        after = int(number_of(request, "after", 0))
+        await self._hub.notes.wait(after, min(number_of(request, "wait_s", 0), _MAX_WAIT_S))
+        return answer({"notes": self._hub.notes.after(after)})
+
     async def _drop_connections(self, _: web.Request) -> web.Response:
         return answer({"dropped": self._hub.drop_connections()})
 
@@ -146,27 +166,37 @@ class ControlApi:
             "thumbprints": list(entry.thumbprints),
             "enabled": entry.enabled,
             "connected": connected,
+            "changedAt": self._hub.changed_at.get(entry.identity),
+            "waiting": self._hub.c2d_waiting(entry.identity),
             "connectionString": entry.connection_string(self._hub_name, self._host),
         }
 
 
-@web.middleware
-async def _answer_in_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Give every refusal one form, `{"message": …}`, as the workload API does."""
-    try:
-        return await handler(request)
-    except (CallError, RegistryError, FaultError, PolicyError) as error:
-        return _refusal(400, str(error))
-    except TwinError as error:
-        return _refusal(error.status, error.what)
-    except HubError as error:
-        return _refusal(error.status, f"{error.code}: {error.what}")
-    except web.HTTPException as error:
-        return _refusal(error.status, f"{request.method} {request.path}: {error.reason}")
-
-
-def _refusal(status: int, what: str) -> web.Response:
+def refused_to_command(status: int, what: str) -> web.Response:
+    """The form of a refusal for commands, `{"message": …}`, as the workload API has it."""
     return answer({"message": what}, status)
+
+
+def refused_to_page(status: int, what: str) -> web.Response:
+    """The form of a refusal for a page, that of all our pages."""
+    return answer({"error": {"message": what}}, status)
+
+
+def _refused_by(refuse: Refuse) -> "Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]":
+    @web.middleware
+    async def answered(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (CallError, RegistryError, FaultError, PolicyError) as error:
+            return refuse(400, str(error))
+        except TwinError as error:
+            return refuse(error.status, error.what)
+        except HubError as error:
+            return refuse(error.status, f"{error.code}: {error.what}")
+        except web.HTTPException as error:
+            return refuse(error.status, f"{request.method} {request.path}: {error.reason}")
+
+    return answered
 
 
 def _new_entry(body: dict[str, Any]) -> Entry:

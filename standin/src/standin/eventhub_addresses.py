@@ -8,8 +8,8 @@ import re
 from typing import Final, NamedTuple
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.limits import MAX_ADDRESS_CHARS
+from edgewire.line.escapes import percent_decode
 
 MANAGEMENT: Final = "$management"
 DEFAULT_GROUP: Final = "$Default"

@@ -25,6 +25,7 @@ from standin.feedback import Feedback
 from standin.inputs import Delivery, Inputs
 from standin.journal import Done, Journal, Statement
 from standin.locked import Settlement
+from standin.notes import Notes
 from standin.policies import Policies
 from standin.registry import Entry, Registry, RegistryError
 from standin.routes import Routes
@@ -145,15 +146,18 @@ class Hub:
             directory / "state.db", c2d, clock=clock, generation=self._generation, ready=self._devicebound_ready
         )
         self.faults = Faults()
+        self.notes = Notes(clock)
         self.counters: Counter[str] = Counter()
         self.changed_at: dict[Identity, float] = {}
         """When an identity last came or went, in seconds since 1970, since this start."""
 
     def note(self, text: str) -> None:
-        """Tell the person at the terminal, if anybody wants to see it."""
+        """Keep a line for the page, and tell the person at the terminal, if anybody wants to see it."""
+        # Nothing a device sends may move the cursor or start a new line.
+        line = text if text.isprintable() else ascii(text)[1:-1]
+        self.notes.add(line)
         if self._show is not None:
-            # Nothing a device sends may move the cursor or start a new line.
-            self._show(text if text.isprintable() else ascii(text)[1:-1])
+            self._show(line)
 
     # Connections
 

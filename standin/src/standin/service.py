@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Callable, Collection
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.http.methods import CALLER
+from edgewire.line.escapes import percent_decode
 from edgewire.session.http.events import RequestReceived
 from edgewire.session.http.server import Response
 from edgewire.transport.pump import Peer

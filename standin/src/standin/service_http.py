@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
+from edgewire.line.escapes import percent_decode
 from edgewire.message import Identity, identity
 from edgewire.session.http.events import Headers, RequestReceived
 from edgewire.session.http.server import JSON, Response

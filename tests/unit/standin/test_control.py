@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from edgewire.message import Envelope, Message, identity
-from standin.control import ControlApi
+from standin.control import ControlApi, refused_to_command
 from standin.hub import Hub
 from standin.registry import RegistryError, symmetric_entry
 from standin.routes import EVERYTHING_UPSTREAM
@@ -33,7 +33,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
 @pytest.fixture
 async def client(hub: Hub) -> AsyncIterator[Client]:
     api = ControlApi(hub, hub_name="hub.test", host="127.0.0.7", environment=environment)
-    async with TestClient(TestServer(api.application(), host="127.0.0.1")) as client:
+    async with TestClient(TestServer(api.application(refused_to_command), host="127.0.0.1")) as client:
         yield client
 
 

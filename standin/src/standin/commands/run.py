@@ -28,6 +28,7 @@ def add(commands: "Commands") -> None:
     run.add_argument("--mqtt-port", type=int, default=8883, help="default: %(default)s; 0 takes a free one")
     run.add_argument("--amqp-port", type=int, default=5671, help="default: %(default)s; 0 takes a free one, -1 none")
     run.add_argument("--websocket-port", type=int, default=443, help="default: %(default)s; -1 leaves it out")
+    run.add_argument("--page-port", type=int, default=9600, help="of its page; default: %(default)s; -1 leaves it out")
     run.add_argument("--manifest", type=Path, metavar="FILE", help="take the routes of $edgeHub from this manifest")
     run.add_argument("--certs", type=Path, metavar="DIR", help="the CA folder (default: certs in the run directory)")
     run.add_argument("--certificate-days", type=int, metavar="N", help="how long modules' certificates live")
@@ -80,13 +81,14 @@ async def _run_until_told(arguments: argparse.Namespace) -> int:
 def _stand_in(arguments: argparse.Namespace) -> StandIn:
     websocket = None if arguments.websocket_port < 0 else arguments.websocket_port
     amqp = None if arguments.amqp_port < 0 else arguments.amqp_port
+    page = None if arguments.page_port < 0 else arguments.page_port
     return StandIn(
         arguments.dir,
         address=arguments.address,
         hub_name=arguments.hub,
         edge_device=arguments.edge_device,
         modules=arguments.module,
-        ports=Ports(mqtt=arguments.mqtt_port, websocket=websocket, amqp=amqp),
+        ports=Ports(mqtt=arguments.mqtt_port, websocket=websocket, amqp=amqp, page=page),
         routes=EVERYTHING_UPSTREAM if arguments.manifest is None else read_manifest(arguments.manifest),
         certificates=arguments.certs,
         certificate_days=arguments.certificate_days,

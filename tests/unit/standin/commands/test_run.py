@@ -29,6 +29,8 @@ def test_a_stand_in_of_its_own_process_says_ready_and_ends_with_0_on_sigterm(tmp
         "m1",
         "--device",
         "leaf",
+        "--page-port",
+        "0",
         "--show",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -48,5 +50,6 @@ def test_a_stand_in_of_its_own_process_says_ready_and_ends_with_0_on_sigterm(tmp
             process.kill()  # does nothing to one that has ended
     assert ready.startswith("READY hub=standin-hub.test address=127.0.70.21 mqtt=")
     assert re.search(r" amqp=[1-9]\d* websocket=off ", ready)
+    assert re.search(r" page=http://127.0.70.21:[1-9]\d*/$", ready.rstrip())
     assert listed.splitlines() == ["edge-1  sas, enabled", "edge-1/m1  sas, enabled", "leaf  sas, enabled"]
     assert (process.returncode, errors) == (0, "")

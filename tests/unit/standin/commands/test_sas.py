@@ -3,7 +3,7 @@ import time
 import pytest
 
 from edgewire.iothub import sas
-from edgewire.iothub.escapes import percent_decode
+from edgewire.line.escapes import percent_decode
 from standin.app import StandIn
 from support.standin_commands import run
 

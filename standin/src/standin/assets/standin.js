@@ -1,0 +1,1 @@
+// The stand-in's views, drawn from its control API.
