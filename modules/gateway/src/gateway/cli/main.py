@@ -14,6 +14,7 @@ from gateway import __version__
 COMMANDS: Final = (
     "run",
     "status",
+    "doctor",
     "method",
     "check",
     "explain",

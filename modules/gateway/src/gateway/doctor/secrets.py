@@ -1,0 +1,217 @@
+"""All secrets that the gateway could know here, and texts without them.
+
+Two nets: every secret that is found in the data folder, the environment and the folder of secrets is looked for in each
+text, as it is and in the forms that it may take in a log (base64, hex, percent-encoded, JSON); and what has the form of
+a secret goes, whoever knows it.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, quote_plus, urlsplit
+
+from gateway.app.settings import SETTINGS
+from gateway.doctor.places import connection_fields
+
+MIN_SECRET_CHARS: Final = 4
+"""A shorter word is hidden by its place alone: a text without "a" would say nothing."""
+MAX_SECRET_FILE_BYTES: Final = 1 << 20
+"""Of one file of which the secrets are to be known; larger ones are no files of secrets."""
+MAX_SECRETS: Final = 200_000
+HIDDEN: Final = "(hidden)"
+
+SECRET_FILES: Final = ("devices.json", "users.json", "tokens.json", "claims.json", "publishers.json")
+_SECRET_WORDS: Final = re.compile(
+    r"(?:.*(?:key|secret|password|token|credential)|keys|tokens|passwd|pass|pw|passphrase|sas|sig|signature|psk)",
+    re.IGNORECASE,
+)
+"""A word in the name of a secret; a name's words are parted by capitals, dashes and the like."""
+_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+
+_PATTERNS: Final = (
+    re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(r"(Shared\s*Access\s*Key\s*=\s*)[^;\s\"',}]+()", re.IGNORECASE),
+    re.compile(r"(SharedAccessSignature(?:=|%20|\+|\s)+)[^;\s\"',}]+()", re.IGNORECASE),
+    re.compile(r"(\bsig=)[^&;\s\"',}]+()", re.IGNORECASE),
+    re.compile(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}()", re.IGNORECASE),
+    re.compile(r"([?&](?:token|code|sig|key)=)[^&\s\"',}]+()", re.IGNORECASE),
+    re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s:@\"']+:[^/\s@\"']+(@)", re.IGNORECASE),
+    re.compile(r"(\bscrypt\$)[^\s\"',}]+()"),
+)
+"""Between the two groups stands what is hidden, whoever knows it."""
+
+
+class Secrets:
+    """Known secrets. `count` is how many; none of them can be had from here."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        found = {word for word in words if len(word) >= MIN_SECRET_CHARS}
+        if len(found) > MAX_SECRETS:
+            raise ValueError(f"more than {MAX_SECRETS} secrets")
+        self.count = len(found)
+        self._texts = frozenset(form for word in found for form in forms_of(word))
+        self._length = min(map(len, self._texts), default=0)
+        self._pattern = _any_of(self._texts)
+
+    def hide(self, text: str) -> tuple[str, int]:
+        """The text without secrets, and how many places were hidden."""
+        count = 0
+        if self._pattern is not None:
+            text, count = self._pattern.subn(HIDDEN, text)
+        for pattern in _PATTERNS:
+            text, more = pattern.subn(_between, text)
+            count += more
+        return text, count
+
+    def are_in(self, data: bytes) -> bool:
+        """Whether some known secret is there still, in any of its forms."""
+        return self._pattern is not None and self._pattern.search(data.decode("utf-8", "replace")) is not None
+
+
+def _between(found: re.Match[str]) -> str:
+    return f"{found[1]}{HIDDEN}{found[2]}"
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
+    """One pattern for all, the longest first, so that no rest of a longer one stays."""
+    ordered = sorted(texts, key=lambda text: (-len(text), text))
+    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+
+def forms_of(secret: str) -> set[str]:
+    """How a secret may stand in a text: as it is, escaped, as base64 in any place of a longer text, as hex."""
+    forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), json.dumps(secret)[1:-1]}
+    forms |= {re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in set(forms)}
+    raws = {secret.encode()}
+    decoded = _decoded(secret)
+    if decoded is not None:
+        raws.add(decoded)
+    for raw in raws:
+        forms |= {raw.hex(), raw.hex().upper(), *_base64_of(raw)}
+    return {form for form in forms if len(form) >= MIN_SECRET_CHARS}
+
+
+def _decoded(secret: str) -> bytes | None:
+    """The bytes of a key that is written in base64."""
+    if len(secret) < 16 or re.fullmatch(r"[A-Za-z0-9+/_-]+={0,2}", secret) is None:
+        return None
+    try:
+        return base64.b64decode(secret.replace("-", "+").replace("_", "/") + "=" * (-len(secret) % 4))
+    except binascii.Error:
+        return None
+
+
+def _base64_of(raw: bytes) -> Iterator[str]:
+    """What of it stands in base64 of any text that holds it: at each of three offsets, without the ends."""
+    yield base64.b64encode(raw).decode()
+    yield base64.urlsafe_b64encode(raw).decode()
+    for offset in range(3):
+        text = base64.b64encode(bytes(offset) + raw)
+        first, last = -(-offset * 4 // 3) if offset else 0, len(text) - (4 if (offset + len(raw)) % 3 else 0)
+        core = text[first:last]
+        if len(core) >= 12:
+            yield core.decode()
+            yield core.decode().replace("+", "-").replace("/", "_")
+
+
+# --- where they are found -------------------------------------------------------------------------------------------
+
+_SHOWN: Final = frozenset(row.name for row in SETTINGS)
+"""None of the gateway's own settings is a secret, but those that lead to one are files."""
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name is a secret."""
+    if name in _SHOWN:
+        return False
+    words = [word for word in _WORDS.findall(name) if word]
+    return "connectionstring" in "".join(words).lower() or any(map(_SECRET_WORDS.fullmatch, words))
+
+
+def known_secrets(environ: Mapping[str, str], data: Path, secrets_dir: Path | None, files: Iterable[Path]) -> Secrets:
+    """All secrets of this gateway; `files` hold one each, besides."""
+    return Secrets(_words(environ, data, secrets_dir, files))
+
+
+def _words(environ: Mapping[str, str], data: Path, secrets_dir: Path | None, files: Iterable[Path]) -> Iterator[str]:
+    for name, value in environ.items():
+        if is_secret_name(name):
+            yield from _of_text(value)
+        yield from _of_address(value)
+    for name in SECRET_FILES:
+        yield from _of_json(_json(data / name), "")
+    yield from _of_text(_text(data / "page-token"))
+    folder = [] if secrets_dir is None or not secrets_dir.is_dir() else sorted(secrets_dir.iterdir())
+    for file in [*folder, *files]:
+        yield from _of_text(_text(file))
+
+
+def _of_text(text: str) -> Iterator[str]:
+    """A secret: the whole of it, the parts of a connection string, of user:password, the lines of a key."""
+    text = text.strip()
+    if not text or text.startswith("-----BEGIN CERTIFICATE"):
+        return
+    yield text
+    for name, value in connection_fields(text).items():
+        if name in ("sharedaccesskey", "sharedaccesssignature", "accountkey", "password"):
+            yield value
+    if "\n" not in text and text.count(":") == 1:
+        yield text.partition(":")[2]
+    for line in text.splitlines():
+        if line and not line.startswith("-----"):
+            yield line.strip()
+
+
+def _of_address(value: str) -> Iterator[str]:
+    """The password in an address, as of a proxy."""
+    if "@" not in value or "//" not in value:
+        return
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        return
+    if password:
+        yield password
+
+
+def _of_json(value: Any, name: str) -> Iterator[str]:
+    """What stands below a name of a secret, and all tokens of devices."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, str):
+                yield from [inner] if is_secret_name(key) or name == "tokens" else []
+            else:
+                yield from _of_json(inner, str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _of_json(inner, name)
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(_text(file))
+    except ValueError:
+        return None
+
+
+def _text(file: Path) -> str:
+    """The text of a file of secrets; nothing if it cannot be read, is none, or is too large to be one."""
+    try:
+        with file.open("rb") as content:
+            data = content.read(MAX_SECRET_FILE_BYTES + 1)
+    except OSError:
+        return ""
+    return "" if len(data) > MAX_SECRET_FILE_BYTES else data.decode("utf-8", "replace")
+
+
+def hidden_json(value: Any, name: str = "") -> Any:
+    """A JSON value in which what has a secret's name is hidden."""
+    if isinstance(value, dict):
+        return {key: hidden_json(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [hidden_json(inner, name) for inner in value]
+    return HIDDEN if name and is_secret_name(name) and value not in (None, "", True, False) else value
