@@ -22,6 +22,7 @@ from gateway.observe.observer import Observer
 if TYPE_CHECKING:
     from gateway.app.bootstrap import GatewayFacts
     from gateway.app.provisioning import ProvisioningRoom
+    from gateway.dispatch.allowance import Allowances
     from gateway.head.http import HttpHead
     from gateway.head.http_bootstrap import BootstrapService
     from gateway.head.http_services import HttpService
@@ -53,7 +54,9 @@ class HttpHouse:
         trust_pem: Callable[[], bytes],
         board_settings: Callable[[], Mapping[str, Any]],
         observer: Observer,
+        allowances: "Callable[[], Allowances | None]" = lambda: None,
     ) -> None:
+        self._allowances = allowances
         self._environment = environment
         self._edge_device = environ.get("IOTEDGE_DEVICEID", "")
         self._names = names
@@ -123,6 +126,7 @@ class HttpHouse:
             edge_device=self._edge_device,
             limits=HttpLimits(),
             services=services,
+            allowances=self._allowances,
         )
 
     def _services(self) -> list["HttpService"]:
@@ -152,7 +156,7 @@ class HttpHouse:
             skew_s=environment.token_skew_s,
             clock_floor=lambda: self._authenticator.clock_floor,
         )
-        return HttpPublishers(door, self._ingress, emit, time.time)
+        return HttpPublishers(door, self._ingress, emit, time.time, self._allowances)
 
     def _make_tokens(self) -> "HttpTokens":
         """Tokens for boards without a clock."""

@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgewire.message import Endpoint
 from gateway.app.doors import Doors
@@ -25,6 +25,9 @@ from gateway.identity.user_book import USERS_FILE, UserBook
 from gateway.observe.broker import PlainListenerOpen
 from gateway.observe.events import Event
 from gateway.upstream.local_topic import LocalTopic
+
+if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Allowances  # most sites limit nobody
 
 LOOK_EVERY_S: Final = 1.0
 """How soon a change of the users takes effect on those who are connected."""
@@ -43,6 +46,7 @@ class PlainRoom:
         data: Path,
         mapped: MappedIngress,
         emit: Callable[[Event], None],
+        allowances: "Callable[[], Allowances | None]" = lambda: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._environment = environment
@@ -67,6 +71,7 @@ class PlainRoom:
             limits=plain_limits(limits.max_session_s),
             name=gateway_name(environment, environ),
             hears_a_broker=bool(environment.broker),
+            allowances=allowances,
         )
 
     async def open(self, doors: Doors) -> None:

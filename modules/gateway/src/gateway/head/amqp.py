@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from edgewire.codec.amqp.conditions import (
     CONNECTION_FORCED,
@@ -63,6 +63,9 @@ from gateway.observe.head import (
 )
 from gateway.observe.identity import LoginRefused
 
+if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Allowances  # most sites limit nobody
+
 UNCLAIMED_S: Final = 60.0
 """For somebody to be let in, from when the connection is open; Java's client opens it before it has its token."""
 
@@ -99,6 +102,7 @@ class AmqpHead:
         clock: Callable[[], float],
         hub_names: Sequence[str],
         limits: AmqpLimits,
+        allowances: "Callable[[], Allowances | None]" = lambda: None,
     ) -> None:
         self.house = House(
             authenticator=authenticator,
@@ -110,6 +114,7 @@ class AmqpHead:
             emit=emit,
             clock=clock,
             hub=hub_names[0],
+            allowances=allowances,
         )
         self.hubs: Mapping[str, str] = {hub_label(name): name for name in reversed(hub_names)}
         """Host names by what user names call them."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgewire.errors import UsageError
 from edgewire.message import Identity
@@ -20,6 +21,9 @@ from gateway.identity.credentials import Admitted, Refused
 from gateway.observe.events import Event
 from gateway.observe.identity import LoginRefused
 
+if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Account, Allowances  # most sites limit nobody
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
@@ -34,6 +38,13 @@ class House:
     emit: Callable[[Event], None]
     clock: Callable[[], float]
     hub: str
+    allowances: "Callable[[], Allowances | None]" = lambda: None
+    """What devices may send; None while nobody is limited."""
+
+    def account(self, who: Identity) -> "Account | None":
+        """What `who` has sent and may send, where the settings limit devices."""
+        allowances = self.allowances()
+        return None if allowances is None else allowances.account(str(who))
 
 
 class Line:

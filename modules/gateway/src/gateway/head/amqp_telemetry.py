@@ -17,6 +17,7 @@ from edgewire.codec.amqp.conditions import (
     DEVICE_CONTAINER_THROTTLED,
     INTERNAL_ERROR,
     MESSAGE_SIZE_EXCEEDED,
+    RESOURCE_LIMIT_EXCEEDED,
 )
 from edgewire.codec.amqp.performatives import ACCEPTED, Error, Rejected
 from edgewire.errors import ProtocolError
@@ -43,6 +44,9 @@ ALWAYS_FITS_BYTES: Final = 6_144
 """A transfer of no more holds nothing that could be too large, so it is not counted: as text, escaped for a topic and
 with its name there, a property takes at most eight times its bytes (a boolean of one byte is `false`, one of the
 standard's own has a name of ours, such as `$.mid`), and six thousand bytes eight times are less than a topic holds."""
+
+LIMITED_LOOK_S: Final = 1.0
+"""A link whose device has sent too much is looked at this often: settings may have changed."""
 
 FULL_REST_S: Final = 1.0
 """After a refusal for want of space, no credit is given for so long: asking again at once would be of no use."""
@@ -75,7 +79,7 @@ class RefusedTransferError(Exception):
 class TelemetryLink(LinkEnd):
     """Where a device or module sends telemetry. Its transfers are taken together with those of others: `Telemetry`."""
 
-    __slots__ = ("resting", "sender", "unanswered")
+    __slots__ = ("limited", "resting", "sender", "unanswered")
 
     def __init__(self, line: Line, link: Link, sender: Identity) -> None:
         super().__init__(line, link)
@@ -83,15 +87,40 @@ class TelemetryLink(LinkEnd):
         self.unanswered = 0
         self.resting = False
         """The store was full a moment ago."""
+        self.limited: asyncio.TimerHandle | None = None
+        """The next look at a device that has sent all that it may send now."""
 
     def begin(self) -> None:
         """Answer the attach, with credit."""
-        self.line.engine.accept_link(self.link, credit=LINK_CREDIT)
+        self.line.engine.accept_link(self.link, credit=self._within_limits(LINK_CREDIT))
 
     def give_credit(self) -> None:
-        """Let the peer send as many as do not wait for the disk already."""
+        """Let the peer send as many as do not wait for the disk already, and as it may send."""
         credit = 0 if self.resting else max(0, LINK_CREDIT - self.unanswered)
-        self.line.engine.grant(self.link, credit)
+        self.line.engine.grant(self.link, self._within_limits(credit))
+
+    def on_over(self) -> None:
+        """The link is over."""
+        if self.limited is not None:
+            self.limited.cancel()
+            self.limited = None
+
+    def _within_limits(self, credit: int) -> int:
+        """No more credit than its device may send now, if the settings limit it; the rest when it may."""
+        account = self.line.house.account(self.sender)
+        if account is None or account.refuses:
+            return credit
+        allowed = account.credit(credit)
+        if credit and not allowed and self.limited is None:
+            wait_s = min(account.wait_s() or LIMITED_LOOK_S, LIMITED_LOOK_S)
+            self.limited = asyncio.get_running_loop().call_later(wait_s, self._look_again)
+        return allowed
+
+    def _look_again(self) -> None:
+        self.limited = None
+        if not self.line.closed:
+            self.give_credit()
+            self.line.flush()
 
 
 class _Taken:
@@ -125,7 +154,7 @@ class Telemetry:
         for transfer in transfers:
             end: TelemetryLink = transfer.link.owner
             try:
-                messages += read_messages(end.sender, transfer)
+                messages += self._read(end, transfer)
             except RefusedTransferError as refused:
                 self._refuse(end, transfer, refused)
                 continue
@@ -138,6 +167,17 @@ class Telemetry:
                 of_link.delivery_ids.append(transfer.delivery_id)
         if taken:
             self._hand_in(messages, taken, size)
+
+    def _read(self, end: TelemetryLink, transfer: MessageReceived) -> list[Message]:
+        """The messages in a transfer, charged to their device. Raises RefusedTransferError."""
+        account = self._line.house.account(end.sender)
+        if account is None:
+            return read_messages(end.sender, transfer)
+        if account.refuses and account.wait_s():
+            raise RefusedTransferError(RefusedMessage.OVER_LIMIT, RESOURCE_LIMIT_EXCEEDED, account.why())
+        messages = read_messages(end.sender, transfer)
+        account.charge(len(messages), len(transfer.payload))
+        return messages
 
     def _hand_in(self, messages: list[Message], taken: Mapping[TelemetryLink, "_Taken"], size: int) -> None:
         count = 0

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub.bag import Bag
@@ -26,7 +26,7 @@ from edgewire.transport.pump import Peer, Pump
 from gateway.dispatch.delivery import Delivery, Parcel, Settlement
 from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.dispatch.methods import MethodError, Methods
-from gateway.head.http_answers import DONE, method_refusal, method_result, refusal, status_of
+from gateway.head.http_answers import DONE, come_again, method_refusal, method_result, refusal, status_of
 from gateway.head.http_mailbox import Mailboxes, Poll, PollRefusedError
 from gateway.head.http_services import Caller, HttpService, LetIn, NotLetInError, check_length
 from gateway.head.http_telemetry import RefusedTelemetryError, read_messages
@@ -43,6 +43,9 @@ from gateway.observe.head import (
     RequestRefused,
 )
 from gateway.observe.identity import LoginRefused
+
+if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Account, Allowances  # most sites limit nobody
 
 VERIFIED_S: Final = 1.0
 """A verified credential is not verified again on its connection for so long: as soon as that, others who are connected
@@ -91,6 +94,7 @@ class HttpHead:
 
     `edge_device`: the edge device this gateway runs on, whose modules may call methods; empty for none.
     `services`: what is served beside the device API; the first that claims a path has it.
+    `allowances`: what devices may send, None while nobody is limited.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class HttpHead:
         edge_device: str,
         limits: HttpLimits,
         services: Sequence[HttpService] = (),
+        allowances: "Callable[[], Allowances | None]" = lambda: None,
     ) -> None:
         self.authenticator = authenticator
         self.ingress = ingress
@@ -115,6 +120,7 @@ class HttpHead:
         self.edge_device = edge_device
         self.limits = limits
         self.services = services
+        self._allowances = allowances
         self.answered: Counter[tuple[HttpAction, int]] = Counter()
         self._busy: Counter[Sender] = Counter()
         self._total = 0
@@ -122,6 +128,11 @@ class HttpHead:
     def service_for(self, path: str) -> HttpService | None:
         """Who serves a path beside the device API."""
         return next((service for service in self.services if service.claims(path)), None)
+
+    def account(self, who: Identity) -> "Account | None":
+        """What `who` has sent and may send, where the settings limit devices."""
+        allowances = self._allowances()
+        return None if allowances is None else allowances.account(str(who))
 
     def enter(self, who: Sender) -> bool:
         """Whether a request of `who` may come whole; `leave` follows when it may."""
@@ -317,6 +328,8 @@ class HttpConnection:
         self._answer_after(verdict.hold_s, _action_of(asked), _refusal_of(asked)(status, what))
 
     def _let_in(self, asked: Asked, who: Sender) -> None:
+        if isinstance(asked, DeviceRequest) and asked.action is Action.SEND and self._is_over_limit(asked.identity):
+            return
         if not self._head.enter(who):
             what = f"too many requests of '{who}', or of all, have no answer yet"
             self._head.emit(RequestRefused(self._peer.address, RefusedRequest.TOO_MANY, what))
@@ -326,6 +339,17 @@ class HttpConnection:
         self._asked = asked
         self._session.take_body()
         self._pump.receive(b"")
+
+    def _is_over_limit(self, who: Identity) -> bool:
+        """Refuse a device that has sent all that it may send now, before any of its body is read."""
+        account = self._head.account(who)
+        wait_s = 0.0 if account is None else account.wait_s()
+        if account is None or not wait_s:
+            return False
+        detail = account.why()
+        self._head.emit(MessageRefused(str(who), RefusedMessage.OVER_LIMIT, detail))
+        self._answer(HttpAction.SEND, replace(refusal(429, detail), headers=come_again(wait_s)))
+        return True
 
     # What is asked.
 
@@ -355,6 +379,9 @@ class HttpConnection:
             self._head.emit(MessageRefused(str(who), refused.reason, refused.detail))
             self._answer(HttpAction.SEND, refusal(refused.status, refused.detail))
             return
+        account = self._head.account(who)
+        if account is not None:
+            account.charge(len(messages), len(request.body))
         self._head.ingress.accept(messages, partial(self._on_stored, who))
 
     def _on_stored(self, who: Identity, result: AppendResult) -> None:

@@ -4,6 +4,7 @@ IoT Hub's clients go by the status; those that look further split `Message` at `
 """
 
 import json
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -27,6 +28,7 @@ _NAMES: Final[Mapping[int, str]] = MappingProxyType(
         409: "LinkCreationConflict",
         412: "DeviceMessageLockLost",
         413: "MessageTooLarge",
+        429: "ThrottlingException",
         500: "ServerError",
         503: "ServiceUnavailable",
     }
@@ -38,6 +40,11 @@ def refusal(status: int, what: str) -> Response:
     body = {"Message": f"ErrorCode:{_NAMES[status]};{what}", "ExceptionMessage": ""}
     headers = (("Retry-After", str(RETRY_AFTER_S)),) if status == 503 else ()
     return Response(status=status, headers=headers, body=_json(body), content_type=JSON)
+
+
+def come_again(wait_s: float) -> tuple[tuple[str, str], ...]:
+    """The header for who is refused with 429: when to come again, in whole seconds."""
+    return (("Retry-After", str(max(1, math.ceil(wait_s)))),)
 
 
 def method_refusal(status: int, what: str) -> Response:

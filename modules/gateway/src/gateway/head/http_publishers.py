@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 from edgewire.errors import ProtocolError
@@ -15,13 +16,16 @@ from edgewire.session.http.limits import HttpLimits
 from edgewire.session.http.server import Response
 from edgewire.transport.pump import Peer
 from gateway.dispatch.ingress import AppendResult, Ingress
-from gateway.head.http_answers import RETRY_AFTER_S
+from gateway.head.http_answers import RETRY_AFTER_S, come_again
 from gateway.head.http_services import LetIn, NotLetInError
 from gateway.head.http_telemetry import TOO_LARGE, RefusedTelemetryError, message_of
 from gateway.identity.publishers import NotAPublisher, PublisherDoor
 from gateway.observe.events import Event
 from gateway.observe.head import HttpAction, MessageRefused, RefusedMessage
 from gateway.observe.publishers import PublisherRefused
+
+if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Account, Allowances  # most sites limit nobody
 
 EVENT_HUB: Final = "eventHub"
 """The property that says by which hub a message came, set by the gateway."""
@@ -45,7 +49,9 @@ class HttpPublishers:
         ingress: Ingress,
         emit: Callable[[Event], None],
         clock: Callable[[], float],
+        allowances: "Callable[[], Allowances | None]" = lambda: None,
     ) -> None:
+        self._allowances = allowances
         self._door = door
         self._ingress = ingress
         self._emit = emit
@@ -80,12 +86,18 @@ class HttpPublishers:
             who = self._admitted(self._door.judge_again(asked), asked, peer)
         except NotLetInError as error:
             return self.refusal(error.status, error.what)
+        account = self._account(who)
+        if account is not None and (wait_s := account.wait_s()):
+            self._emit(MessageRefused(str(who), RefusedMessage.OVER_LIMIT, account.why()))
+            return replace(self.refusal(429, account.why()), headers=come_again(wait_s))
         try:
             contents = _read(asked, request)
             messages = [message_of(who, content, marks={EVENT_HUB: asked.hub}) for content in contents]
         except RefusedTelemetryError as refused:
             self._emit(MessageRefused(str(who), refused.reason, refused.detail))
             return self.refusal(refused.status, refused.detail)
+        if account is not None:
+            account.charge(len(messages), len(request.body))
         stored: asyncio.Future[AppendResult] = asyncio.get_running_loop().create_future()
 
         def take(result: AppendResult) -> None:
@@ -94,6 +106,10 @@ class HttpPublishers:
 
         self._ingress.accept(messages, take)
         return self._answer_for(who, await stored)
+
+    def _account(self, who: Identity) -> "Account | None":
+        allowances = self._allowances()
+        return None if allowances is None else allowances.account(str(who))
 
     def _answer_for(self, who: Identity, result: AppendResult) -> Response:
         reason = _STORE_REFUSALS.get(result)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from edgewire.codec.mqtt.packets import Publish
 from edgewire.codec.mqtt.properties import PropertyLimits, PublishProperties
@@ -50,6 +50,10 @@ from gateway.observe.broker import (
 from gateway.observe.events import Event
 from gateway.observe.head import ClosedBeforeLogin, ConnectionRefused, Leaving, ProtocolBroken
 
+if TYPE_CHECKING:
+    from gateway.dispatch.allowance import Allowances  # most sites limit nobody
+    from gateway.head.toll import Toll
+
 MAX_CLIENT_ID_CHARS: Final = 256
 """Of clients' own choice; mosquitto's bridges make theirs of two host names."""
 MAX_ALIASES: Final = 10
@@ -90,7 +94,8 @@ class PlainHead:
     """What all plain connections share. `clock` gives seconds since 1970; `name` is the gateway's, in its echoes.
 
     `hears_a_broker`: the gateway is also a client of the site's broker, over which anything that leaves here may come
-    round: a bridge that hides what it is looks like any client.
+    round: a bridge that hides what it is looks like any client. `allowances`: what users may send, None while nobody is
+    limited.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class PlainHead:
         limits: ServerLimits,
         name: str,
         hears_a_broker: bool = False,
+        allowances: "Callable[[], Allowances | None]" = lambda: None,
     ) -> None:
         self.gatekeeper = gatekeeper
         self.broker = broker
@@ -115,6 +121,7 @@ class PlainHead:
         self.limits = limits
         self.name = name
         self.hears_a_broker = hears_a_broker
+        self.allowances = allowances
         self.clients: dict[Owner, PlainConnection] = {}
         self.wills: Wills[Owner, Callable[[], None]] = Wills(lambda publish: publish())
 
@@ -152,6 +159,7 @@ class PlainConnection:
         self._late = 0
         """SUBSCRIBEs and UNSUBSCRIBEs that wait for the disk."""
         self._timer: asyncio.TimerHandle | None = None
+        self._toll: Toll | None = None
 
     @property
     def user(self) -> str:
@@ -209,6 +217,8 @@ class PlainConnection:
         rest, self._held = self._held, []
         self._handle(rest)  # it may have said its last words and gone
         self._gone = True
+        if self._toll is not None:
+            self._toll.close()
         if self._owner is None:
             return
         self._leave(Leaving.LOST, "")
@@ -329,13 +339,28 @@ class PlainConnection:
         self._session.accept(session_present=present, assigned_client_id=None if connect.client_id else self._client)
         head.emit(PlainClientConnected(self._client, user.name, self._peer.address, bridge))
         self._outlet.open()
+        if (allowances := head.allowances()) is not None:
+            self._pay(allowances).look()
         self._drain()
 
     # Messages of the client.
 
     def _take(self, publishes: list[Publish]) -> None:
-        if publishes and self._leaving is None:
-            self._intake.take(publishes)
+        if not publishes or self._leaving is not None:
+            return
+        allowances, allowed = self._head.allowances(), None
+        if allowances is not None:
+            allowed = self._pay(allowances).take([len(each.topic) + len(each.payload) for each in publishes])
+        self._intake.take(publishes, allowed)
+
+    def _pay(self, allowances: "Allowances") -> "Toll":
+        if self._toll is None:
+            from gateway.dispatch.allowance import user_key  # noqa: PLC0415 — most sites limit nobody
+            from gateway.head.toll import Toll  # noqa: PLC0415 — as above
+
+            account, steer = allowances.account(user_key(self.user)), self._steer_reading
+            self._toll = Toll(account, hold=steer, release=steer, excuse=self._session.excuse)
+        return self._toll
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """PUBACK for these."""
@@ -364,6 +389,7 @@ class PlainConnection:
     def _steer_reading(self) -> None:
         """Read no more while too much waits for its answer."""
         is_full = bool(self._held) or self._intake.is_full or self._late > MAX_LATE_ANSWERS
+        is_full = is_full or (self._toll is not None and self._toll.holds)
         if is_full != self._paused:
             self._paused = is_full
             (self._pump.pause_reading if is_full else self._pump.resume_reading)()

@@ -46,6 +46,7 @@ class Judgement(Enum):
     """Good, and the state of a bridge: no matter of devices."""
     FORBIDDEN = "forbidden"
     ECHO = "echo"
+    OVER_LIMIT = "over_limit"
 
 
 TO_SUBSCRIBERS: Final = (Judgement.GOOD, Judgement.LOCAL)
@@ -119,9 +120,14 @@ class PlainIntake:
         """Whether so much waits for its answer that no more should be read."""
         return self._count > MAX_UNANSWERED_MESSAGES or self._size > MAX_UNANSWERED_BYTES
 
-    def take(self, publishes: Sequence[Publish]) -> None:
-        """Take messages that came together. One with packet identifier 0 has nobody who waits for an answer."""
-        entries = [(publish, self._judge(publish)) for publish in publishes]
+    def take(self, publishes: Sequence[Publish], allowed: int | None = None) -> None:
+        """Take messages that came together. One with packet identifier 0 has nobody who waits for an answer.
+
+        `allowed`: how many of them the client may send now, the first ones; None for all.
+        """
+        entries = [(publish, self._judge(publish)) for publish in publishes[:allowed]]
+        if allowed is not None:
+            entries += [(publish, Judgement.OVER_LIMIT) for publish in publishes[allowed:]]
         batch = _Batch(entries, len(entries), sum(len(publish.payload) for publish in publishes))
         self._count += batch.count
         self._size += batch.size
@@ -193,6 +199,12 @@ class PlainIntake:
                 if packet_id and not self._refuse(good, packet_id, _code_of(outcome)):
                     self._answers.acknowledge(good)
                     self._answers.give_up(later)
+                    return
+            elif judgement is Judgement.OVER_LIMIT:
+                self._answers.on_refused(RefusedPlain.OVER_LIMIT, "more than its user is allowed")
+                if packet_id and not self._refuse(good, packet_id, ReasonCode.QUOTA_EXCEEDED):
+                    self._answers.acknowledge(good)
+                    self._answers.give_up(RefusedPlain.OVER_LIMIT)
                     return
             elif judgement is Judgement.FORBIDDEN:
                 self._answers.on_refused(RefusedPlain.FORBIDDEN, _why_forbidden(publish.topic))

@@ -279,6 +279,8 @@ class RefusedPlain(Enum):
     """It is mapped to a device, and the store has no room; it was not acknowledged."""
     STORE_FAILED = "store_failed"
     """The same, and the store's disk failed."""
+    OVER_LIMIT = "over_limit"
+    """More than the section `limits` of the settings allows the user, whose policy is to refuse."""
 
 
 @dataclass(frozen=True, slots=True)
