@@ -295,6 +295,20 @@ SETTINGS: Final = (
     ),
     _setting("GATEWAY_METRICS_PORT", Kind.PORT, "9600", "port of both; 0 switches them off"),
     _setting(
+        "GATEWAY_METRICS_PER_DEVICE",
+        Kind.SWITCH,
+        "off",
+        "count received messages by device too, 1,000 of them at most (metrics.md); each is a series of its own",
+    ),
+    _setting(
+        "GATEWAY_WATCHDOG_SECS",
+        Kind.SECONDS,
+        "60",
+        "a gateway whose event loop, or whose disk, makes no progress for so long ends itself, so that the agent "
+        "starts it again (health.md); 0 switches it off",
+        most=86_400,
+    ),
+    _setting(
         "GATEWAY_LOG_LEVEL", Kind.CHOICE, "info", "quietest line that is written", choices="debug info warning error"
     ),
     _setting("GATEWAY_LOG_FORMAT", Kind.CHOICE, "human", "form of log lines", choices="human json"),
@@ -363,6 +377,8 @@ class Environment:
     broker_retained: str
     metrics_address: str
     metrics_port: int
+    metrics_per_device: bool
+    watchdog_s: int
     log_level: str
     log_format: str
 
@@ -423,6 +439,8 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         broker_retained=reader.choice("GATEWAY_BROKER_RETAINED"),
         metrics_address=reader.text("GATEWAY_METRICS_ADDRESS"),
         metrics_port=reader.number("GATEWAY_METRICS_PORT"),
+        metrics_per_device=reader.switch("GATEWAY_METRICS_PER_DEVICE"),
+        watchdog_s=reader.number("GATEWAY_WATCHDOG_SECS"),
         log_level=reader.choice("GATEWAY_LOG_LEVEL"),
         log_format=reader.choice("GATEWAY_LOG_FORMAT"),
     )
