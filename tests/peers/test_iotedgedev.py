@@ -24,7 +24,7 @@ VALUES: Final = {
     "CONTAINER_REGISTRY_PASSWORD": "a-password",
 }
 RUN_S: Final = 60.0
-TRAP: Final = {"upstream": "XX", "edgeHub": "YY", "edgeAgent": "ZZ", "schema": "WW", "body": "VV"}
+TRAP: Final = {"upstream": "XX", "edgeHub": "YY", "edgeAgent": "ZZ", "body": "VV"}
 """What a shell may have, by names that IoT Edge has words for."""
 
 

@@ -13,9 +13,11 @@ import pytest
 import referencing
 import referencing.jsonschema
 
+from edgewire.message import UPSTREAM, EndpointKind
+from gateway import __version__
 from gateway.app.settings import SETTINGS, read_environment
 from gateway.routing.compile import RouteSpec, compile_routes
-from gateway.upstream.outputs import UPSTREAM_OUTPUT
+from gateway.upstream.outputs import UPSTREAM_OUTPUT, output_name
 from project_sources import ROOT
 
 SCHEMAS = ROOT / "tests/schemas"
@@ -318,3 +320,89 @@ def test_making_a_manifest_leaves_the_template_as_it_was(template: Document) -> 
 
 def named_variables() -> list[str]:
     return re.findall(r"^([A-Z_]+)=", Path(ROOT / ".env.tmp").read_text(), re.MULTILINE)
+
+
+# The other two templates say what this one says, where they do not mean to differ.
+
+DEBUG = "deployment.debug.template.json"
+LAYER = "deployment.layered.template.json"
+DEBUGGER = "5678/tcp"
+
+
+def other(name: str) -> Document:
+    document: Document = json.loads((ROOT / name).read_text())
+    return document
+
+
+def test_the_debug_template_differs_by_image_debugger_log_and_memory_alone(template: Document) -> None:
+    debug = other(DEBUG)
+    TEMPLATE_SCHEMA.validate(debug)
+    ours, host = gateway_of(debug), options_of(debug)["HostConfig"]
+    assert host["PortBindings"].pop(DEBUGGER) == [{"HostIp": "127.0.0.1", "HostPort": "5678"}], "a debugger runs code"
+    assert ours["settings"].pop("image") == "${MODULES.gateway.debug}"
+    assert ours["env"].pop("GATEWAY_LOG_LEVEL") == {"value": "debug"}
+    assert host.pop("Memory") > options_of(template)["HostConfig"].pop("Memory")
+    gateway_of(template)["settings"].pop("image")
+    assert debug == template
+
+
+def test_a_layer_brings_the_same_gateway_route_and_settings(template: Document) -> None:
+    layer = other(LAYER)["content"]["modulesContent"]
+    assert layer["$edgeAgent"] == {"properties.desired.modules.gateway": gateway_of(template)}
+    routes = {f"properties.desired.routes.{name}": route for name, route in hub_routes(template).items()}
+    assert layer["$edgeHub"] == routes
+    flattened = {
+        f"properties.desired.{name}": value for name, value in own_settings(template).items() if name != "routes"
+    }
+    flattened |= {f"properties.desired.routes.{name}": each for name, each in own_settings(template)["routes"].items()}
+    assert layer["gateway"] == flattened, "by paths: what another layer says of other members stays"
+
+
+# What settings and hub have to agree on.
+
+
+def outputs_named(settings: Document) -> set[str]:
+    """The outputs by which messages leave with these settings."""
+    texts = {name: each["route"] if isinstance(each, dict) else each for name, each in settings["routes"].items()}
+    table = compile_routes({name: RouteSpec(text=text) for name, text in texts.items()}).table
+    assert table is not None
+    endpoints = {route.delivery.endpoint for route in table.routes}
+    return {output_name(each) for each in endpoints if each == UPSTREAM or each.kind is EndpointKind.MODULE}
+
+
+def outputs_routed(routes: Document) -> set[str]:
+    """The outputs of the gateway that edgeHub passes on."""
+    texts = [each["route"] if isinstance(each, dict) else each for each in routes.values()]
+    found = (re.match(r"FROM /messages/modules/gateway/outputs/(\S+) INTO ", text) for text in texts)
+    return {each[1] for each in found if each}
+
+
+def test_every_output_has_a_route_and_every_route_an_output(template: Document) -> None:
+    assert outputs_named(own_settings(template)) == outputs_routed(hub_routes(template)) == {UPSTREAM_OUTPUT}
+
+
+def test_an_output_without_a_route_would_be_noticed(template: Document) -> None:
+    own_settings(template)["routes"]["raw"] = 'FROM /messages/* INTO BrokeredEndpoint("/modules/detector/inputs/raw")'
+    assert outputs_named(own_settings(template)) - outputs_routed(hub_routes(template)) == {"detector.raw"}
+    hub_routes(template)["raw"] = (
+        'FROM /messages/modules/gateway/outputs/detector.raw INTO BrokeredEndpoint("/modules/detector/inputs/raw")'
+    )
+    assert outputs_named(own_settings(template)) == outputs_routed(hub_routes(template))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("debug", ["", ".debug"])
+def test_the_image_exposes_the_ports_that_the_template_publishes(platform: str, debug: str) -> None:
+    text = (ROOT / f"modules/gateway/Dockerfile.{platform}{debug}").read_text()
+    exposed = {f"{port}/tcp" for line in re.findall(r"^EXPOSE (.+)$", text, re.MULTILINE) for port in line.split()}
+    published = options_of(other(DEBUG if debug else "deployment.template.json"))["HostConfig"]["PortBindings"]
+    assert exposed == set(published)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_module_has_an_image_for_each_platform_and_the_version_of_the_package(platform: str) -> None:
+    tag = json.loads((ROOT / "modules/gateway/module.json").read_text())["image"]["tag"]
+    assert {platform, f"{platform}.debug"} <= set(tag["platforms"])
+    assert tag["version"] == __version__
+    for name in ("deployment.template.json", DEBUG):
+        assert gateway_of(other(name))["version"] == __version__
