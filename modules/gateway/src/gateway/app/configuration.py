@@ -93,6 +93,11 @@ class Configuration:
         self.verdict: Verdict | None = None
         """Of the last document offered; None before the first."""
 
+    @property
+    def document(self) -> Document:
+        """The document that is in force."""
+        return self._document or DEFAULT_DOCUMENT
+
     async def start(self) -> None:
         """Put the last good settings in force, or the default."""
         async with self._one_at_a_time:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgewire.message import Endpoint
 from gateway.app.document import GatewaySettings
 from gateway.dispatch.ingress import Ingress
-from gateway.routing.table import Table
+from gateway.routing.table import Route, Table
 from gateway.store.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class InForce:
         self._filters: Filters | None = None
         self.endpoints: frozenset[Endpoint] = frozenset()
         self.board_settings: Mapping[str, Any] = {}
+        self.settings = GatewaySettings()
+        self.routes: tuple[Route, ...] = ()
 
     def tell(self, listener: Callable[[GatewaySettings], None]) -> None:
         """`listener` hears of settings when they come into force; it cannot refuse them any more."""
@@ -38,6 +40,7 @@ class InForce:
         self._filters = self._make_filters(settings, table)
         self._ingress.use(table, self._filters)
         self.board_settings = settings.board_settings
+        self.settings, self.routes = settings, table.routes
         self._store.use(max_bytes=settings.max_bytes, when_full=settings.when_full)
         self.endpoints = frozenset(route.endpoint for route in table.routes)
         if self._filters is not None:

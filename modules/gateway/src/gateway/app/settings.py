@@ -7,7 +7,7 @@ deployment (routes, store limits) is not here but in the settings document: `gat
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -83,6 +83,21 @@ SETTINGS: Final = (
         Kind.PATH,
         "",
         "CA certificates for devices with CA-signed certificates, PEM (default: the workload API's trust bundle)",
+    ),
+    _setting(
+        "GATEWAY_CRL_FILE",
+        Kind.PATH,
+        "",
+        "lists of revoked certificates, PEM or DER: a file, or a folder of *.pem and *.crl, read again when it changes "
+        "(certificates.md)",
+    ),
+    _setting(
+        "GATEWAY_CRL_WHEN_OLD",
+        Kind.CHOICE,
+        "accept",
+        "what a list past its next update means for certificates that are not on it: accept: they are let in; refuse: "
+        "nobody of its authority is",
+        choices="accept refuse",
     ),
     _setting(
         "GATEWAY_CLIENT_CERTIFICATES",
@@ -309,6 +324,13 @@ SETTINGS: Final = (
         most=86_400,
     ),
     _setting(
+        "GATEWAY_SERVICE_CONNECTION_STRING",
+        Kind.TEXT,
+        "",
+        "a secret: connection string of a policy of the hub with ServiceConnect, by which the page reads and edits "
+        "twins of devices in the hub (see page.md)",
+    ),
+    _setting(
         "GATEWAY_LOG_LEVEL", Kind.CHOICE, "info", "quietest line that is written", choices="debug info warning error"
     ),
     _setting("GATEWAY_LOG_FORMAT", Kind.CHOICE, "human", "form of log lines", choices="human json"),
@@ -339,6 +361,8 @@ class Environment:
     certificate_file: Path | None
     key_file: Path | None
     trust_bundle_file: Path | None
+    crl_file: Path | None
+    crl_when_old: str
     client_certificates: bool
     constrained_mqtt_port: int
     constrained_https_port: int
@@ -379,6 +403,7 @@ class Environment:
     metrics_port: int
     metrics_per_device: bool
     watchdog_s: int
+    service_connection_string: str = field(repr=False)
     log_level: str
     log_format: str
 
@@ -401,6 +426,8 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         certificate_file=certificate,
         key_file=key,
         trust_bundle_file=reader.file("GATEWAY_TRUST_BUNDLE_FILE"),
+        crl_file=reader.file("GATEWAY_CRL_FILE"),
+        crl_when_old=reader.choice("GATEWAY_CRL_WHEN_OLD"),
         client_certificates=reader.switch("GATEWAY_CLIENT_CERTIFICATES"),
         constrained_mqtt_port=reader.number("GATEWAY_CONSTRAINED_MQTT_PORT"),
         constrained_https_port=reader.number("GATEWAY_CONSTRAINED_HTTPS_PORT"),
@@ -441,6 +468,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         metrics_port=reader.number("GATEWAY_METRICS_PORT"),
         metrics_per_device=reader.switch("GATEWAY_METRICS_PER_DEVICE"),
         watchdog_s=reader.number("GATEWAY_WATCHDOG_SECS"),
+        service_connection_string=reader.text("GATEWAY_SERVICE_CONNECTION_STRING"),
         log_level=reader.choice("GATEWAY_LOG_LEVEL"),
         log_format=reader.choice("GATEWAY_LOG_FORMAT"),
     )

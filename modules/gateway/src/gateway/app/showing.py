@@ -1,22 +1,32 @@
 """What the gateway shows to people who run it: the page with the counters, and the control socket for commands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.app.book import Book
+from gateway.app.configuration import Configuration
 from gateway.app.control import Answerer, ControlSocket, ControlSocketError
+from gateway.app.in_force import InForce
 from gateway.app.questions import answerers
 from gateway.app.settings import ConfigError, Environment
+from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
+from gateway.identity.registry import Registry
 from gateway.observe.app import ControlSocketNotOpened
 from gateway.observe.metrics import Metrics
 from gateway.observe.observer import Observer
 
 if TYPE_CHECKING:
+    from gateway.app.certificate_watch import WatchedCertificate
+    from gateway.app.hub_service import HubService
+    from gateway.app.overview import Overview
     from gateway.dashboard.server import Pages
+    from gateway.dispatch.twins import Twins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +34,23 @@ class House:
     """What is shown, and what is asked for on behalf of people."""
 
     environment: Environment
+    environ: Mapping[str, str]
     data: Path
+    book: Book
     observer: Observer
     metrics: Metrics
+    registry: Registry
     presence: Presence
+    delivery: Delivery
     methods: Methods
+    twins: "Twins | None"
+    """None where twins of devices are not served."""
+    configuration: Configuration
+    in_force: InForce
+    trust_pem: Callable[[], bytes]
+    """Authorities beside the system's."""
     status: Callable[[], Mapping[str, Any]]
+    certificates: "Callable[[], Sequence[WatchedCertificate]]" = tuple
     answers: Mapping[str, Answerer]
     """Of other rooms, by the question's name."""
 
@@ -64,14 +85,65 @@ class Showing:
 
     def _pages(self) -> "tuple[Pages, ...]":
         from gateway.app.claims_desk import open_pages  # noqa: PLC0415 — with the first visitor, see the server
+        from gateway.app.page_deeds import Deeds  # noqa: PLC0415 — as above
+        from gateway.app.page_desk import PageDesk  # noqa: PLC0415 — as above
+        from gateway.dashboard.api import ApiPages  # noqa: PLC0415 — as above
+        from gateway.dashboard.live import LivePages  # noqa: PLC0415 — as above
 
         house = self._house
-        return open_pages(house.data, house.environment.metrics_address, house.observer.emit)
+        desk = PageDesk(
+            book=house.book,
+            overview=self._overview,
+            registry=house.registry,
+            presence=house.presence,
+            delivery=house.delivery,
+            methods=house.methods,
+            configuration=house.configuration,
+            in_force=house.in_force,
+            deeds=Deeds(delivery=house.delivery, methods=house.methods, twins=house.twins, service=self._service()),
+        )
+        pages = open_pages(house.data, house.environment.metrics_address, house.observer.emit)
+        return (*pages, ApiPages(desk, house.observer.emit), LivePages(desk))
+
+    def _service(self) -> "HubService | str":
+        """The hub's service API, or why there is no way to it."""
+        said = self._house.environment.service_connection_string
+        if not said:
+            from gateway.app.page_deeds import NO_SERVICE  # noqa: PLC0415 — as in _pages
+
+            return NO_SERVICE
+        from gateway.app.hub_service import HubService, ServiceStringError, read_service_string  # noqa: PLC0415 — as in _pages
+
+        try:
+            access = read_service_string(said)
+        except ServiceStringError as error:
+            return str(error)
+        return HubService(access, trust_pem=self._house.trust_pem, environ=self._house.environ)
+
+    @cached_property
+    def _overview(self) -> "Overview":
+        from gateway.app.overview import Overview  # noqa: PLC0415 — with the first who looks
+
+        house = self._house
+        return Overview(
+            book=house.book,
+            status=house.status,
+            host_name=house.environment.host_name,
+            configuration=house.configuration,
+            in_force=house.in_force,
+            certificates=house.certificates,
+            registry=house.registry,
+        )
 
     async def _open_control(self, rooms: AsyncExitStack) -> None:
         """Let commands ask; a gateway that they cannot reach does its work all the same."""
         house = self._house
-        answers = answerers(methods=house.methods, presence=house.presence, status=house.status)
+        answers = answerers(
+            methods=house.methods,
+            presence=house.presence,
+            status=house.status,
+            events=lambda count: [each.row() for each in house.book.timeline.last(count)],
+        )
         control = ControlSocket({**answers, **house.answers})
         try:
             await control.open(house.data)

@@ -32,6 +32,7 @@ def gateway_status(
     plain: Mapping[str, Any] | None = None,
     endpoints: Mapping[str, LinkStatus] = MappingProxyType({}),
     unsent: Sequence[str] = (),
+    certificates: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Who is connected, what waits, how the links are, which settings hold, what the process holds, and all counters.
 
@@ -39,7 +40,7 @@ def gateway_status(
     `endpoints`: the link to each that the settings name, or have named since the start.
     `topics` is what topic mapping says of itself, None where nobody maps. `broker`: the client of the site's broker.
     `plain`: the plain listener and who talks there, None where it is off.
-    `unsent`: routes whose batches have no sender.
+    `unsent`: routes whose batches have no sender. `certificates`: see `CertificateWatch.status`.
     `started_at` and `now` in seconds since 1970, `link_now` in the links' own clock.
     """
     return {
@@ -66,13 +67,16 @@ def gateway_status(
         "topics": None if topics is None else dict(topics),
         "broker": None if broker is None else dict(broker),
         "plain": None if plain is None else dict(plain),
+        "certificates": list(certificates),
         "process": _process(),
         "counters": dict(totals),
     }
 
 
-def _link(link: LinkStatus | None, now: float) -> dict[str, str] | None:
-    return None if link is None else {"state": link.state.value, "sentence": link.sentence(now)}
+def _link(link: LinkStatus | None, now: float) -> dict[str, Any] | None:
+    if link is None:
+        return None
+    return {"state": link.state.value, "sentence": link.sentence(now), "forSecs": int(now - link.since_at)}
 
 
 def _process() -> dict[str, int]:

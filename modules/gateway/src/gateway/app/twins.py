@@ -87,6 +87,11 @@ class TwinRoom:
         self._strangers_come = strangers_come
         self._backoff = backoff or Backoff(first_s=FIRST_TRY_S, cap_s=LAST_TRY_S)
 
+    @property
+    def twins(self) -> Twins:
+        """Where they are asked for."""
+        return self._twins
+
     async def run(self) -> None:
         """Open the file, however many tries it takes, and work until cancelled."""
         store = await self._open()

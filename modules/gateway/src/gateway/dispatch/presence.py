@@ -40,6 +40,10 @@ class Presence:
     def __contains__(self, identity: Identity) -> bool:
         return identity in self._links
 
+    def link(self, identity: Identity) -> Link | None:
+        """By which `identity` is reached now."""
+        return self._links.get(identity)
+
     def identities(self) -> tuple[Identity, ...]:
         """Everybody who is connected now."""
         return tuple(self._links)

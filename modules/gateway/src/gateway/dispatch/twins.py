@@ -201,6 +201,27 @@ class Twins:
             if self._cloud is not None:
                 self._cloud.unwatch(who)
 
+    # What the app calls.
+
+    async def mirrored(self, who: Identity) -> bytes | None:
+        """The twin of `who` as it is kept here; the cloud is not asked. None if nothing is. Raises TwinStoreError."""
+        kept: asyncio.Future[Mirror] = asyncio.get_running_loop().create_future()
+
+        async def load() -> None:
+            try:
+                found = await self._load(who)
+            except TwinStoreError as error:
+                if not kept.done():
+                    kept.set_exception(error)
+            else:
+                if not kept.done():
+                    kept.set_result(found)
+
+        if self._store is None:
+            raise TwinStoreError(self._closed_because or "the gateway has just started")
+        self._add(who, load)
+        return mirrors.write_shown(await kept)
+
     # What the way upstream calls.
 
     def wanted(self) -> Collection[Identity]:

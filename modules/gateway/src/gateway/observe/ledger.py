@@ -23,6 +23,7 @@ RATES: Final = 60
 ERROR_CHARS: Final = 300
 """Of what went wrong with a device last."""
 _MINUTE_S: Final = 60.0
+_REFUSED: Final = "gateway_refused_"
 _LOUD: Final = (Level.WARNING, Level.ERROR)
 
 
@@ -96,6 +97,8 @@ class Ledger:
         """Messages taken in each second, the newest last."""
         self.received = 0
         self.unrouted = 0
+        self.refused = Rate()
+        """Whatever was refused: logins, messages, connections."""
 
     # What is written.
 
@@ -146,6 +149,8 @@ class Ledger:
                 self._note_error(event)
 
     def _note_error(self, event: Event) -> None:
+        if event.METRIC.startswith(_REFUSED):
+            self.refused.add(getattr(event, "count", 1), self._clock())
         name = _device_of(event)
         if name and (name in self._devices or self._is_known(name)):
             sentence = clean(without_secrets(event.sentence()[: 4 * ERROR_CHARS]))[:ERROR_CHARS]

@@ -38,6 +38,19 @@ class PageAction(Enum):
     CODE_REVOKED = "code_revoked"
 
 
+class DeviceAction(Enum):
+    """What was done to a device on the page."""
+
+    MESSAGE_SENT = "message_sent"
+    METHOD_CALLED = "method_called"
+    TWIN_EDITED = "twin_edited"
+
+
+_TO_DEVICE = {
+    DeviceAction.MESSAGE_SENT: "a message was sent to",
+    DeviceAction.METHOD_CALLED: "a method was called of",
+    DeviceAction.TWIN_EDITED: "desired properties were changed in the twin of",
+}
 _DONE = {PageAction.CODE_MADE: "made", PageAction.CODE_REVOKED: "revoked"}
 
 
@@ -86,3 +99,22 @@ class PageUsed(Event):
     def sentence(self) -> str:
         """What a person reads in the log."""
         return f"code '{self.code}' was {_DONE[self.action]} on the page, from {self.address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageDeviceUsed(Event):
+    """Something was sent to a device from the page, or was to be. What it was is not written down."""
+
+    LEVEL: ClassVar[Level] = Level.INFO
+    METRIC: ClassVar[str] = "gateway_page_device_actions_total"
+    LABELS: ClassVar[tuple[str, ...]] = ("action", "done")
+
+    address: str
+    action: DeviceAction
+    identity: str
+    done: bool
+
+    def sentence(self) -> str:
+        """What a person reads in the log."""
+        end = "" if self.done else ", without success"
+        return f"on the page, from {self.address}, {_TO_DEVICE[self.action]} '{self.identity}'{end}"

@@ -68,6 +68,17 @@ class Seen:
         }
 
 
+def holds(routed: Routed, text: str) -> bool:
+    """Whether a message holds this text, by any case: in its sender, its properties or its body."""
+    message, wanted = routed.message, text.lower()
+    if wanted in str(message.envelope.sender).lower():
+        return True
+    for name, value in message.envelope.properties.items():
+        if wanted in name.lower() or wanted in (value or "").lower():
+            return True
+    return wanted.encode("utf-8", "replace") in message.body.lower()
+
+
 def _cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= MAX_SHOWN_VALUE else text[:MAX_SHOWN_VALUE] + "…"
 

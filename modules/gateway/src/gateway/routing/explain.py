@@ -101,7 +101,7 @@ def shown(value: Value) -> str:
 
 
 def _because(text: str, condition: Expression, interpreter: Interpreter, message: Message) -> Because:
-    part = _decider(condition, interpreter)
+    part = decider(condition, interpreter)
     value = interpreter.value(part)
     names = list({_text(text, name.span): name for name in _names(part)}.values())
     operands = tuple(Operand(_text(text, name.span), shown(interpreter.value(name))) for name in names)
@@ -121,7 +121,7 @@ def _text(text: str, span: Span) -> str:
     return text[span.start : span.end]
 
 
-def _decider(expression: Expression, interpreter: Interpreter) -> Expression:
+def decider(expression: Expression, interpreter: Interpreter) -> Expression:
     """The smallest part whose value made the value of `expression`."""
     while True:
         if isinstance(expression, Not):

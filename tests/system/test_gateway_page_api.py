@@ -1,0 +1,133 @@
+"""What stands behind the page of a gateway's process: a device publishes over TLS, and a person sees and answers it."""
+
+import json
+from typing import Any, Final
+
+from edgewire.iothub import sas
+from edgewire.message import identity
+from support.azure_device import Inbox
+from support.gateway_site import KEY, GatewaySite, until
+from support.page_client import PageClient
+from support.paho_device import JSON, PahoDevice, let_in
+
+KEYS: Final = (sas.encode_key(KEY),)
+D1: Final = identity("d1")
+HOT: Final = "FROM /messages/* WHERE $body.temperature > 30 AND kind = 'climate' INTO $upstream"
+ROUTES: Final = {"hot": HOT, "all": "FROM /messages/* INTO $upstream"}
+METHODS: Final = "$iothub/methods/POST/"
+
+
+async def hearing(device: PahoDevice) -> Inbox:
+    """From now on the device takes messages, which come here, and answers each method with what it was called with."""
+    granted, messages = Inbox(), Inbox()
+
+    def on_message(_client: Any, _data: Any, message: Any) -> None:
+        if message.topic.startswith(METHODS):
+            rid = message.topic.partition("/?$rid=")[2]
+            device.client.publish(f"$iothub/methods/res/201/?$rid={rid}", message.payload)
+        else:
+            messages((message.topic, message.payload))
+
+    device.client.on_subscribe = lambda *_: granted(None)
+    device.client.on_message = on_message
+    device.client.subscribe([(f"devices/{device.device}/messages/devicebound/#", 1), (f"{METHODS}#", 1)])
+    await granted.next()
+    return messages
+
+
+async def test_a_person_sees_what_flows_and_answers_the_device(site: GatewaySite) -> None:
+    site.hub.add_device("d1", keys=KEYS)
+    site.write_settings(routes=ROUTES)
+    service = site.hub.service_connection_string()
+    await site.gateway.start(
+        GATEWAY_SETTINGS_FILE=str(site.folder / "settings.json"), GATEWAY_SERVICE_CONNECTION_STRING=service
+    )
+    page = await PageClient.at(site)
+    async with let_in(site, "d1") as device, page.live("?device=d1") as stream:
+        assert (await stream.next("overview"))["counts"]["connected"] == 1
+        await device.publish('{"temperature": 31}', f"{JSON}&kind=climate")
+        seen = await stream.next("message")
+        assert (seen["device"], seen["body"], seen["routes"]) == ("d1", '{"temperature": 31}', ["hot", "all"])
+        assert seen["endpoints"] == ["$upstream"]
+        assert seen["properties"] == {"kind": "climate"}
+        await look(page, seen["n"])
+        await try_routes(page, seen["n"])
+        await answer(site, page, device)
+    assert "ServiceConnect" not in site.gateway.transcript()
+    assert service.partition("SharedAccessKey=")[2] not in site.gateway.transcript()
+
+
+async def look(page: PageClient, number: int) -> None:
+    """Everything that tells of the message."""
+
+    async def is_counted() -> bool:
+        routes = (await page.get("/api/routes"))["routes"]
+        return [route["hits"] for route in routes] == [1, 1]
+
+    await until(is_counted)
+    (message,) = (await page.get("/api/messages?last=5"))["messages"]
+    assert message["n"] == number
+    whole = await page.get(f"/api/messages/{number}")
+    assert json.loads(whole["sample"]["body"]) == {"temperature": 31}
+    (device,) = [row for row in (await page.get("/api/devices?search=D1"))["devices"] if row["id"] == "d1"]
+    assert (device["state"], device["protocol"], device["messages"]) == ("connected", "MQTT", 1)
+    assert (await page.get("/api/devices/d1"))["credential"] == "symmetric keys"
+    overview = await page.get("/api/overview")
+    assert overview["upstream"][0]["state"] in ("connecting", "connected")
+    assert overview["store"]["maxBytes"] > 0
+    events = [row["event"] for row in (await page.get("/api/events"))["events"]]
+    assert {"GatewayStarted", "DeviceConnected", "PageEntered"} <= set(events)
+    assert (await page.ask("GET", "/api/devices/nobody"))[0] == 404
+
+
+async def try_routes(page: PageClient, number: int) -> None:
+    """The editor: a message that was picked, edited routes, and what they would have done."""
+    status, tried = await page.send("POST", "/api/try", {"n": number})
+    assert status == 200
+    hot = tried["routes"][0]
+    assert (hot["name"], hot["matches"], hot["value"]) == ("hot", True, "true")
+    edited = {"hot": HOT.replace("30", "40"), "bad": "FROM /messages/* WHERE lenght(body) INTO $upstream"}
+    status, tried = await page.send("POST", "/api/try", {"n": number, "routes": edited})
+    assert status == 200
+    hot, bad = tried["routes"]
+    (decided,) = hot["deciding"]
+    assert HOT.replace("30", "40")[decided["from"] : decided["to"]] == "$body.temperature > 40"
+    assert (hot["matches"], bad["matches"]) == (False, False)
+    assert "lenght" in bad["problem"]["message"]
+    assert bad["problem"]["column"] == 24
+    status, replay = await page.send("POST", "/api/replay", {"routes": {"hot": edited["hot"]}})
+    assert status == 200
+    assert replay["tried"] == 1
+    assert {row["name"]: (row["now"], row["then"], row["lost"]) for row in replay["routes"]} == {
+        "hot": (1, 0, [number]),
+        "all": (1, 0, [number]),
+    }
+
+
+async def answer(site: GatewaySite, page: PageClient, device: PahoDevice) -> None:
+    """A message, a method and a twin."""
+    asked = {"body": "on", "properties": {"led": "red"}}
+    status, said = await page.send("POST", "/api/devices/d1/messages", asked)
+    assert status == 409
+    assert "does not listen" in said["error"]["message"]
+    messages = await hearing(device)
+    assert await page.send("POST", "/api/devices/d1/messages", asked) == (200, {"settled": "accepted"})
+    topic, body = await messages.next()
+    assert body == b"on"
+    assert "led=red" in topic
+    call = {"method": "blink", "payload": {"times": 3}, "timeoutSecs": 10}
+    assert await page.send("POST", "/api/devices/d1/methods", call) == (200, {"status": 201, "payload": {"times": 3}})
+
+    twin = await page.get("/api/devices/d1/twin")
+    assert (twin["from"], twin["desired"]) == ("hub", {})
+    edit = {"desired": {"interval": 5}, "etag": twin["etag"]}
+    status, after = await page.send("PATCH", "/api/devices/d1/twin", edit)
+    assert (status, after["desired"]) == (200, {"interval": 5})
+    assert site.hub.hub.twin(D1).desired == {"interval": 5}
+    status, said = await page.send("PATCH", "/api/devices/d1/twin", edit)
+    assert status == 412
+    assert "changed by somebody else" in said["error"]["message"]
+    for action, done in (("message_sent", 1), ("method_called", 1), ("twin_edited", 1)):
+        series = f'gateway_page_device_actions_total{{action="{action}",done="True"}}'
+        assert await site.counted(series) == done
+    assert "interval" not in site.gateway.transcript()
