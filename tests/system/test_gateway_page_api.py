@@ -1,7 +1,11 @@
 """What stands behind the page of a gateway's process: a device publishes over TLS, and a person sees and answers it."""
 
 import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 from edgewire.iothub import sas
 from edgewire.message import identity
@@ -33,6 +37,14 @@ async def hearing(device: PahoDevice) -> Inbox:
     device.client.subscribe([(f"devices/{device.device}/messages/devicebound/#", 1), (f"{METHODS}#", 1)])
     await granted.next()
     return messages
+
+
+@pytest.fixture
+async def site(tmp_path: Path, certificates: Path, loopback: Iterator[str]) -> AsyncIterator[GatewaySite]:
+    """A site whose hub has its service API at the port that a connection string means."""
+    async with GatewaySite.open(tmp_path, certificates, next(loopback), next(loopback), https_port=443) as site:
+        site.register("d1")
+        yield site
 
 
 async def test_a_person_sees_what_flows_and_answers_the_device(site: GatewaySite) -> None:

@@ -104,7 +104,7 @@ class Deeds:
         try:
             return await self._service.twin(who)
         except NotAnsweredError as error:
-            if error.status < 500:
+            if error.status < 500 or self._twins is None:
                 raise
             return await self._mirror(who, str(error))
 
