@@ -51,7 +51,7 @@ def issue(
 
 
 def problems(*chain: x509.Certificate, host: str = HOST) -> list[str]:
-    return list(problems_for_boards(chain, host, NOW.timestamp()))
+    return list(problems_for_boards(chain, host))
 
 
 @pytest.mark.parametrize("host", [HOST, "GATEWAY.local", "10.0.0.5", ""])
@@ -107,8 +107,3 @@ def test_a_name_that_boards_dial_and_it_does_not_have_is_said(
 ) -> None:
     (said,) = problems(issue(key, names=names), host=host)
     assert said.startswith(f"it does not name '{host}', which boards dial")
-
-
-def test_one_that_ends_soon_is_said(key: rsa.RSAPrivateKey) -> None:
-    (said,) = problems(issue(key, days=3))
-    assert said.startswith("it ends in 3.0 days.")

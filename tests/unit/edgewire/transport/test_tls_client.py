@@ -32,7 +32,8 @@ def test_client_and_server_understand_each_other() -> None:
     client.decrypt(server.take_output())
     assert server.decrypt(client.encrypt(b"up")) == b"up"
     assert client.decrypt(server.encrypt(b"down")) == b"down"
-    assert client.certificates == ()
+    assert client.certificates == (SERVER.der,)
+    assert server.certificates == ()
 
 
 @pytest.mark.parametrize(("trusted", "name"), [(b"", "gateway"), (SERVER.anchor_pem, "elsewhere")])

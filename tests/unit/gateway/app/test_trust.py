@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import trust as module
+from gateway.app.followed_files import LOOK_EVERY_S
 from gateway.app.settings import ConfigError
-from gateway.app.trust import Trust, TrustFile, WorkloadTrust
+from gateway.app.trust import WORKLOAD_EVERY_S, Trust, TrustFile, WorkloadTrust
 from gateway.identity.certificates import CertificateError, ChainProblem, TrustBundle
 from gateway.identity.workload import Workload
 from gateway.observe.app import CertificateUnusable, TrustBundleReloaded
@@ -92,4 +92,4 @@ async def test_whoever_keeps_a_trust_bundle_is_told_of_each_new_one(tmp_path: Pa
     with pytest.raises(EnoughError):
         await trust.keep(believe)
     assert told == [trust.bundle]
-    assert module.FILE_EVERY_S < module.WORKLOAD_EVERY_S
+    assert LOOK_EVERY_S < WORKLOAD_EVERY_S

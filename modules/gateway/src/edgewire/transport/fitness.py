@@ -18,21 +18,17 @@ MAX_LINKS: Final = 2
 """The server's own certificate and one intermediate: each more costs a board 0.9 KB, of the 4 KB that are left."""
 LIGHT_RSA_BITS: Final = 2_048
 """A key of 4,096 bits takes 3 KB more, and over a second of computing."""
-ENDS_SOON_S: Final = 7 * 86_400.0
 
 _MESSAGE_HEAD: Final = 4 + 3
 _LINK_HEAD: Final = 3
 
 
-def problems_for_boards(chain: Sequence[x509.Certificate], host_name: str, now: float) -> Iterator[str]:
+def problems_for_boards(chain: Sequence[x509.Certificate], host_name: str) -> Iterator[str]:
     """What keeps small boards from taking this chain, server first; `host_name` is the name or address they dial."""
     for at, certificate in enumerate(chain):
         yield from _of_one(certificate, at)
     yield from _of_all(chain)
     yield from _of_names(chain[0], host_name)
-    left_s = min(certificate.not_valid_after_utc.timestamp() for certificate in chain) - now
-    if left_s < ENDS_SOON_S:
-        yield f"it ends in {left_s / 86_400:.1f} days. Renew it; boards that know the time refuse it from then on"
 
 
 def _of_one(certificate: x509.Certificate, at: int) -> Iterator[str]:

@@ -64,12 +64,15 @@ class Security:
         """When clients will start to refuse the chain, in seconds since 1970."""
         return self._certificate.expires_at
 
-    def reload(self, chain_pem: bytes, key_pem: bytes) -> None:
+    def reload(
+        self, chain_pem: bytes, key_pem: bytes, check: Callable[[ServerCertificate], None] = lambda _: None
+    ) -> None:
         """Use this chain and key for new connections; established ones keep theirs.
 
-        Raises SecurityError; then nothing has changed.
+        Raises SecurityError, which `check` may raise too; then nothing has changed.
         """
         certificate = self._read(chain_pem, key_pem)
+        check(certificate)
         self._make = self._maker(certificate)
         self._certificate = certificate
 

@@ -105,8 +105,6 @@ class StandardEngine:
 
     __slots__ = ("_from_peer", "_tls", "_to_peer", "ended")
 
-    certificates: tuple[bytes, ...] = ()
-
     def __init__(self, context: ssl.SSLContext) -> None:
         self._from_peer = ssl.MemoryBIO()
         self._to_peer = ssl.MemoryBIO()
@@ -117,6 +115,11 @@ class StandardEngine:
     def version(self) -> str:
         """TLSv1.2 or TLSv1.3, once the handshake is done."""
         return self._tls.version() or ""
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """None: this engine asks clients for none."""
+        return ()
 
     def handshake(self, data: bytes) -> bool:
         """Take bytes of the peer; True once the handshake is done. Raises HandshakeError."""

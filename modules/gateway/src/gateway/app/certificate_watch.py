@@ -165,9 +165,9 @@ class CertificateWatch:
 
     def reported(self) -> dict[str, Any]:
         """All of them for the reported properties: nothing in it changes from day to day by itself."""
-        return {
-            each.name: {"state": each.state.value, "notAfter": _time(each.not_after)} for each in self.certificates()
-        }
+        # Of two with one name (an authority and the one that follows it) the one that ends first is told.
+        soonest_last = sorted(self.certificates(), key=lambda each: -each.not_after)
+        return {each.name: {"state": each.state.value, "notAfter": _time(each.not_after)} for each in soonest_last}
 
     def look(self) -> None:
         """Say what has crossed a mark since the last look, and what is beyond one at the first."""

@@ -1,16 +1,13 @@
 """The TLS identity of the listeners for small boards: a key of its own, and a chain that such boards can take."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
-
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from edgewire.transport.certificates import SecurityError, ServerCertificate
 from edgewire.transport.fitness import problems_for_boards
 from edgewire.transport.tls import ClientCertificates, Profile, Security
-from gateway.app.server_identity import FileIdentity, ServerIdentity, WorkloadIdentity, host_name
+from gateway.app.server_identity import FileIdentity, ServerIdentity, WorkloadIdentity, check_apart, host_name
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.trust import Trust
 from gateway.identity.workload import CertificateKeeper, Workload, WorkloadError
@@ -36,6 +33,7 @@ class ConstrainedIdentity:
         self._seen: ServerCertificate | None = None
         self.security = identity.security
         self.trust: Trust | None = None
+        self.renewal = identity.renewal
 
     def look(self) -> None:
         """Say what is wrong with the certificate for boards, once for each certificate."""
@@ -43,8 +41,13 @@ class ConstrainedIdentity:
         if certificate is self._seen:
             return
         self._seen = certificate
-        for problem in problems_for_boards(certificate.chain, self._host_name, time.time()):
+        for problem in problems_for_boards(certificate.chain, self._host_name):
             self._emit(ConstrainedCertificateUnfit(problem))
+
+    def look_again(self) -> None:
+        """Renew now, if there is something new."""
+        self._identity.look_again()
+        self.look()
 
     async def keep(self) -> None:
         """Renew until cancelled."""
@@ -69,11 +72,11 @@ async def constrained_identity(
         identity = await _identity(environment, environ, emit)
     except (WorkloadError, SecurityError) as error:
         raise ConfigError(f"the listeners for small boards: {error}{_advice(environment)}") from error
-    if _public(identity.security.certificate) == _public(ours.certificate):
-        raise ConfigError(
-            "GATEWAY_CONSTRAINED_KEY is the key of the other listeners. RSA key exchange, which small boards need, "
-            "exposes its key to attacks that would then read the others' connections: give it a key of its own"
-        )
+    try:
+        check_apart(identity.security.certificate, ours)
+    except SecurityError as error:
+        raise ConfigError(str(error)) from error
+    identity.apart_from = ours
     looked_at = ConstrainedIdentity(identity, environment.host_name, emit)
     looked_at.look()
     return looked_at
@@ -95,7 +98,3 @@ def _advice(environment: Environment) -> str:
     if environment.constrained_certificate is not None:
         return ""
     return ". For these listeners that is GATEWAY_CONSTRAINED_CERTIFICATE and GATEWAY_CONSTRAINED_KEY"
-
-
-def _public(certificate: ServerCertificate) -> bytes:
-    return certificate.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

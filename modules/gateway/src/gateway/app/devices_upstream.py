@@ -108,7 +108,7 @@ class DevicesUpstream:
                 "of devices name their hub. Set one of them to the hub's host name"
             )
         websocket = WEBSOCKET if environment.upstream_amqp_transport == "websocket" else None
-        dialer = Dialer(place, environ, websocket=websocket, trust_pem=trust_pem, emit=emit)
+        self.dialer = dialer = Dialer(place, environ, websocket=websocket, trust_pem=trust_pem, emit=emit)
         self._presented = PresentedTokens(environment.data_dir / TOKENS_FILE, emit, time.time)
         self._tokens = DeviceTokens(registry, self._presented, hub, time.time)
         self.proxy = AmqpProxy(

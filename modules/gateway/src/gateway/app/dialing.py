@@ -1,14 +1,18 @@
 """Connections that the gateway opens: where to, by which proxy, and whom to believe there."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from cryptography import x509
 
 from edgewire.transport.certificates import SecurityError
 from edgewire.transport.dialer import DialError, DialFault, Route, WebSocketTarget, dial
 from edgewire.transport.proxy import ProxyError, proxy_for
-from edgewire.transport.pump import Accept
+from edgewire.transport.pump import Accept, Owner, Peer, Session
 from edgewire.transport.reports import ConnectionCut, Report
 from edgewire.transport.tls_client import ClientSecurity
 from gateway.observe.events import Event
@@ -55,9 +59,20 @@ class Dialer:
         self._trust_pem = trust_pem
         self._emit = emit
         self._security: tuple[bytes, ClientSecurity] | None = None
+        self._seen: tuple[bytes, x509.Certificate] | None = None
+
+    @property
+    def seen(self) -> x509.Certificate | None:
+        """The certificate that the server showed last, None if there was no connection in TLS yet."""
+        return None if self._seen is None else self._seen[1]
 
     async def dial(self, accept: Accept) -> None:
         """Connect, and serve what `accept` makes. Raises DialError."""
+
+        def accept_seen(peer: Peer) -> tuple[Session[Any], Owner[Any]]:
+            self._see(peer.certificates)
+            return accept(peer)
+
         try:
             route = Route(
                 host=self._place.host,
@@ -70,7 +85,13 @@ class Dialer:
             raise DialError(DialFault.PROXY, str(error)) from error
         except (SecurityError, OSError) as error:
             raise DialError(DialFault.CERTIFICATE, str(error)) from error
-        await dial(route, accept, on_crash=self._on_crash, report=self._report)
+        await dial(route, accept_seen, on_crash=self._on_crash, report=self._report)
+
+    def _see(self, certificates: tuple[bytes, ...]) -> None:
+        """Keep the server's certificate, the same object as long as it is the same."""
+        if certificates and (self._seen is None or self._seen[0] != certificates[0]):
+            with contextlib.suppress(ValueError):  # OpenSSL took one that this library does not read: nothing to tell
+                self._seen = certificates[0], x509.load_der_x509_certificate(certificates[0])
 
     async def _believed(self) -> ClientSecurity:
         """Read anew when it has changed; off the loop: the system's authorities are two hundred kilobytes."""

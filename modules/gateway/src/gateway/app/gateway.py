@@ -13,6 +13,7 @@ from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
 from edgewire.transport.pump import Owner, Peer, Session
 from gateway import __version__
+from gateway.app.certificate_room import CertificateRoom
 from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
 from gateway.app.doors import Doors
@@ -24,7 +25,6 @@ from gateway.app.in_force import InForce
 from gateway.app.latest_time import BUILT_AT, LATEST_TIME_FILE, LatestTime
 from gateway.app.local_topics import WithoutBroker
 from gateway.app.sending import SendingRoom
-from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
 from gateway.app.showing import House, Showing
@@ -53,6 +53,8 @@ from gateway.store.store import Store
 from gateway.store.values import StoreLimits
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from gateway.app.devices_upstream import DevicesUpstream
     from gateway.app.foreign import ForeignRoom
     from gateway.app.plain import PlainRoom
@@ -95,9 +97,10 @@ class Gateway:
         self._amqp: AmqpHead | None = None
         self._twin_room: TwinRoom | None = None
         self._provisioning: ProvisioningRoom | None = None
-        self._constrained: ServerIdentity | None = None
         self._plain: PlainRoom | None = None
         self._foreign: ForeignRoom | None = None
+        self._devices: DevicesUpstream | None = None
+        self._certificates = CertificateRoom(environment, environ, self._emit, seen_upstream=self._seen_upstream)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
         """Run until `stop` is set; `on_ready` hears where it listens.
@@ -118,6 +121,13 @@ class Gateway:
         finally:
             told.cancel()
         self._emit(GatewayStopped("told to"))
+
+    def look_again(self) -> None:
+        """SIGHUP: take certificates, keys, trust bundle and revocation lists as they are now."""
+        self._certificates.look_soon()
+
+    def _seen_upstream(self) -> "x509.Certificate | None":
+        return None if self._devices is None else self._devices.dialer.seen
 
     # Opening, in the order in which rooms need each other; `rooms` closes them the other way round.
 
@@ -141,9 +151,8 @@ class Gateway:
         self.observer.listen(self._connections.on_event)
         await self._open_settings()
         self._open_firmware(rooms)
-        self._identity = await server_identity(self._environment, self._environ, self._emit)
-        await self._open_constrained()
-        self._make_heads(self._identity)
+        await self._certificates.open()
+        self._make_heads()
         self._make_http()
         await self._open_doors(rooms)
         await self._open_plain(rooms)
@@ -202,8 +211,10 @@ class Gateway:
                 configuration=configuration,
                 status=status,
                 connections=self._connections.summary,
+                certificates=self._certificates.watch.reported,
                 emit=emit,
             )
+            self._certificates.watch.listen(self._tell_twin)
         return Upstream(module=module, twin=twin, devices=self._devices)
 
     def _make_devices_upstream(self) -> "DevicesUpstream | None":
@@ -215,7 +226,7 @@ class Gateway:
             self._environment,
             self._environ,
             registry=self._registry,
-            trust_pem=self._trust_pem,
+            trust_pem=self._certificates.trust_pem,
             emit=self._emit,
             end=lambda who: self._presence.end([who], Ending.CREDENTIALS_CHANGED),
         )
@@ -245,14 +256,6 @@ class Gateway:
         )
         return twins
 
-    async def _open_constrained(self) -> None:
-        environment = self._environment
-        if environment.constrained_mqtt_port or environment.constrained_https_port:
-            from gateway.app.constrained import constrained_identity  # noqa: PLC0415 — most sites have no small boards
-
-            ours = self._identity.security
-            self._constrained = await constrained_identity(environment, self._environ, ours, self._emit)
-
     def _open_firmware(self, rooms: AsyncExitStack) -> None:
         self._firmware = FirmwareHouse(
             self._data,
@@ -264,10 +267,7 @@ class Gateway:
         self._firmware.look()
         rooms.push_async_callback(self._firmware.close)
 
-    def _trust_pem(self) -> bytes:
-        return b"" if self._identity.trust is None else self._identity.trust.pem
-
-    def _make_heads(self, ours: ServerIdentity) -> None:
+    def _make_heads(self) -> None:
         environment = self._environment
         names = [name for name in (environment.hub_name, environment.host_name) if name]
         if not names:
@@ -275,15 +275,15 @@ class Gateway:
                 "GATEWAY_HUB_NAME is not set, and neither is IOTEDGE_IOTHUBHOSTNAME: tokens of devices name their hub. "
                 "Set it to the hub's host name"
             )
-        trusted = None if ours.trust is None else ours.trust.bundle
         self._authenticator = Authenticator(
             self._registry,
             names,
-            trusted,
+            self._certificates.trusted,
             skew_s=environment.token_skew_s,
             clock_floor=self._clock_floor(),
             vouchers=None if self._devices is None else self._devices.vouchers,
         )
+        self._certificates.serve(self._authenticator, self._presence)
         self._provisioning = self._make_provisioning(tuple(names))
         self._mqtt = MqttHead(
             authenticator=self._authenticator,
@@ -311,7 +311,7 @@ class Gateway:
             self._environ,
             registry=self._registry,
             hub_names=hub_names,
-            trust_pem=self._trust_pem,
+            trust_pem=self._certificates.trust_pem,
             emit=self._emit,
             clock=lambda: max(time.time(), self._authenticator.clock_floor),
         )
@@ -335,8 +335,8 @@ class Gateway:
             methods=self._methods,
             firmware=self._firmware,
             provisioning=self._provisioning,
-            board_security=(self._constrained or self._identity).security,
-            trust_pem=self._trust_pem,
+            board_security=self._certificates.constrained or self._certificates.identity.security,
+            trust_pem=self._certificates.trust_pem,
             board_settings=lambda: self._in_force.board_settings,
             observer=self.observer,
         )
@@ -365,14 +365,14 @@ class Gateway:
     async def _open_doors(self, rooms: AsyncExitStack) -> None:
         limits = TransportLimits(max_connections=self._environment.max_connections)
         self._doors = Doors(
-            self._identity.security,
+            self._certificates.identity.security,
             self._emit,
             limits,
             mqtt=self._mqtt.accept,
             amqp=self._accept_amqp,
             http=self._http.accept,
             bootstrap=self._http.accept_plain,
-            constrained=None if self._constrained is None else self._constrained.security,
+            constrained=self._certificates.constrained,
         )
         await self._doors.open(self._environment)
         rooms.push_async_callback(self._doors.close, 0)
@@ -422,16 +422,11 @@ class Gateway:
             keeping = [
                 tasks.create_task(self._sending.run(), name="stages of routes"),
                 tasks.create_task(self._keep_house(clock), name="housekeeping"),
-                tasks.create_task(self._identity.keep(), name="server certificate"),
                 tasks.create_task(self._firmware.run(), name="firmware"),
                 tasks.create_task(self._endpoints.run(), name="endpoints"),
                 tasks.create_task(self._topics.run(), name="devices by topics"),
             ]
-            if self._constrained is not None:
-                keeping.append(tasks.create_task(self._constrained.keep(), name="certificate for small boards"))
-            if self._identity.trust is not None:
-                believing = self._identity.trust.keep(self._authenticator.replace_trust_bundle)
-                keeping.append(tasks.create_task(believing, name="trust bundle"))
+            keeping += self._certificates.start(tasks)
             if self._environment.settings_file is not None:
                 keeping.append(tasks.create_task(self._settings_file.run(), name="settings file"))
             if self._provisioning is not None:
@@ -531,6 +526,7 @@ class Gateway:
             broker=None if self._foreign is None else self._foreign.status(),
             plain=None if self._plain is None else self._plain.status(),
             totals=self.metrics.totals(),
+            certificates=self._certificates.watch.status(),
         )
 
 

@@ -7,6 +7,7 @@ next.
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -26,7 +27,9 @@ _MAX_NOTES: Final = 20
 """Errors outside routes, and warnings, each."""
 _MAX_OFFLINE: Final = 200
 """Devices that are told to be away: enough to see what is wrong, while each change of one is a change of the twin."""
-_FRAME_BYTES: Final = 250
+_CERTIFICATE_NAME_CHARS: Final = 100
+"""Of a certificate's name, which others may have chosen; escaped it may get nine times as long."""
+_FRAME_BYTES: Final = 300
 """The names of the lists, the number of devices, and the count of what is left out."""
 _SAFE_IN_NAMES: Final = "!\"&'()*+,-/:;<=>?@[\\]^_`{|}~"
 """Besides letters and digits; `%` is escaped for it escapes."""
@@ -41,6 +44,7 @@ _OURS: Final = (
     "errors",
     "warnings",
     "connections",
+    "certificates",
     "notShown",
 )
 
@@ -54,8 +58,12 @@ def reported(
     good_source: str,
     gateway_version: str,
     connections: Mapping[str, Any],
+    certificates: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The properties as they should be; `connections` is the summary of `dispatch.connections`."""
+    """The properties as they should be; `connections` is the summary of `dispatch.connections`.
+
+    `certificates`: what `CertificateWatch.reported` says of each, by its name.
+    """
     document: dict[str, Any] = {
         "schemaVersion": "1.0",
         "gatewayVersion": gateway_version,
@@ -66,7 +74,7 @@ def reported(
         document["lastGoodVersion"] = good_version
     if verdict.version is not None:
         document["lastDesiredVersion"] = verdict.version
-    left_out = _fill(document, verdict, connections)
+    left_out = _fill(document, verdict, connections, certificates)
     if left_out:
         document["notShown"] = left_out
     return document
@@ -112,8 +120,13 @@ class _Room:
         return True
 
 
-def _fill(document: dict[str, Any], verdict: Verdict, connections: Mapping[str, Any]) -> dict[str, int]:
-    """Add what is wrong, then warnings, good routes and devices, as far as there is room; how many of each had none."""
+def _fill(
+    document: dict[str, Any], verdict: Verdict, connections: Mapping[str, Any], certificates: Mapping[str, Any]
+) -> dict[str, int]:
+    """Add what is wrong, then warnings, certificates, good routes and devices, as far as there is room.
+
+    Returns how many of each had none.
+    """
     names = frozenset(verdict.routes)
     room = _Room(ROOM - len(orjson.dumps(document)) - _FRAME_BYTES)
     bad = _bad_routes(verdict, names)
@@ -121,6 +134,9 @@ def _fill(document: dict[str, Any], verdict: Verdict, connections: Mapping[str, 
     routes = _routes_with_room(room, {route: {"status": "error"} | _said(problem) for route, problem in bad.items()})
     errors = _notes_with_room(room, other, names)
     warnings = _notes_with_room(room, verdict.warnings, names)
+    shown = _certificates_with_room(room, certificates)
+    if shown:
+        document["certificates"] = shown
     good = {route: {"status": "ok"} for route in verdict.routes if route not in bad}
     document["routes"] = routes | _routes_with_room(room, good)
     if errors:
@@ -133,6 +149,7 @@ def _fill(document: dict[str, Any], verdict: Verdict, connections: Mapping[str, 
         "routes": len(bad) + len(good) - len(document["routes"]),
         "errors": len(other) - len(errors),
         "warnings": len(verdict.warnings) - len(warnings),
+        "certificates": len(certificates) - len(shown),
         "devices": len(connections["offline"]) - len(away),
     }
     return {kind: count for kind, count in left_out.items() if count}
@@ -144,6 +161,17 @@ def _routes_with_room(room: _Room, routes: Mapping[str, dict[str, Any]]) -> dict
         name: status
         for name, status in named.items()
         if 0 < len(name.encode()) <= MAX_TWIN_NAME_BYTES and room.takes({name: status})
+    }
+
+
+def _certificates_with_room(room: _Room, certificates: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that end soonest first; the names hold what certificates say of themselves."""
+    soonest_first = sorted(certificates.items(), key=lambda each: str(each[1]["notAfter"]))
+    named = {name_of(name[:_CERTIFICATE_NAME_CHARS]): what for name, what in soonest_first}
+    return {
+        name: what
+        for name, what in named.items()
+        if len(name.encode()) <= MAX_TWIN_NAME_BYTES and room.takes({name: what})
     }
 
 

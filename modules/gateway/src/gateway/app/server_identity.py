@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from edgewire.transport.certificates import SecurityError
+from edgewire.transport.certificates import ServerCertificate as LoadedCertificate
 from edgewire.transport.tls import ClientCertificates, Profile, Security
+from gateway.app.followed_files import LOOK_EVERY_S, FollowedFiles
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.trust import Trust, TrustFile, WorkloadTrust, read_file
 from gateway.identity.certificates import CertificateError
@@ -15,8 +19,11 @@ from gateway.identity.workload import CertificateKeeper, ServerCertificate, Work
 from gateway.observe.app import CertificateReloaded, CertificateUnusable
 from gateway.observe.events import Event
 
-LOOK_EVERY_S: Final = 5.0
-"""How often certificate files are looked at, a stat each: a renewal must not need a restart."""
+SHARED_KEY: Final = (
+    "the listeners for small boards and the others have the same key. RSA key exchange, which small boards need, "
+    "exposes its key to attacks that would then read the others' connections: give GATEWAY_CONSTRAINED_KEY a key of "
+    "its own"
+)
 
 Emit = Callable[[Event], None]
 
@@ -26,9 +33,16 @@ class ServerIdentity(Protocol):
 
     security: Security
     trust: Trust | None
+    renewal: str
+    """How the certificate is renewed, for a person."""
+    apart_from: Security | None
+    """Whose key this one may not have, now and after a renewal."""
 
     async def keep(self) -> None:
         """Renew until cancelled."""
+
+    def look_again(self) -> None:
+        """Renew now, if there is something new."""
 
 
 async def server_identity(environment: Environment, environ: Mapping[str, str], emit: Emit) -> ServerIdentity:
@@ -54,7 +68,7 @@ async def server_identity(environment: Environment, environ: Mapping[str, str], 
 
 
 class FileIdentity:
-    """Certificate and key in files, read again when they change."""
+    """Certificate and key in files, read again when they have changed."""
 
     def __init__(
         self,
@@ -69,8 +83,13 @@ class FileIdentity:
         self._chain = chain
         self._key = key
         self._emit = emit
-        self._stamps = self._look()
+        self._files = FollowedFiles(lambda: (chain, key))
         self.trust = trust
+        self.renewal = (
+            f"write a new one over {chain} and its key over {key} (`edgeca renew` makes them); it is taken within "
+            "seconds, without a restart"
+        )
+        self.apart_from: Security | None = None
         what = f"server certificate {chain} with key {key}"
         self.security = Security(
             read_file(chain), read_file(key), client_certificates=asked, profile=profile, what=what
@@ -80,23 +99,22 @@ class FileIdentity:
         """Look at the files for ever."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            self.look_again()
+            if self._files.have_settled():
+                self.look_again()
 
     def look_again(self) -> None:
         """Use the files' contents for new connections, if they have changed and can be used."""
-        stamps = self._look()
-        if stamps == self._stamps:
+        if not self._files.take():
             return
-        self._stamps = stamps
         try:
-            self.security.reload(read_file(self._chain), read_file(self._key))
+            self.security.reload(read_file(self._chain), read_file(self._key), self._check)
         except (SecurityError, ConfigError) as error:
             self._emit(CertificateUnusable(_refused(error)))
         else:
             self._emit(CertificateReloaded(self.security.expires_at - time.time()))
 
-    def _look(self) -> tuple[tuple[int, int] | None, ...]:
-        return tuple(_stamp(path) for path in (self._chain, self._key))
+    def _check(self, certificate: LoadedCertificate) -> None:
+        check_apart(certificate, self.apart_from)
 
 
 class WorkloadIdentity:
@@ -114,7 +132,14 @@ class WorkloadIdentity:
     ) -> None:
         self._keeper = keeper
         self._emit = emit
+        self._complained = False
+        self._asked = asyncio.Event()
         self.trust = trust
+        self.renewal = (
+            "IoT Edge renews it by itself at two thirds of its life, so by now something is in the way: see what the "
+            "gateway says of the workload API, and `iotedge check` on this device"
+        )
+        self.apart_from: Security | None = None
         self.security = Security(
             first.chain,
             first.key,
@@ -124,14 +149,44 @@ class WorkloadIdentity:
         )
 
     async def keep(self) -> None:
-        """Renew in time, for ever."""
-        await self._keeper.run(self._apply)
+        """Renew in time, for ever, and whenever somebody asks for it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeper.run(self._apply))
+            tasks.create_task(self._renew_when_asked())
+
+    def look_again(self) -> None:
+        """Ask IoT Edge for a new certificate."""
+        self._asked.set()
+
+    async def _renew_when_asked(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            self._apply(await self._keeper.obtain())
 
     def _apply(self, certificate: ServerCertificate) -> None:
         try:
-            self.security.reload(certificate.chain, certificate.key)
+            self.security.reload(certificate.chain, certificate.key, self._check)
         except SecurityError as error:
-            self._emit(CertificateUnusable(_refused(error)))
+            # An edge CA that has ended gives such a certificate every minute: it is said once.
+            if not self._complained:
+                self._emit(CertificateUnusable(_refused(error)))
+            self._complained = True
+        else:
+            self._complained = False
+
+    def _check(self, certificate: LoadedCertificate) -> None:
+        check_apart(certificate, self.apart_from)
+
+
+def check_apart(certificate: LoadedCertificate, other: Security | None) -> None:
+    """Raise SecurityError if the certificate's key is that of `other`."""
+    if other is not None and _public(certificate) == _public(other.certificate):
+        raise SecurityError(SHARED_KEY)
+
+
+def _public(certificate: LoadedCertificate) -> bytes:
+    return certificate.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def host_name(environment: Environment) -> str:
@@ -146,11 +201,3 @@ def host_name(environment: Environment) -> str:
 
 def _refused(error: Exception) -> str:
     return f"{str(error).removesuffix('.')}. What was in force stays in force"
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns

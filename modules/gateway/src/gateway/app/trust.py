@@ -5,14 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+from gateway.app.followed_files import LOOK_EVERY_S, FollowedFiles
 from gateway.app.settings import ConfigError
 from gateway.identity.certificates import CertificateError, TrustBundle
 from gateway.identity.workload import Workload, WorkloadError
 from gateway.observe.app import CertificateUnusable, TrustBundleReloaded
 from gateway.observe.events import Event
 
-FILE_EVERY_S: Final = 5.0
-"""How often a file is looked at, a read each; it holds a few kilobytes."""
 WORKLOAD_EVERY_S: Final = 3600.0
 """How often the workload API is asked; IoT Edge changes its trust bundle with its own configuration."""
 
@@ -32,6 +31,10 @@ class Source(Protocol):
         """How often to look."""
         ...
 
+    def has_news(self) -> bool:
+        """Whether it is worth reading again."""
+        ...
+
     async def read(self) -> bytes:
         """The bundle as it is now, PEM. Raises ConfigError or WorkloadError."""
         ...
@@ -40,14 +43,20 @@ class Source(Protocol):
 class TrustFile:
     """A bundle in a file."""
 
-    every_s = FILE_EVERY_S
+    every_s = LOOK_EVERY_S
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._files = FollowedFiles(lambda: (path,))
         self.name = str(path)
+
+    def has_news(self) -> bool:
+        """See Source."""
+        return self._files.have_settled()
 
     async def read(self) -> bytes:
         """See Source."""
+        self._files.take()
         return read_file(self._path)
 
 
@@ -59,6 +68,10 @@ class WorkloadTrust:
 
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
+
+    def has_news(self) -> bool:
+        """See Source: only asking tells."""
+        return True
 
     async def read(self) -> bytes:
         """See Source."""
@@ -89,7 +102,7 @@ class Trust:
         """Follow the source until cancelled; `believe` gets every new bundle."""
         while True:
             await asyncio.sleep(self._source.every_s)
-            if await self.look_again():
+            if self._source.has_news() and await self.look_again():
                 believe(self.bundle)
 
     async def look_again(self) -> bool:
@@ -97,6 +110,7 @@ class Trust:
         try:
             pem = await self._source.read()
             if pem == self._pem:
+                self._complaint = ""
                 return False
             bundle = TrustBundle(pem)
         except WorkloadError:

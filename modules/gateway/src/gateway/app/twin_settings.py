@@ -98,6 +98,7 @@ class TwinSync:
         proxy: CloudProxy,
         methods: ModuleMethods,
         connections: Callable[[], Mapping[str, Any]],
+        certificates: Callable[[], Mapping[str, Any]] = dict,
         emit: Callable[[Event], None],
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -107,6 +108,7 @@ class TwinSync:
         self._proxy = proxy
         self._methods = methods
         self._connections = connections
+        self._certificates = certificates
         self._emit = emit
         self._backoff = backoff or Backoff(first_s=2.0, cap_s=60.0)
         self._sleep = sleep
@@ -131,7 +133,7 @@ class TwinSync:
         return await self._methods.call(name, payload)
 
     def changed(self) -> None:
-        """There is something new to report: a verdict on settings, or devices that came or went."""
+        """There is something new to report: a verdict on settings, devices that came or went, certificates."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -180,6 +182,7 @@ class TwinSync:
             good_source=self._configuration.good_source.value,
             gateway_version=__version__,
             connections=self._connections(),
+            certificates=self._certificates(),
         )
         patch = patch_from(self._known, document)
         if patch:

@@ -66,6 +66,7 @@ def make_twin(
     configuration: Configuration,
     status: Callable[[], Mapping[str, Any]],
     connections: Callable[[], Mapping[str, Any]],
+    certificates: Callable[[], Mapping[str, Any]],
     emit: Callable[[Event], None],
 ) -> TwinSync:
     """The module's twin and methods, which come down its link."""
@@ -75,6 +76,7 @@ def make_twin(
         proxy=module,
         methods=ModuleMethods(status=status, emit=emit),
         connections=connections,
+        certificates=certificates,
         emit=emit,
     )
     module.listen(twin)

@@ -32,7 +32,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "run",
         help="run the gateway until SIGTERM",
-        description="Run the gateway until SIGTERM or Ctrl-C; it flushes and ends within five seconds.",
+        description="Run the gateway until SIGTERM or Ctrl-C; it flushes and ends within five seconds. "
+        "SIGHUP has it look at certificates, keys, trust bundle and revocation lists at once.",
         epilog=f"settings, from the environment:\n{rows}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,6 +59,7 @@ async def _serve(*, show: bool) -> int:
     try:
         environment = read_environment(os.environ)
         gateway = Gateway(environment, os.environ)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.look_again)
         log = Log(_say, time.time, level=Level(environment.log_level), as_json=environment.log_format == "json")
         gateway.observer.listen(log.write_event)
         limit = allow_open_files(environment.max_connections)

@@ -233,14 +233,15 @@ def _renew_at(certificate: ServerCertificate) -> float:
 
 def _certificate(chain: bytes, key: bytes) -> ServerCertificate:
     try:
-        leaf = x509.load_pem_x509_certificates(chain)[0]
+        certificates = x509.load_pem_x509_certificates(chain)
     except ValueError as error:
         raise WorkloadError(f"the workload API gave a certificate that cannot be read: {error}") from error
     return ServerCertificate(
         chain=chain,
         key=key,
-        issued_at=leaf.not_valid_before_utc.timestamp(),
-        expires_at=leaf.not_valid_after_utc.timestamp(),
+        issued_at=certificates[0].not_valid_before_utc.timestamp(),
+        # An edge CA may end before what it signs, and then clients refuse both: a new chain is asked for in time.
+        expires_at=min(each.not_valid_after_utc for each in certificates).timestamp(),
     )
 
 
