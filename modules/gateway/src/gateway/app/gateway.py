@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,9 @@ from gateway.app.forwarding import Forwarding
 from gateway.app.http_house import HttpHouse
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import BUILT_AT, LATEST_TIME_FILE, LatestTime
+from gateway.app.limits import LimitsRoom
 from gateway.app.local_topics import WithoutBroker
+from gateway.app.operating import Operating, Sources
 from gateway.app.sending import SendingRoom
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
@@ -48,7 +51,7 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.observer import Observer
 from gateway.observe.tap import Tap
 from gateway.routing.table import Table
-from gateway.store.errors import StoreDamaged, StoreError
+from gateway.store.errors import StoreError
 from gateway.store.store import Store
 from gateway.store.values import StoreLimits
 
@@ -93,6 +96,7 @@ class Gateway:
         self.observer.listen(self.metrics.count)
         self._emit = self.observer.emit
         self._fault: asyncio.Future[None]
+        self.operating = Operating(environment, environ, self.observer, self.metrics, self._on_fault)
         self._upstream: Upstream | None = None
         self._amqp: AmqpHead | None = None
         self._twin_room: TwinRoom | None = None
@@ -133,8 +137,12 @@ class Gateway:
 
     async def _open(self, rooms: AsyncExitStack) -> None:
         _make_private(self._data)
-        self._store = Store.open(self._data / "store", StoreLimits(), self._emit, on_damage=self._on_damage)
+        runner = self.operating.begin(rooms)
+        self._store = Store.open(
+            self._data / "store", StoreLimits(), self._emit, on_damage=self._on_fault, runner=runner
+        )
         rooms.push_async_callback(self._store.close)
+        self.operating.measure(self._store)
         self._sessions = SessionStore(self._data / "sessions.db", self._emit)
         rooms.callback(self._sessions.close)
         self._registry = Registry(self._data / FILE_NAME, self._emit)
@@ -158,9 +166,11 @@ class Gateway:
         await self._open_plain(rooms)
         self._open_foreign()
         await self._open_showing(rooms)
+        rooms.push_async_callback(self._limits.close)
+        self.operating.open(self._sources(), self._doors.is_listening)
 
     async def _open_settings(self) -> None:
-        self._forwarding = Forwarding(self._store, self._emit)
+        self._forwarding = Forwarding(self._store, self._emit, self.operating.round_trips)
         self._sending = SendingRoom(self._store, self._data, self._environ, self._emit)
         self._forwarding.use(EndpointKind.STAGE, self._sending.way)
         in_force = InForce(self._ingress, self._store, self._forwarding.serve)
@@ -169,6 +179,8 @@ class Gateway:
         )
         in_force.tell(self._topics.use)
         in_force.tell(UnheardRules(self._environment, self._emit).use)
+        self._limits = LimitsRoom(self._data, self._emit)
+        in_force.tell(self._limits.use)
         self._unsent = UnsentBatches(self._environment, self._environ, self._registry, self._emit)
         in_force.tell(self._unsent.use)
         if self._environment.broker:
@@ -300,6 +312,7 @@ class Gateway:
             provisioning=None if self._provisioning is None else self._provisioning.visitors,
         )
         self._hub_names = names
+        self._limits.tell(partial(setattr, self._mqtt, "allowances"))
 
     def _make_provisioning(self, hub_names: tuple[str, ...]) -> "ProvisioningRoom | None":
         if not self._environment.dps:
@@ -339,6 +352,7 @@ class Gateway:
             trust_pem=self._certificates.trust_pem,
             board_settings=lambda: self._in_force.board_settings,
             observer=self.observer,
+            allowances=self._limits.in_force,
         )
         self._http.expect_boards()
 
@@ -349,7 +363,12 @@ class Gateway:
         from gateway.app.plain import PlainRoom  # noqa: PLC0415 — most sites' devices speak TLS
 
         self._plain = PlainRoom(
-            self._environment, self._environ, data=self._data, mapped=self._topics.intake(), emit=self._emit
+            self._environment,
+            self._environ,
+            data=self._data,
+            mapped=self._topics.intake(),
+            emit=self._emit,
+            allowances=self._limits.in_force,
         )
         rooms.callback(self._plain.close)
         self._forwarding.use(EndpointKind.TOPIC, self._plain.carrier)
@@ -398,6 +417,7 @@ class Gateway:
             clock=time.time,
             hub_names=self._hub_names,
             limits=AmqpLimits(),
+            allowances=self._limits.in_force,
         )
 
     async def _open_showing(self, rooms: AsyncExitStack) -> None:
@@ -409,9 +429,30 @@ class Gateway:
             presence=self._presence,
             methods=self._methods,
             status=self.status,
-            answers={"firmware": self._firmware.answer},
+            answers={**self.operating.answers, "firmware": self._firmware.answer},
+            health=self.operating.health.report,
+            is_limited=self._limits.is_limited,
         )
         await Showing(house).open(rooms)
+
+    def _sources(self) -> Sources:
+        """Who knows what the metrics tell."""
+        return Sources(
+            started_at=self._started_at,
+            data=self._data,
+            health=self.operating.health,
+            pulse=self.operating.pulse,
+            names=self.operating.names,
+            store=self._store.status,
+            clients=lambda: len(self._presence),
+            connections=self._doors.by_listener,
+            configuration=self._configuration,
+            routes=lambda: len(self._in_force.routes),
+            links=lambda: {} if self._upstream is None else self._upstream.links_by_name(),
+            endpoints=self._endpoints.status,
+            limited=lambda: len(self._limits.limited()),
+            certificates=self._certificates.watch.certificates,
+        )
 
     # Living and stopping.
 
@@ -439,6 +480,7 @@ class Gateway:
                 self._upstream.start(tasks)
             in_force = self._in_force.endpoints
             self._forwarding.start(tasks, in_force | self._sending.left_over(in_force))
+            self.operating.health.started()
             self._emit(GatewayStarted(__version__, str(self._doors)))
             on_ready(str(self._doors))
             await asyncio.wait([told, self._fault], return_when=asyncio.FIRST_COMPLETED)
@@ -450,6 +492,7 @@ class Gateway:
 
     async def _shut_down(self) -> None:
         """Let nobody in, finish what was begun, keep the rest on disk; under five seconds in all."""
+        self.operating.health.stopping()
         await self._doors.close(GOODBYE_S)
         self._http.close()
         self._mqtt.wills.publish_all()
@@ -468,6 +511,8 @@ class Gateway:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             self._report()
+            self.operating.second()
+            self._limits.look()
             self._firmware.look()
             if jump_s := clock.jump_s():
                 self._emit(ClockJumped(jump_s))
@@ -499,9 +544,9 @@ class Gateway:
         if error := self._latest_time.keep():
             self._emit(LatestTimeNotKept(str(error)))
 
-    def _on_damage(self, damage: StoreDamaged) -> None:
+    def _on_fault(self, fault: Exception) -> None:
         if not self._fault.done():
-            self._fault.set_exception(damage)
+            self._fault.set_exception(fault)
 
     def _tell_twin(self) -> None:
         if self._upstream is not None and self._upstream.twin is not None:

@@ -51,6 +51,10 @@ class House:
     """Authorities beside the system's."""
     status: Callable[[], Mapping[str, Any]]
     certificates: "Callable[[], Sequence[WatchedCertificate]]" = tuple
+    health: Callable[[], Mapping[str, Any]] = dict
+    """Whether the gateway lives and is ready, for probes that have not logged in."""
+    is_limited: Callable[[str], bool] = lambda _: False
+    """Whether a device sends more than it may, and is held back or refused now."""
     answers: Mapping[str, Answerer]
     """Of other rooms, by the question's name."""
 
@@ -73,7 +77,7 @@ class Showing:
             return
         from gateway.dashboard.server import DashboardServer  # noqa: PLC0415 — 10 MB, if nothing else needs aiohttp
 
-        server = DashboardServer(house.metrics, self._pages)
+        server = DashboardServer(house.metrics, self._pages, house.health)
         try:
             await server.start(address, port)
         except OSError as error:

@@ -121,6 +121,10 @@ class Upstream:
             None if self._devices is None else self._devices.proxy.status(),
         )
 
+    def links_by_name(self) -> Mapping[str, LinkStatus | None]:
+        """The same by name."""
+        return dict(zip(("module", "devices"), self.links(), strict=True))
+
     async def stop(self) -> None:
         """Close the links."""
         for task in self._links:

@@ -3,8 +3,8 @@
 import asyncio
 import importlib
 import socket
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
 
@@ -24,14 +24,20 @@ class Pages(Protocol):
 
 
 class DashboardServer:
-    """Serves `/metrics` in Prometheus' text form, and what `open_pages` opens.
+    """Serves `/metrics` in Prometheus' text form, `/healthz/…` for probes, and what `open_pages` opens.
 
     aiohttp and the pages are loaded with the first visitor, who waits for them in the socket's backlog: most gateways
     have none, and it takes 11 MB.
     """
 
-    def __init__(self, metrics: Metrics, open_pages: Callable[[], Sequence[Pages]] = tuple) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        open_pages: Callable[[], Sequence[Pages]] = tuple,
+        health: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self._metrics = metrics
+        self._health = health
         self._open_pages = open_pages
         self._socket: socket.socket | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -70,11 +76,20 @@ class DashboardServer:
 
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_get("/metrics", self._show_metrics)
+        application.router.add_get("/healthz/{question:live|ready}", self._show_health)
         for pages in await asyncio.to_thread(self._open_pages):
             pages.add_to(application)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=GOODBYE_S)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
+
+    async def _show_health(self, request: "web.Request") -> "web.Response":
+        """200 or 503; the reasons are of a closed set, so that nobody need log in to ask."""
+        from aiohttp import web  # noqa: PLC0415 — as in _open
+
+        report = self._health()
+        status = 200 if report.get(request.match_info["question"]) else 503
+        return web.json_response(report, status=status, headers={"Cache-Control": "no-store"})
 
     async def _show_metrics(self, _request: "web.Request") -> "web.Response":
         from aiohttp import web  # noqa: PLC0415 — as in _open
