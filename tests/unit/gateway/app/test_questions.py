@@ -113,3 +113,20 @@ async def test_a_question_that_makes_no_sense_is_refused_in_words(question: dict
     with pytest.raises(QuestionError, match=words) as refused:
         await house.ask("method", **question)
     assert refused.value.status == 400
+
+
+async def test_the_latest_events_are_told_as_many_as_asked() -> None:
+    house = House()
+    asked: list[int] = []
+
+    def events(count: int) -> list[dict[str, str]]:
+        asked.append(count)
+        return [{"event": "GatewayStarted"}]
+
+    answers = answerers(methods=house.methods, presence=house.presence, status=dict, events=events)
+    assert await answers["events"]({"ask": "events"}) == {"events": [{"event": "GatewayStarted"}]}
+    await answers["events"]({"ask": "events", "last": 3})
+    assert asked == [200, 3]
+    with pytest.raises(QuestionError, match="last is 'all': it must be a number"):
+        await answers["events"]({"ask": "events", "last": "all"})
+    assert await house.ask("events") == {"events": []}

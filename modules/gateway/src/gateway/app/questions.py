@@ -1,6 +1,6 @@
-"""What the commands may ask: the gateway's status, who is connected, and a direct method of a device."""
+"""What the commands may ask: the gateway's status, who is connected, its latest events, a direct method of a device."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -11,20 +11,33 @@ from gateway.app.control import Answerer, QuestionError
 from gateway.dispatch.methods import MethodError, Methods
 from gateway.dispatch.presence import Presence
 
+LAST_EVENTS: Final = 200
+"""That are told, unless the question says another number; the gateway remembers no more than some hundreds."""
 RESPONSE_S: Final = 30.0
 """A method's time to answer, unless the command says another (edgehub.md §6.1)."""
 
 
+def _none(_count: int) -> Sequence[Mapping[str, str]]:
+    return ()
+
+
 def answerers(
-    *, methods: Methods, presence: Presence, status: Callable[[], Mapping[str, Any]]
+    *,
+    methods: Methods,
+    presence: Presence,
+    status: Callable[[], Mapping[str, Any]],
+    events: Callable[[int], Sequence[Mapping[str, str]]] = _none,
 ) -> Mapping[str, Answerer]:
-    """An answerer for each question."""
+    """An answerer for each question; `events` gives the latest of this number."""
 
     async def tell_status(_question: Mapping[str, Any]) -> Mapping[str, Any]:
         return status()
 
     async def tell_connected(_question: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"connected": sorted(map(str, presence.identities()))}
+
+    async def tell_events(question: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"events": list(events(int(_seconds(question, "last", LAST_EVENTS))))}
 
     async def call_method(question: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
@@ -39,7 +52,7 @@ def answerers(
             raise QuestionError(error.fault.value, error.what) from error
         return {"status": result.status, "payload": _json_of(result.payload)}
 
-    return {"status": tell_status, "connected": tell_connected, "method": call_method}
+    return {"status": tell_status, "connected": tell_connected, "events": tell_events, "method": call_method}
 
 
 def _who(question: Mapping[str, Any]) -> Identity:
@@ -55,7 +68,7 @@ def _who(question: Mapping[str, Any]) -> Identity:
 def _seconds(question: Mapping[str, Any], name: str, default: float) -> float:
     value = question.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise QuestionError(400, f"{name} is {value!r}: it must be a number of seconds")
+        raise QuestionError(400, f"{name} is {value!r}: it must be a number")
     return float(value)
 
 

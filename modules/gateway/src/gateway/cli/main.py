@@ -15,6 +15,7 @@ COMMANDS: Final = (
     "run",
     "status",
     "doctor",
+    "support-bundle",
     "method",
     "check",
     "explain",
@@ -29,7 +30,7 @@ COMMANDS: Final = (
     "firmware",
     "store",
 )
-"""In the order of the help; each is a module beside this one."""
+"""In the order of the help; each is a module beside this one, with `_` for `-`."""
 
 EPILOG = """exit codes:
   0  done, or the answer is yes
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _module(command: str) -> ModuleType:
-    return importlib.import_module(f"gateway.cli.{command}")
+    return importlib.import_module(f"gateway.cli.{command.replace('-', '_')}")
 
 
 def entry() -> None:

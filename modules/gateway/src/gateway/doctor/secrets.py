@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urlsplit
 
-from gateway.app.settings import SETTINGS
+from gateway.app.settings import SETTINGS, Kind
 from gateway.doctor.places import connection_fields
 
 MIN_SECRET_CHARS: Final = 4
 """A shorter word is hidden by its place alone: a text without "a" would say nothing."""
 MAX_SECRET_FILE_BYTES: Final = 1 << 20
 """Of one file of which the secrets are to be known; larger ones are no files of secrets."""
-MAX_SECRETS: Final = 200_000
+MAX_SECRETS: Final = 50_000
+"""Each in some fifteen forms, 70 MB in all; the rest goes by its place alone."""
 HIDDEN: Final = "(hidden)"
 
 SECRET_FILES: Final = ("devices.json", "users.json", "tokens.json", "claims.json", "publishers.json")
@@ -46,22 +47,25 @@ _PATTERNS: Final = (
 
 
 class Secrets:
-    """Known secrets. `count` is how many; none of them can be had from here."""
+    """Known secrets. `count` is how many, `beyond` how many more were not taken in; none can be had from here."""
 
     def __init__(self, words: Iterable[str]) -> None:
-        found = {word for word in words if len(word) >= MIN_SECRET_CHARS}
-        if len(found) > MAX_SECRETS:
-            raise ValueError(f"more than {MAX_SECRETS} secrets")
-        self.count = len(found)
-        self._texts = frozenset(form for word in found for form in forms_of(word))
-        self._length = min(map(len, self._texts), default=0)
-        self._pattern = _any_of(self._texts)
+        found = sorted({word for word in words if len(word) >= MIN_SECRET_CHARS})
+        self.count = min(len(found), MAX_SECRETS)
+        self.beyond = len(found) - self.count
+        self._forms: dict[str, list[str]] = {}
+        for form in {form for word in found[:MAX_SECRETS] for form in forms_of(word)}:
+            self._forms.setdefault(form[:MIN_SECRET_CHARS], []).append(form)
+        for forms in self._forms.values():
+            forms.sort(key=len, reverse=True)  # so that no rest of a longer one stays
 
     def hide(self, text: str) -> tuple[str, int]:
         """The text without secrets, and how many places were hidden."""
-        count = 0
-        if self._pattern is not None:
-            text, count = self._pattern.subn(HIDDEN, text)
+        pieces, at, count = [], 0, 0
+        for start, end in self._places(text):
+            pieces += [text[at:start], HIDDEN]
+            at, count = end, count + 1
+        text = "".join([*pieces, text[at:]])
         for pattern in _PATTERNS:
             text, more = pattern.subn(_between, text)
             count += more
@@ -69,17 +73,21 @@ class Secrets:
 
     def are_in(self, data: bytes) -> bool:
         """Whether some known secret is there still, in any of its forms."""
-        return self._pattern is not None and self._pattern.search(data.decode("utf-8", "replace")) is not None
+        return next(self._places(data.decode("utf-8", "replace")), None) is not None
+
+    def _places(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where secrets stand. By their first letters: a pattern of thousands of words would try each at each place."""
+        at = 0
+        while at < len(text):
+            forms = self._forms.get(text[at : at + MIN_SECRET_CHARS], ())
+            found = next((form for form in forms if text.startswith(form, at)), "")
+            if found:
+                yield at, at + len(found)
+            at += len(found) or 1
 
 
 def _between(found: re.Match[str]) -> str:
     return f"{found[1]}{HIDDEN}{found[2]}"
-
-
-def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
-    """One pattern for all, the longest first, so that no rest of a longer one stays."""
-    ordered = sorted(texts, key=lambda text: (-len(text), text))
-    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
 
 def forms_of(secret: str) -> set[str]:
@@ -120,8 +128,12 @@ def _base64_of(raw: bytes) -> Iterator[str]:
 
 # --- where they are found -------------------------------------------------------------------------------------------
 
-_SHOWN: Final = frozenset(row.name for row in SETTINGS)
-"""None of the gateway's own settings is a secret, but those that lead to one are files."""
+_SHOWN: Final = frozenset(
+    row.name
+    for row in SETTINGS
+    if row.kind is not Kind.TEXT or not row.name.endswith(("_STRING", "_PASSWORD", "_SECRET"))
+)
+"""The gateway's settings that are no secrets; what leads to a key is the name of a file."""
 
 
 def is_secret_name(name: str) -> bool:

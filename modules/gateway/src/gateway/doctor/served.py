@@ -135,7 +135,7 @@ def shown_chain(patient: Patient) -> Chain:
         return chain_of(address, port, settings.host_name)
     except (OSError, SSL.Error) as error:
         raise NotCheckedError(
-            f"no TLS handshake with {address} port {port}: {error or type(error).__name__}"
+            f"no TLS handshake with {address} port {port}: {str(error) or type(error).__name__}"
         ) from error
 
 
