@@ -6,7 +6,7 @@ messages; a cloud that is away makes it neither: that is what the store is for.
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from gateway.store.values import StoreState
 
@@ -25,9 +25,9 @@ class Reason(Enum):
     LISTENER_CLOSED = "listener_closed"
 
 
-FATAL = frozenset({Reason.STORE_STUCK, Reason.LISTENER_CLOSED})
+FATAL: Final = frozenset({Reason.STORE_STUCK, Reason.LISTENER_CLOSED})
 """With these it does not live either: a restart is what helps."""
-_OF_STORE: Mapping[StoreState, Reason] = {
+_OF_STORE: Final[Mapping[StoreState | None, Reason]] = {
     StoreState.FULL: Reason.STORE_FULL,
     StoreState.FAILED: Reason.STORE_FAILED,
 }
@@ -38,12 +38,16 @@ class Health:
 
     def __init__(self) -> None:
         self._phase: Reason | None = Reason.STARTING
-        self._store_state: Callable[[], StoreState] | None = None
+        self._store_state: Callable[[], StoreState | None] = lambda: None
         self._is_listening: Callable[[], bool] = lambda: True
         self._is_stuck: Callable[[], bool] = lambda: False
 
     def look_at(
-        self, *, store_state: Callable[[], StoreState], is_listening: Callable[[], bool], is_stuck: Callable[[], bool]
+        self,
+        *,
+        store_state: Callable[[], StoreState | None],
+        is_listening: Callable[[], bool],
+        is_stuck: Callable[[], bool],
     ) -> None:
         """These know how it is. `is_stuck`: whether the disk has been silent for too long."""
         self._store_state, self._is_listening, self._is_stuck = store_state, is_listening, is_stuck
@@ -63,8 +67,9 @@ class Health:
             found.append(Reason.STORE_STUCK)
         if self._phase is None and not self._is_listening():
             found.append(Reason.LISTENER_CLOSED)
-        if self._store_state is not None and (reason := _OF_STORE.get(self._store_state())) is not None:
-            found.append(reason)
+        state = self._store_state()
+        if state in _OF_STORE:
+            found.append(_OF_STORE[state])
         if self._phase is not None:
             found.append(self._phase)
         return tuple(found)
