@@ -18,12 +18,16 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ROOT / "modules" / "gateway" / "src"
 OUT: Final = ROOT / "build" / "compiled"
 
-LINE: Final = (
+ROOM: Final = tuple(
+    f"edgewire.line.{name}"
+    for name in ("acknowledgements", "bodies", "envelopes", "escapes", "names", "packets", "records")
+)
+"""The hot part: what is done with a message's bytes. All modules of the room, see its `__init__`."""
+
+CALLERS: Final = (
     "edgewire.codec.mqtt.frames",
-    "edgewire.codec.mqtt.topics",
     "edgewire.codec.mqtt.v3",
     "edgewire.iothub.bag",
-    "edgewire.iothub.escapes",
     "edgewire.iothub.messages",
     "edgewire.iothub.topics",
     "edgewire.session.mqtt.inflight",
@@ -34,11 +38,12 @@ LINE: Final = (
     "gateway.dispatch.ingress",
     "gateway.routing.body",
     "gateway.routing.table",
-    "gateway.store.encoding",
     "gateway.store.store",
 )
-"""What a message passes from the socket to the disk and back to its PUBACK. They are compiled as one group, so that
-calls among them are calls of C functions."""
+"""What a message passes besides, from the socket to the disk and back to its PUBACK: most of the time is in between."""
+
+LINE: Final = ROOM + CALLERS
+"""One group, so that calls among them are calls of C functions."""
 
 BUILD: Final = """
 import sys

@@ -258,8 +258,8 @@ NOT_LIMITS: Final = MappingProxyType(
         "transport.proxy": {"DEFAULT_PORT"},
         "session.amqp.serial": {"HALF", "MASK"},  # the arithmetic of 32 bits
         "store.checkpoint": {"NO_DAMAGE"},  # of the format on disk, as those below
-        "store.encoding": {"PARTS"},
-        "store.record": {"CHECKED_FROM", "NEVER", "NO_LIMIT"},
+        "line.records": {"NO_LIMIT", "PARTS"},
+        "store.record": {"CHECKED_FROM", "NEVER"},
         "store.segment": {"VERSION"},
     }
 )

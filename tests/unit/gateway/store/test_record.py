@@ -2,11 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewire.line.records import DELIVERY, NO_LIMIT, RECORD
 from gateway.store.record import (
-    DELIVERY,
     NEVER,
-    NO_LIMIT,
-    RECORD,
     BatchHeader,
     Row,
     count_pending,

@@ -9,8 +9,9 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode, percent_encoded_size
 from edgewire.iothub.limits import MAX_PROPERTIES
+from edgewire.line.escapes import percent_encode, percent_encoded_size
+from edgewire.line.names import BagNames, sort_pairs, split_bag
 from edgewire.message import Properties, SystemProperties
 
 
@@ -52,22 +53,28 @@ WIRE_NAMES: Final[Mapping[Direction, Mapping[str, str]]] = {
 
 _WIRE_OF: Final = {direction: {name: wire for wire, name in names.items()} for direction, names in WIRE_NAMES.items()}
 
-_DROPPED: Final = frozenset({"$.cdid", "$.cmid"})
-# A module that passes on a message it got at its input sends these too, since the SDKs keep them among the properties.
-
-_RESERVED: Final = frozenset(
-    {
-        "iothub-enqueuedtime",
-        "iothub-message-source",
-        "$enqueuedtime",
-        "$edgemessageid",
-        "$edgehuborigininterface",
-        "$rpsenderdeviceid",
-        "$rpsendermoduleid",
-    }
-)
-_RESERVED_STARTS: Final = ("iothub-connection-", "$connection")
-# In a route an application property called '$connectionDeviceId' would hide the real one (edgehub.md §2.4).
+_NAMES: Final = {
+    Direction.FROM_DEVICE: BagNames(
+        most=MAX_PROPERTIES,
+        system=WIRE_NAMES[Direction.FROM_DEVICE],
+        # In a route an application property called '$connectionDeviceId' would hide the real one (edgehub.md §2.4).
+        reserved=frozenset(
+            {
+                "iothub-enqueuedtime",
+                "iothub-message-source",
+                "$enqueuedtime",
+                "$edgemessageid",
+                "$edgehuborigininterface",
+                "$rpsenderdeviceid",
+                "$rpsendermoduleid",
+            }
+        ),
+        reserved_starts=("iothub-connection-", "$connection"),
+        # A module that passes on a message it got at its input sends these too: the SDKs keep them as properties.
+        dropped=frozenset({"$.cdid", "$.cmid"}),
+    ),
+    Direction.TO_DEVICE: BagNames(most=MAX_PROPERTIES, system=WIRE_NAMES[Direction.TO_DEVICE]),
+}
 
 
 def read_bag(text: str, direction: Direction = Direction.FROM_DEVICE) -> Bag:
@@ -76,12 +83,7 @@ def read_bag(text: str, direction: Direction = Direction.FROM_DEVICE) -> Bag:
     Raises ProtocolError for an empty name, a second `=`, a broken escape, a name given twice (in any case), a name
     that only the gateway may give, or too many of them.
     """
-    text = text.removeprefix("?")
-    if not text:
-        return Bag({}, {})
-    if text.count("&") >= MAX_PROPERTIES:
-        raise ProtocolError(f"the topic has more than {MAX_PROPERTIES} properties")
-    return _sort(map(_read_pair, text.split("&")), direction)
+    return Bag(*split_bag(text, _NAMES[direction]))
 
 
 def write_bag(properties: Properties, system: SystemProperties, direction: Direction = Direction.TO_DEVICE) -> str:
@@ -138,49 +140,8 @@ def read_pairs(pairs: Collection[tuple[str, str | None]], direction: Direction) 
     """
     if len(pairs) > MAX_PROPERTIES:
         raise ProtocolError(f"the message has more than {MAX_PROPERTIES} properties")
-    return _sort(pairs, direction)
-
-
-def _read_pair(pair: str) -> tuple[str, str | None]:
-    name, equals, value = pair.partition("=")
-    if "=" in value:
-        raise ProtocolError("a property of the topic has a second '='; write '%3D' inside a value")
-    return percent_decode(name, "a property name"), percent_decode(value, "a property value") if equals else None
+    return Bag(*sort_pairs(pairs, _NAMES[direction]))
 
 
 def _write_pair(name: str, value: str | None) -> str:
     return percent_encode(name) if value is None else f"{percent_encode(name)}={percent_encode(value)}"
-
-
-def _sort(pairs: Iterable[tuple[str, str | None]], direction: Direction) -> Bag:
-    """Application and system properties, apart."""
-    wire_names = WIRE_NAMES[direction]
-    properties: dict[str, str | None] = {}
-    system: dict[str, str] = {}
-    seen: set[str] = set()
-    for name, value in pairs:
-        _check_name(name, seen)
-        if name in wire_names:
-            # A system property has no null: a name without '=' is an empty one.
-            system[wire_names[name]] = value or ""
-        elif direction is Direction.TO_DEVICE or _sender_may_set(name):
-            properties[name] = value
-    return Bag(properties, system)
-
-
-def _check_name(name: str, seen: set[str]) -> None:
-    if not name:
-        raise ProtocolError("a property of the message has no name")
-    if not name.isprintable():
-        raise ProtocolError("a property name holds a character that cannot be seen")
-    folded = name.lower()
-    if folded in seen:
-        raise ProtocolError(f"the property '{name[:64]}' comes twice; names count as equal whatever their case")
-    seen.add(folded)
-
-
-def _sender_may_set(name: str) -> bool:
-    folded = name.lower()
-    if folded in _RESERVED or folded.startswith(_RESERVED_STARTS):
-        raise ProtocolError(f"the property '{name[:64]}' is set by the gateway, never by a sender")
-    return folded not in _DROPPED

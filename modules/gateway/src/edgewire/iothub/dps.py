@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.limits import MAX_ID_CHARS, MAX_REQUEST_ID_CHARS, MAX_USERNAME_CHARS
 from edgewire.iothub.sas import Sas, audience
+from edgewire.line.escapes import percent_decode, percent_encode
 
 RESULTS_FILTER: Final = "$dps/registrations/res/#"
 _REGISTER: Final = "$dps/registrations/PUT/iotdps-register/?"

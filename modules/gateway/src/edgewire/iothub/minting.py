@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.ids import is_id
 from edgewire.iothub.objects import read_object
+from edgewire.line.escapes import percent_decode
 
 PREFIX: Final = "/tokens/v1/"
 NONCE_PATH: Final = "/tokens/v1/nonce"

@@ -14,8 +14,8 @@ from enum import Enum
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.limits import LAST_EXPIRY_S, MAX_TOKEN_CHARS, TOKEN_SKEW_S
+from edgewire.line.escapes import percent_decode, percent_encode
 from edgewire.message import Identity
 
 _PREFIX: Final = "SharedAccessSignature "

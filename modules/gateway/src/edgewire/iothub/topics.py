@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.limits import MAX_METHOD_NAME_CHARS, MAX_REQUEST_ID_CHARS
+from edgewire.line.escapes import percent_decode, percent_encode
 from edgewire.message import Identity, identity
 
 _EVENTS: Final = re.compile(r"devices/([^/+#]+)(?:/modules/([^/+#]+))?/messages/events(?:/(.*))?", re.DOTALL)

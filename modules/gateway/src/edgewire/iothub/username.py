@@ -10,9 +10,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_encode
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.limits import MAX_ID_CHARS, MAX_USERNAME_CHARS
+from edgewire.line.escapes import percent_encode
 from edgewire.message import Identity, identity
 
 # The query is cut off before the slashes are counted: clients append a product name to it un-encoded, slashes and all.

@@ -24,8 +24,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgewire.codec.mqtt import v3, v5
 from edgewire.codec.mqtt.packets import Publish
-from edgewire.codec.mqtt.topics import TopicCache
 from edgewire.errors import ProtocolError
+from edgewire.line.names import TopicCache
 from gateway.observe.foreign import BrokerFault
 
 KEEP_ALIVE_S: Final = 60

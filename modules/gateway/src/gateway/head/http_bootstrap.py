@@ -21,8 +21,8 @@ from edgewire.iothub.bootstrap import (
     read_contact,
     seal,
 )
-from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.ids import is_id
+from edgewire.line.escapes import percent_decode
 from edgewire.message import Identity
 from edgewire.session.http.events import HeadReceived, RequestReceived
 from edgewire.session.http.server import JSON, Response

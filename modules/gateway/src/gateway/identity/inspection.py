@@ -9,9 +9,9 @@ from enum import Enum
 from typing import Final
 
 from edgewire.iothub import sas
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.limits import TOKEN_SKEW_S
 from edgewire.iothub.sas import Sas
+from edgewire.line.escapes import percent_decode, percent_encode
 
 
 class Signature(Enum):

@@ -2,19 +2,14 @@
 
 from typing import Any, Final, TypeAlias, final
 
-import orjson
-
+from edgewire.line.bodies import members_at, read_object
 from gateway.routing import lenient_json
 from gateway.routing.bodypath import BodyPath
-from gateway.routing.lenient_json import MAX_DEPTH, NotReadable
+from gateway.routing.lenient_json import NotReadable
 from gateway.routing.values import BODY_NAN, MISSING, NULL, UNDEFINED, Undefined, Value
 
 _CODECS: Final = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 """The content encodings a body is read in; anything else makes it unreadable."""
-
-
-_BRACE: Final = ord("{")
-_BRACKET: Final = ord("[")
 
 
 @final
@@ -63,28 +58,10 @@ def read_body(body: bytes, codec: str | None) -> Document:
     orjson takes only strict JSON, and of what it takes, the lenient reader reads the same, except for deep nesting.
     """
     if codec == "utf-8":
-        try:
-            found = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return _read_leniently(body, codec)
-        if found.__class__ is dict and _is_shallow(body):
-            document: Document = found
+        document = read_object(body)
+        if document is not None:
             return document
     return _read_leniently(body, codec)
-
-
-def _is_shallow(body: bytes) -> bool:
-    """True if the body cannot nest deeper than the limit, judged by its brackets alone.
-
-    An array takes 2 bytes at least and an object inside another 5, so a short body needs many arrays to be deep.
-    """
-    length = len(body)
-    if length <= 2 * MAX_DEPTH:
-        return True
-    arrays = body.count(_BRACKET)
-    if length + 3 * arrays < 5 * MAX_DEPTH:
-        return True
-    return arrays + body.count(_BRACE) <= MAX_DEPTH
 
 
 def _read_leniently(body: bytes, codec: str | None) -> Document:
@@ -121,19 +98,7 @@ def value_at(document: Document, path: BodyPath) -> Value:
     """What `path` finds: the missing value if nothing, undefined if `*` finds several things."""
     if isinstance(document, Unreadable) or path.impossible:
         return UNDEFINED
-    found: list[Any] = [document]
-    for step in path.steps:
-        found = [inner for outer in found for inner in _step(outer, step)]
+    found = members_at(document, path.steps)
     if not found:
         return MISSING
     return as_value(found[0]) if len(found) == 1 else UNDEFINED
-
-
-def _step(outer: Any, step: str | int | None) -> list[Any]:
-    if isinstance(step, int):
-        return [outer[step]] if isinstance(outer, list) and step < len(outer) else []
-    if not isinstance(outer, dict):
-        return []
-    if step is None:
-        return list(outer.values())
-    return [outer[step]] if step in outer else []

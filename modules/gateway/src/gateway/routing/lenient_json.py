@@ -11,10 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
+from edgewire.line.bodies import MAX_DEPTH
 from gateway.routing.values import joined
-
-MAX_DEPTH: Final = 64
-"""The library's own limit: 64 arrays and objects inside one another are read, 65 are not."""
 
 MAX_INTEGER_DIGITS: Final = 380
 """The library's own limit for integers beyond 64 bits, sign included."""

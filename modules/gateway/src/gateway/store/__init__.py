@@ -12,8 +12,8 @@ What holds
 Entry points: `store.Store.open`, `reader.Reader`, `values` (limits, results, status), `status.read_status`,
 `verify.verify`, `repair.repair`.
 
-Where the work is done: `encoding` (event loop, hot), `log` (the thread named store: write, sync, free, verify),
-`backlog`, `cursor`, `reader` (event loop: what waits, by segment and queue), `recovery` and `opening` (start),
+Where the work is done: `edgewire.line.records` (event loop, hot), `log` (the thread named store: write, sync, free,
+verify), `backlog`, `cursor`, `reader` (event loop: what waits, by segment and queue), `recovery` and `opening` (start),
 `files` (the only file operations there are; tests put a failing disk beneath).
 
 Bytes on disk, format 1. Little-endian; CRC-32 is zlib's, over everything in its unit after itself.
@@ -31,7 +31,7 @@ Bytes on disk, format 1. Little-endian; CRC-32 is zlib's, over everything in its
   record  18 bytes: u32 body length, u64 received ms, u16 deliveries, u32 envelope length; per delivery 6 bytes:
           u16 queue, u32 time to live in s (all ones: no limit); envelope; body. Its sequence is its batch's first
           plus its place: one number per batch instead of one per record.
-  envelope                  see `envelopes`
+  envelope                  see `edgewire.line.envelopes`
   <first>-<end>.freed       empty: these records were settled before older ones of another queue, and given back
   queues, queues.copy       which endpoint and priority a queue number stands for: see `queues`
   positions                 two slots with the lowest unsettled sequence per queue: see `checkpoint`

@@ -5,13 +5,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgewire.line.envelopes import EnvelopeReader
+from edgewire.line.records import DELIVERY, RECORD
 from edgewire.message import Message
 from gateway.store.backlog import Backlog, Segment
-from gateway.store.envelopes import EnvelopeReader
 from gateway.store.errors import Damage
 from gateway.store.files import Files
 from gateway.store.queues import Queue
-from gateway.store.record import DELIVERY, NEVER, RECORD, BatchHeader, expiry
+from gateway.store.record import NEVER, BatchHeader, expiry
 from gateway.store.recovery import Share
 from gateway.store.segment import SEGMENT, Source
 from gateway.store.values import Entry, StoreLimits

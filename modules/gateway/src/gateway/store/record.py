@@ -1,21 +1,20 @@
-"""Batches and records as bytes; layout in the package docstring."""
+"""Batches as bytes, around the records of `edgewire.line.records`; layout in the package docstring."""
 
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 
+from edgewire.line.records import DELIVERY, NO_LIMIT, RECORD, Batch
+
 BATCH_MAGIC = b"EGBT"
 BATCH = Struct("<4sIIIQQHH")  # magic, CRC-32, length, records, first sequence, received at, queues, 0
 ROW = Struct("<HHIIQ")  # queue, 0, records, bytes, latest expiry
-RECORD = Struct("<IQHI")  # body length, received at, deliveries, envelope length
-DELIVERY = Struct("<HI")  # queue, time to live in seconds
 
 CHECKED_FROM = 8
 """The CRC covers all of the batch after itself."""
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
-NO_LIMIT = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,22 @@ def intact(data: bytes, at: int, length: int) -> bool:
 def expiry(received_at_ms: int, time_to_live_s: int) -> int:
     """When a delivery expires, in ms; NEVER without a limit."""
     return NEVER if time_to_live_s == NO_LIMIT else received_at_ms + time_to_live_s * 1000
+
+
+def rows_of(batch: Batch) -> tuple[Row, ...]:
+    """What a batch holds, by queue."""
+    rows: dict[int, Row] = {}
+    for plan, records, size in batch.tally():
+        for queue, time_to_live_s in plan.times_to_live_s.items():
+            known = rows.get(queue)
+            expires_at_ms = expiry(batch.last_received_at_ms, time_to_live_s)
+            rows[queue] = Row(
+                queue=queue,
+                records=records + (known.records if known else 0),
+                bytes=size + (known.bytes if known else 0),
+                expires_at_ms=max(expires_at_ms, known.expires_at_ms if known else 0),
+            )
+    return tuple(rows[queue] for queue in sorted(rows))
 
 
 def count_pending(data: bytes, header: BatchHeader, from_sequence: int, queue: int) -> tuple[int, int]:

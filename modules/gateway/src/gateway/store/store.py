@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import assert_never
 
 from edgewire.errors import UsageError
+from edgewire.line.envelopes import EnvelopeReader
+from edgewire.line.records import Batch, Encoder
 from edgewire.message import Delivery, Endpoint, Message
 from gateway.observe.events import Event
 from gateway.observe.metrics import Histogram
@@ -27,15 +29,13 @@ from gateway.observe.store import (
 from gateway.store.backlog import Backlog
 from gateway.store.checkpoint import Positions
 from gateway.store.cursor import Cursor, Reading
-from gateway.store.encoding import Batch, Encoder
-from gateway.store.envelopes import EnvelopeReader
 from gateway.store.errors import Damage, StoreDamaged
 from gateway.store.files import DiskFiles, Files
 from gateway.store.log import Commit, Committed, Log, Refused, Retired, Verifier
 from gateway.store.opening import Opened, open_directory
 from gateway.store.queues import Queue, Queues, write_queues
 from gateway.store.reader import Reader
-from gateway.store.record import BATCH, ROW
+from gateway.store.record import BATCH, ROW, rows_of
 from gateway.store.runner import Runner, ThreadRunner
 from gateway.store.segment import parse_segment_name
 from gateway.store.values import (
@@ -274,7 +274,7 @@ class Store:
         commit = Commit(
             parts=batch.parts,
             records=batch.records,
-            rows=batch.rows(),
+            rows=rows_of(batch),
             received_at_ms=batch.first_received_at_ms,
             queues=self._queues_bytes() if new_queues else None,
         )

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.codec.mqtt import v3
-from edgewire.codec.mqtt.frames import Bounds, Frame, FrameReader, flags_allowed, frame, whole_packets
+from edgewire.codec.mqtt.frames import Bounds, FrameReader, flags_allowed, frame, whole_packets
 from edgewire.codec.mqtt.packets import Packet, PacketType, Pingreq, Publish
 from edgewire.codec.mqtt.reasons import ReasonCode
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.packets import Frame
 from support import mqtt_packets
 from support.mqtt_reading import everything
 

@@ -15,8 +15,8 @@ from edgewire.codec.mqtt.packets import (
     SubscribeFilter,
     Unsubscribe,
 )
-from edgewire.codec.mqtt.topics import TopicCache
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.names import TopicCache
 from support import mqtt_packets
 from support.mqtt_reading import agrees, as_row, read_one, refusal_of, write_one
 from support.mqtt_vectors import Row, rows

@@ -9,9 +9,9 @@ from edgewire.codec.mqtt import v5
 from edgewire.codec.mqtt.packets import Disconnect, Packet, Puback, Publish
 from edgewire.codec.mqtt.properties import AckProperties, PropertyLimits, PublishProperties
 from edgewire.codec.mqtt.reasons import ReasonCode
-from edgewire.codec.mqtt.topics import TopicCache
 from edgewire.codec.mqtt.wire import Reader
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.names import TopicCache
 from support import mqtt_packets
 from support.mqtt_reading import agrees, as_row, read_one, refusal_of, write_one
 from support.mqtt_vectors import Row, rows

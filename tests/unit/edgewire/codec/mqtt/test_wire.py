@@ -5,15 +5,13 @@ from hypothesis import strategies as st
 from edgewire.codec.mqtt.wire import (
     MAX_VARINT,
     Reader,
-    check_shortest,
-    decode_text,
-    read_varint,
     write_binary,
     write_packet_id,
     write_text,
     write_varint,
 )
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.packets import read_varint
 
 # MQTT 5 §1.5.5, table 1-1: the ends of what each number of bytes can hold.
 TABLE_1_1 = [
@@ -34,23 +32,6 @@ def test_variable_byte_integers_are_as_in_the_table(value: int, digits: str) -> 
     assert read_varint(bytes.fromhex(digits), 0) == (value, len(digits) // 2)
 
 
-@pytest.mark.parametrize(("value", "digits"), TABLE_1_1[2:])
-def test_a_variable_byte_integer_that_is_cut_is_not_there_yet(value: int, digits: str) -> None:
-    for end in range(len(digits) // 2):
-        assert read_varint(bytes.fromhex(digits)[:end], 0) is None
-
-
-def test_a_fifth_byte_is_refused() -> None:
-    with pytest.raises(ProtocolError):
-        read_varint(bytes.fromhex("8080808001"), 0)
-
-
-def test_needless_bytes_are_found() -> None:
-    check_shortest(128, 2)
-    with pytest.raises(ProtocolError):
-        check_shortest(127, 2)
-
-
 @given(st.integers(0, MAX_VARINT), st.binary(max_size=3))
 def test_a_variable_byte_integer_is_read_back_with_bytes_left_over(value: int, rest: bytes) -> None:
     written = write_varint(value)
@@ -65,12 +46,6 @@ def test_what_does_not_fit_is_our_mistake(value: int) -> None:
         write_packet_id(value)
     with pytest.raises(UsageError):
         write_binary(bytes(65_536))
-
-
-@pytest.mark.parametrize("raw", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"a\0"])
-def test_bad_text_is_refused(raw: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        decode_text(raw)
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))

@@ -8,9 +8,10 @@ from edgewire.codec.mqtt.frames import frame
 from edgewire.codec.mqtt.packets import Connect, PacketType, Will
 from edgewire.codec.mqtt.properties import PropertyLimits
 from edgewire.codec.mqtt.reasons import ReasonCode
-from edgewire.codec.mqtt.topics import check_topic_name, write_topic_name
+from edgewire.codec.mqtt.topics import write_topic_name
 from edgewire.codec.mqtt.wire import Reader, malformed, violation, write_binary, write_text
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.names import check_topic_name
 
 BRIDGE_BIT: Final = 0x80
 """With this bit of the level byte mosquitto says that it is a bridge, not a client."""

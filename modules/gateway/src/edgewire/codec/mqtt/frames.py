@@ -1,4 +1,4 @@
-"""A byte stream cut into packets. Spec: MQTT 3.1.1 §2.2, MQTT 5 §2.1.
+"""What a peer may send, and the packets of a byte stream. Spec: MQTT 3.1.1 §2.2, MQTT 5 §2.1.
 
 A packet is refused from its fixed header: what may come (type, flags) and how long it may be stand in one table by the
 first byte, so that nothing of a refused packet is stored.
@@ -9,18 +9,9 @@ from typing import Final
 
 from edgewire.codec.mqtt.packets import PacketType
 from edgewire.codec.mqtt.reasons import ReasonCode
-from edgewire.codec.mqtt.wire import (
-    MAX_VARINT,
-    check_shortest,
-    malformed,
-    read_varint,
-    violation,
-    write_varint,
-)
+from edgewire.codec.mqtt.wire import MAX_VARINT, malformed, violation, write_varint
 from edgewire.errors import ProtocolError, UsageError
-
-Frame = tuple[int, bytes]
-"""A packet's first byte and its body: all that follows the fixed header."""
+from edgewire.line.packets import Frame, read_varint, split
 
 _REFUSED: Final = -1
 
@@ -195,60 +186,27 @@ class FrameReader:
         self._at = 0
         self._pending.clear()
 
-    def _cut(self, most: int) -> list[Frame]:  # noqa: C901 - the loop of every packet: calls would cost more than it
+    def _cut(self, most: int) -> list[Frame]:
         if self._pending:
             if len(self._pending) < self._needed:
                 return []
             self._data, self._at = bytes(self._pending), 0
             self._pending.clear()
-        frames: list[Frame] = []
-        data, at, limits = self._data, self._at, self.bounds.limits
-        end = len(data)
-        needed = 0
-        while len(frames) < most and end - at > 1:
-            first, size, start = data[at], data[at + 1], at + 2
-            # A length of one byte, or of two, is read here: this loop runs once per packet.
-            if size > 0x7F:
-                high = data[start] if start < end else 0
-                if 0 < high < 0x80:
-                    size, start = size & 0x7F | high << 7, start + 1
-                else:
-                    header = self._read_length(at, frames)
-                    if header is None:
-                        break
-                    size, start = header
-            if size > limits[first]:
-                if frames:
-                    self.refused = True
-                    break
-                raise self.bounds.why(first, size)
-            stop = start + size
-            if stop > end:
-                needed = stop - at
-                break
-            frames.append((first, data[start:stop]))
-            at = stop
+        bounds = self.bounds
+        frames, at, needed, refused = split(self._data, self._at, bounds.limits, bounds.level, most)
+        if refused:
+            if not frames:
+                raise self._why(at)
+            self.refused = True
         self._at = at
         if needed:
-            self._pending += memoryview(data)[at:]
+            self._pending += memoryview(self._data)[at:]
             self._data, self._at, self._needed = b"", 0, needed
         return frames
 
-    def _read_length(self, at: int, frames: list[Frame]) -> tuple[int, int] | None:
-        """The remaining length of the packet at `at` and where its body starts; None to wait for more.
-
-        With packets to give first, what is wrong here waits for the next call too.
-        """
-        try:
-            found = read_varint(self._data, at + 1)
-            if found is not None and self.bounds.level == 5:
-                check_shortest(found[0], found[1] - at - 1)
-        except ProtocolError:
-            if frames:
-                self.refused = True
-                return None
-            raise
-        return found
+    def _why(self, at: int) -> ProtocolError:
+        found = read_varint(self._data, at + 1)
+        return self.bounds.why(self._data[at], found[0] if found is not None else 0)
 
 
 def frame(first: int, body: bytes) -> bytes:

@@ -10,9 +10,9 @@ from enum import Enum
 from typing import Final, Generic, TypeVar, cast
 
 from edgewire.codec.mqtt.reasons import ReasonCode
-from edgewire.codec.mqtt.topics import check_topic_name
 from edgewire.codec.mqtt.wire import Reader, malformed, violation, write_binary, write_text, write_varint
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.names import check_topic_name
 
 UserProperties = tuple[tuple[str, str], ...]
 """Pairs of name and value; order counts and names may repeat (MQTT5-3.3.2-18)."""

@@ -2,22 +2,11 @@
 
 from typing import Final
 
-from edgewire.codec.mqtt.wire import decode_text, malformed, write_text
+from edgewire.codec.mqtt.wire import malformed, write_text
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.names import check_topic_name
 
 SHARE_PREFIX: Final = "$share/"
-
-_MAX_CACHED: Final = 32
-_MAX_CACHED_BYTES: Final = 512
-
-
-def check_topic_name(topic: str) -> str:
-    """`topic`, if it may name a topic: not empty, no wildcard. Spec: MQTT311-3.3.2-2, MQTT5-3.3.2-2, 4.7.3-1."""
-    if not topic:
-        raise malformed("an empty topic name", "MQTT5-4.7.3-1, MQTT311-4.7.3-1")
-    if "#" in topic or "+" in topic:
-        raise malformed("a wildcard in a topic name", "MQTT5-3.3.2-2, MQTT311-3.3.2-2")
-    return topic
 
 
 def write_topic_name(topic: str) -> bytes:
@@ -60,21 +49,3 @@ def is_shared(text: str) -> bool:
 def has_wildcard(text: str) -> bool:
     """Whether a filter holds `#` or `+`."""
     return "#" in text or "+" in text
-
-
-class TopicCache(dict[bytes, str]):
-    """Topic names by their bytes, checked once: `cache[raw]` decodes and checks what it does not hold.
-
-    A device repeats its few topics, and decoding and checking costs more than finding. It holds at most 32 topics of
-    at most 512 bytes (16 KiB per connection and twice that as text), and starts over when it is full.
-    """
-
-    __slots__ = ()
-
-    def __missing__(self, raw: bytes) -> str:
-        topic = check_topic_name(decode_text(raw))
-        if len(raw) <= _MAX_CACHED_BYTES:
-            if len(self) >= _MAX_CACHED:
-                self.clear()
-            self[raw] = topic
-        return topic

@@ -25,9 +25,11 @@ from edgewire.codec.mqtt.packets import (
     Unsubscribe,
 )
 from edgewire.codec.mqtt.reasons import FAILURE
-from edgewire.codec.mqtt.topics import TopicCache, check_topic_filter, write_topic_name
+from edgewire.codec.mqtt.topics import check_topic_filter, write_topic_name
 from edgewire.codec.mqtt.wire import Reader, malformed, violation, write_packet_id, write_text
 from edgewire.errors import UsageError
+from edgewire.line.names import TopicCache
+from edgewire.line.packets import publish_parts
 
 LAST_RETURN_CODE: Final = 5
 """CONNACK's return codes are 0 to 5; the rest is reserved. Spec: MQTT 3.1.1 §3.2.2.3."""
@@ -55,22 +57,7 @@ def read(first: int, body: bytes, *, level: int = 4) -> Packet:
 
 def read_publish(first: int, body: bytes, topics: TopicCache) -> Publish:
     """Read PUBLISH; its first byte must be one that `flags_allowed` has. Spec: MQTT 3.1.1 §3.3."""
-    size = len(body)
-    if size < 2:
-        raise malformed("PUBLISH ends inside its topic", "MQTT311 §3.3.2.1")
-    end = 2 + (body[0] << 8 | body[1])
-    if first & 6:
-        start = end + 2
-        if start > size:
-            raise malformed("PUBLISH ends inside its topic or packet identifier", "MQTT311 §3.3.2")
-        packet_id = body[end] << 8 | body[end + 1]
-        if not packet_id:
-            raise violation("PUBLISH with packet identifier 0", "MQTT311-2.3.1-1")
-    else:
-        start = end
-        if start > size:
-            raise malformed("PUBLISH ends inside its topic", "MQTT311 §3.3.2.1")
-        packet_id = 0
+    end, packet_id, start = publish_parts(first, body)
     topic = topics[body[2:end]]
     return Publish(topic, body[start:], first >> 1 & 3, first & 1 == 1, first & 8 == 8, packet_id)
 

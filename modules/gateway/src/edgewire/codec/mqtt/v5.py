@@ -37,9 +37,10 @@ from edgewire.codec.mqtt.reasons import (
     UNSUBACK_CODES,
     ReasonCode,
 )
-from edgewire.codec.mqtt.topics import TopicCache, check_subscription, is_shared, write_topic_name
+from edgewire.codec.mqtt.topics import check_subscription, is_shared, write_topic_name
 from edgewire.codec.mqtt.v3 import publish_first_byte
 from edgewire.codec.mqtt.wire import Reader, malformed, violation, write_packet_id, write_text
+from edgewire.line.names import TopicCache
 
 NO_LIMITS: Final = PropertyLimits()
 

@@ -4,6 +4,8 @@ from typing import Final
 
 from edgewire.codec.mqtt.reasons import ReasonCode
 from edgewire.errors import ProtocolError, UsageError
+from edgewire.line.names import decode_text
+from edgewire.line.packets import check_shortest, read_varint
 
 MAX_VARINT: Final = 268_435_455
 """Four bytes of seven bits: the largest remaining length there is."""
@@ -23,29 +25,6 @@ def violation(what: str, spec: str) -> ProtocolError:
     return ProtocolError(what, reply=ReasonCode.PROTOCOL_ERROR, spec=spec)
 
 
-def read_varint(data: bytes, at: int) -> tuple[int, int] | None:
-    """Read a variable byte integer at `at`: its value and the index after it, or None if `data` ends first.
-
-    Raises ProtocolError if the fourth byte says that a fifth follows. Whether it used more bytes than it needs is
-    for `check_shortest`, since only MQTT 5 forbids that.
-    """
-    value = 0
-    for index in range(4):
-        if at + index >= len(data):
-            return None
-        byte = data[at + index]
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, at + index + 1
-    raise malformed("a length of more than four bytes", "MQTT5 §1.5.5, MQTT311 §2.2.3")
-
-
-def check_shortest(value: int, size: int) -> None:
-    """Raise ProtocolError if `value` came in more bytes than it needs. Spec: MQTT5-1.5.5-1."""
-    if size > 1 and value < 1 << 7 * (size - 1):
-        raise malformed("a length with needless bytes", "MQTT5-1.5.5-1")
-
-
 def write_varint(value: int) -> bytes:
     """The variable byte integer of `value`."""
     if not 0 <= value <= MAX_VARINT:
@@ -56,17 +35,6 @@ def write_varint(value: int) -> bytes:
         value >>= 7
     digits.append(value)
     return bytes(digits)
-
-
-def decode_text(raw: bytes) -> str:
-    """The text of a UTF-8 string; a byte order mark stays (MQTT311-1.5.3-3). Spec: MQTT311-1.5.3-1, MQTT5-1.5.4-1."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as exc:
-        raise malformed("a string that is not UTF-8", "MQTT5-1.5.4-1, MQTT311-1.5.3-1") from exc
-    if "\0" in text:
-        raise malformed("a string with U+0000", "MQTT5-1.5.4-2, MQTT311-1.5.3-2")
-    return text
 
 
 def write_text(text: str) -> bytes:

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from edgewire.codec.amqp.conditions import NOT_ALLOWED
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.limits import MAX_ADDRESS_CHARS, MAX_ID_CHARS
+from edgewire.line.escapes import percent_decode, percent_encode
 from edgewire.message import Identity, identity
 
 CBS: Final = "$cbs"

@@ -14,10 +14,10 @@ from edgewire.codec.amqp.message import AmqpMessage, Properties, Value, write_me
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.addresses import CBS
 from edgewire.iothub.amqp.values import MessageId
-from edgewire.iothub.escapes import percent_decode
 from edgewire.iothub.ids import is_id
 from edgewire.iothub.limits import MAX_TOKEN_CHARS
 from edgewire.iothub.sas import Audience
+from edgewire.line.escapes import percent_decode
 from edgewire.message import Identity, identity
 
 _OPERATION: Final = "operation"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.limits import MAX_ID_CHARS, MAX_TOKEN_CHARS, MAX_USERNAME_CHARS
+from edgewire.line.escapes import percent_decode, percent_encode
 from edgewire.message import Identity, identity
 
 _PARTS: Final = 3

@@ -10,9 +10,9 @@ from enum import Enum
 from typing import Final
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.limits import MAX_ID_CHARS
+from edgewire.line.escapes import percent_decode, percent_encode
 from edgewire.message import Identity, identity
 
 API_VERSION: Final = "2021-04-12"

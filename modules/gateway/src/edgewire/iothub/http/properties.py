@@ -14,7 +14,7 @@ from typing import Final
 from edgewire.errors import ProtocolError
 from edgewire.iothub.amqp.values import format_time
 from edgewire.iothub.bag import WIRE_NAMES, Bag, Direction, read_pairs
-from edgewire.iothub.escapes import percent_encode
+from edgewire.line.escapes import percent_encode
 from edgewire.message import SystemProperties
 
 APPLICATION: Final = "iothub-app-"

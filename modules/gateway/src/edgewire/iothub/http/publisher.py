@@ -13,11 +13,11 @@ import orjson
 
 from edgewire.errors import ProtocolError
 from edgewire.iothub.bag import WIRE_NAMES, Bag, Direction, read_pairs
-from edgewire.iothub.escapes import percent_decode, percent_encode
 from edgewire.iothub.http.batch import Content
 from edgewire.iothub.ids import ID_CHARACTERS, is_id
 from edgewire.iothub.limits import MAX_BATCH_MESSAGES, MAX_ID_CHARS
 from edgewire.iothub.sas import Sas, host_of
+from edgewire.line.escapes import percent_decode, percent_encode
 
 BATCH_TYPE: Final = "application/vnd.microsoft.servicebus.json"
 BROKER_PROPERTIES: Final = "BrokerProperties"

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewire.line.envelopes import EnvelopeReader, read_envelope, write_envelope
 from edgewire.message import Envelope, MessageSource, identity
-from gateway.store.envelopes import EnvelopeReader, read_envelope, write_envelope
 
 ENVELOPE = Envelope(
     sender=identity("d", "m"),

@@ -1,11 +1,20 @@
-"""Messages as parts of a batch: the hot path of `append`. What repeats is made once: envelopes and delivery lists."""
+"""Messages as records of the store's batch. What repeats is made once: envelopes and delivery lists.
+
+Layout of a record, little-endian: RECORD; a DELIVERY for each queue; envelope (see `envelopes`); body. What is around
+the records, and what the store promises of them, is `gateway.store`.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 
+from edgewire.line.envelopes import write_envelope
 from edgewire.message import Delivery, Endpoint, Envelope, Message
-from gateway.store.envelopes import write_envelope
-from gateway.store.record import DELIVERY, NO_LIMIT, RECORD, Row, expiry
+
+RECORD = Struct("<IQHI")  # body length, received at, deliveries, envelope length
+DELIVERY = Struct("<HI")  # queue, time to live in seconds
+NO_LIMIT = 0xFFFF_FFFF
+"""The time to live of a delivery that never expires."""
 
 PLANS = 4096
 """Delivery lists kept; a routing table makes the same few again and again."""
@@ -39,8 +48,8 @@ class Batch:
         """How many."""
         return len(self.plans)
 
-    def rows(self) -> tuple[Row, ...]:
-        """What the batch holds, by queue."""
+    def tally(self) -> list[tuple[Plan, int, int]]:
+        """What the batch holds, by delivery list: records and their bytes."""
         tallies: dict[Plan, list[int]] = {}
         for plan, size in zip(self.plans, self.sizes, strict=True):
             tally = tallies.get(plan)
@@ -49,18 +58,7 @@ class Batch:
             else:
                 tally[0] += 1
                 tally[1] += size
-        rows: dict[int, Row] = {}
-        for plan, (records, size) in tallies.items():
-            for queue, time_to_live_s in plan.times_to_live_s.items():
-                known = rows.get(queue)
-                expires_at_ms = expiry(self.last_received_at_ms, time_to_live_s)
-                rows[queue] = Row(
-                    queue=queue,
-                    records=records + (known.records if known else 0),
-                    bytes=size + (known.bytes if known else 0),
-                    expires_at_ms=max(expires_at_ms, known.expires_at_ms if known else 0),
-                )
-        return tuple(rows[queue] for queue in sorted(rows))
+        return [(plan, records, size) for plan, (records, size) in tallies.items()]
 
     def cut(self, records: int, size: int) -> None:
         """Take back what was added since the batch had so many records and bytes."""

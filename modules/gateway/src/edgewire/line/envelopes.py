@@ -9,15 +9,15 @@ from collections.abc import Mapping
 
 from edgewire.message import DeviceId, Envelope, Identity, MessageSource, ModuleId
 
-SOURCES = (MessageSource.TELEMETRY, MessageSource.TWIN_CHANGE, MessageSource.CONNECTION_STATE)
+_SOURCES = (MessageSource.TELEMETRY, MessageSource.TWIN_CHANGE, MessageSource.CONNECTION_STATE)
 
 # A device's bytes may hold half a surrogate pair (from JSON escapes); the store must give back what it was given.
-ERRORS = "surrogatepass"
+_ERRORS = "surrogatepass"
 
 
 def write_envelope(envelope: Envelope) -> bytes:
     """The envelope's bytes."""
-    out = bytearray([SOURCES.index(envelope.source)])
+    out = bytearray([_SOURCES.index(envelope.source)])
     _write_name(out, envelope.sender.device)
     _write_value(out, envelope.sender.module)
     _write_properties(out, envelope.properties)
@@ -27,7 +27,7 @@ def write_envelope(envelope: Envelope) -> bytes:
 
 def read_envelope(data: bytes) -> Envelope:
     """The envelope of these bytes. Raises ValueError, IndexError if they are not ours."""
-    source = SOURCES[data[0]]
+    source = _SOURCES[data[0]]
     device, at = _read_value(data, 1, plus=0)
     module, at = _read_value(data, at, plus=1)
     properties, at = _read_properties(data, at)
@@ -71,7 +71,7 @@ def _write_number(out: bytearray, number: int) -> None:
 
 
 def _write_name(out: bytearray, name: str) -> None:
-    data = name.encode("utf-8", ERRORS)
+    data = name.encode("utf-8", _ERRORS)
     _write_number(out, len(data))
     out += data
 
@@ -80,7 +80,7 @@ def _write_value(out: bytearray, value: str | None) -> None:
     if value is None:
         out.append(0)
         return
-    data = value.encode("utf-8", ERRORS)
+    data = value.encode("utf-8", _ERRORS)
     _write_number(out, len(data) + 1)
     out += data
 
@@ -110,7 +110,7 @@ def _read_value(data: bytes, at: int, *, plus: int) -> tuple[str | None, int]:
     end = at + number - plus
     if end > len(data):
         raise ValueError("a text longer than its record")
-    return data[at:end].decode("utf-8", ERRORS), end
+    return data[at:end].decode("utf-8", _ERRORS), end
 
 
 def _read_properties(data: bytes, at: int) -> tuple[dict[str, str | None], int]:

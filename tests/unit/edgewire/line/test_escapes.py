@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.errors import ProtocolError
-from edgewire.iothub.escapes import percent_decode, percent_encode, percent_encoded_size
+from edgewire.line.escapes import percent_decode, percent_encode, percent_encoded_size
 
 
 def test_a_plus_is_a_plus_and_only_unreserved_characters_stay() -> None:

@@ -1,7 +1,7 @@
+from edgewire.line.records import NO_LIMIT, PARTS, PLANS, Batch, Encoder
 from edgewire.message import UPSTREAM, Delivery, Endpoint, Message, module_input
 from faults.inline import message
-from gateway.store.encoding import PARTS, PLANS, Batch, Encoder
-from gateway.store.record import NEVER, NO_LIMIT, Row
+from gateway.store.record import NEVER, Row, rows_of
 
 INPUT = module_input("m", "i")
 
@@ -25,7 +25,7 @@ def test_records_are_tallied_by_queue() -> None:
     assert batch.records == 2
     assert batch.size == sum(map(len, batch.parts))
     small = batch.size // 2 - 3
-    assert batch.rows() == (
+    assert rows_of(batch) == (
         Row(queue=0, records=2, bytes=batch.size, expires_at_ms=NEVER),
         Row(queue=1, records=1, bytes=batch.size - small, expires_at_ms=NEVER),
     )
@@ -70,16 +70,16 @@ def test_the_latest_expiry_counts() -> None:
     batch = encoded(encoder, (Delivery(UPSTREAM, 0, 10),), (Delivery(UPSTREAM, 0, 3),))
     encoder.add(batch, [(message(b"hi"), (Delivery(UPSTREAM, 0, 3),))], 2000)
     encoder.add(batch, [(message(b"hi"), (Delivery(UPSTREAM, 0, 3),))], 500)
-    assert batch.rows()[0].expires_at_ms == 12_000
+    assert rows_of(batch)[0].expires_at_ms == 12_000
     assert (batch.first_received_at_ms, batch.last_received_at_ms) == (1000, 2000)
 
 
 def test_a_time_to_live_beyond_what_fits_is_the_longest_that_does() -> None:
     for seconds, stored in ((-5, 0), (1 << 40, NO_LIMIT - 1)):
         batch = encoded(Encoder(queue_for), (Delivery(UPSTREAM, 0, seconds),), now_ms=0)
-        assert batch.rows()[0].expires_at_ms == stored * 1000
+        assert rows_of(batch)[0].expires_at_ms == stored * 1000
 
 
 def test_one_queue_named_twice_is_served_once() -> None:
     batch = encoded(Encoder(queue_for), (Delivery(UPSTREAM, 0, 5), Delivery(UPSTREAM, 0)))
-    assert batch.rows()[0].records == 1
+    assert rows_of(batch)[0].records == 1
