@@ -31,6 +31,7 @@ from gateway.app.sending import SendingRoom
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
 from gateway.app.showing import House, Showing
+from gateway.app.starting import finished, make_private
 from gateway.app.status import gateway_status
 from gateway.app.topics import TopicRoom
 from gateway.app.unheard import UnheardRules
@@ -118,7 +119,7 @@ class Gateway:
                 opening = asyncio.ensure_future(self._open(rooms))
                 # The workload API may be waited for, and an operator may not want to.
                 await asyncio.wait([opening, told], return_when=asyncio.FIRST_COMPLETED)
-                if await _finished(opening):
+                if await finished(opening):
                     await self._live(told, on_ready)
         except (StoreError, SessionsError, RegistryError, ListenError) as error:
             raise ConfigError(str(error)) from error
@@ -136,7 +137,7 @@ class Gateway:
     # Opening, in the order in which rooms need each other; `rooms` closes them the other way round.
 
     async def _open(self, rooms: AsyncExitStack) -> None:
-        _make_private(self._data)
+        make_private(self._data)
         runner = self.operating.begin(rooms)
         self._store = Store.open(
             self._data / "store", StoreLimits(), self._emit, on_damage=self._on_fault, runner=runner
@@ -573,25 +574,3 @@ class Gateway:
             totals=self.metrics.totals(),
             certificates=self._certificates.watch.status(),
         )
-
-
-async def _finished(opening: "asyncio.Future[None]") -> bool:
-    """Whether all is open; False if the start was given up. Raises what the start raised."""
-    if not opening.done():
-        opening.cancel()
-    try:
-        await opening
-    except asyncio.CancelledError:
-        return False
-    return True
-
-
-def _make_private(folder: Path) -> None:
-    """The data folder, for the gateway's user only: it holds keys."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ConfigError(
-            f"the data folder {folder} cannot be made: {error.strerror}. Set GATEWAY_DATA_DIR to a folder that the "
-            "gateway's user may write, or bind one there"
-        ) from error
