@@ -56,7 +56,8 @@ class PahoDevice:
         token = site.token(device) if how.token is None else how.token
         self.client.username_pw_set(how.username or site.username(device), token or None)
         self._thread = threading.Thread(target=self._run, name=f"paho-{device}")
-        self.client.on_connect = lambda *args: self.connects(_code(args[3]))
+        self.sessions: list[bool] = []
+        self.client.on_connect = lambda *args: self._on_connect(args[2], args[3])
         self.client.on_disconnect = lambda *args: self.disconnects(_code(args[2]))
         self.client.on_publish = lambda *args: self.acknowledged(args[2])
         # Whoever has this callback is trusted to write: else paho writes in the caller's thread, too, beside its own,
@@ -77,6 +78,11 @@ class PahoDevice:
         """Say goodbye, if the connection is still there. Blocks."""
         self.client.disconnect()
         self._thread.join()
+
+    def _on_connect(self, flags: dict[str, int], code: Any) -> None:
+        """The answer to CONNECT; `sessions` knows whether the other side had a session."""
+        self.sessions.append(bool(flags["session present"]))
+        self.connects(_code(code))
 
     def _run(self) -> None:
         """Serve one connection to its end; paho's own thread would connect again, and take a second to stop."""
