@@ -136,7 +136,7 @@ async def test_damage_found_while_running_ends_the_gateway_with_its_last_word(tm
     environ = settings(tmp_path)
     gateway = Gateway(read_environment(environ), environ)
     damage = StoreDamaged(tmp_path / "data" / "store", Damage("x.segment", 99, "a bad checksum"))
-    life = gateway.run(asyncio.Event(), lambda _: gateway._on_damage(damage))
+    life = gateway.run(asyncio.Event(), lambda _: gateway._on_fault(damage))
     with pytest.raises(GatewayFaultError, match="gateway store repair"):
         await asyncio.wait_for(life, PATIENCE_S)
 
