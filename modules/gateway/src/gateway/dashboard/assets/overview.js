@@ -1,0 +1,179 @@
+// The state at a glance: what needs somebody first, then the numbers, then each part.
+
+import { banner, bytes, card, chip, count, day, duration, empty, facts, fill, h, icon, meter, number, pill, since, sparkline, table, timeOfDay } from "/assets/parts/parts.js";
+
+const TIGHT = 0.8;
+const LATEST_EVENTS = 6;
+const LINK_TONES = { connected: "good", connecting: "warn", waiting: "bad", closed: "bad" };
+const CERTIFICATE_TONES = { good: "good", "30 days": "warn", "7 days": "bad", "1 day": "bad", ended: "bad" };
+const STORE_WORDS = { ready: ["good", "Taking messages"], full: ["bad", "Full"], failed: ["bad", "Failed"] };
+export const LEVEL_TONES = { error: "bad", warning: "warn", info: "", debug: "" };
+
+export function openOverview(page, pulse) {
+  const health = h("div", { "aria-live": "polite" });
+  const tiles = h("div", { class: "tiles" });
+  const upstream = h("ul", { class: "lines" });
+  const store = h("div", { class: "stack" });
+  const queues = queueTable();
+  const certificates = h("ul", { class: "lines" });
+  const settings = h("div", { class: "stack" });
+  const happened = h("div", {});
+  const about = h("p", {});
+  page.draw(
+    h("div", { class: "page-head" }, h("div", { class: "grow" }, h("h1", {}, "Overview"), about)),
+    h(
+      "div",
+      { class: "stack" },
+      health,
+      tiles,
+      h(
+        "div",
+        { class: "columns" },
+        h("div", { class: "two-thirds stack" }, card("Upstream", upstream), card("Store", [store, queues.element]), card("Certificates", certificates)),
+        h("div", { class: "third stack" }, card("Latest events", happened, { tools: h("a", { href: "#/events", class: "small" }, "All events") }), card("Settings", settings)),
+      ),
+    ),
+  );
+  fill(tiles, ["Devices", "Messages", "Store", "Refused"].map((name) => h("div", { class: "card tile" }, h("span", { class: "name" }, name), h("span", { class: "value" }, h("span", { class: "skeleton" })))));
+
+  const shown = new Map();
+  /** Draws only what has changed: what somebody marks or points at stays. */
+  function draw(name, value, how) {
+    const text = JSON.stringify(value);
+    if (shown.get(name) !== text) {
+      shown.set(name, text);
+      how(value);
+    }
+  }
+
+  pulse.hear((said) => {
+    about.textContent = `${said.gateway.hostName}, up ${duration(said.gateway.uptimeSecs)}, ${bytes(said.gateway.rssBytes)} of memory`;
+    draw("health", needs(said), (list) => fill(health, list.length ? list.map(need) : banner("good", h("strong", {}, "All is well. "), "Messages flow, nothing waits for you.")));
+    draw("tiles", [said.counts, said.rates, said.store.bytes, said.store.maxBytes, said.store.queues], () => fill(tiles, tilesOf(said)));
+    draw("upstream", said.upstream, (links) => fill(upstream, links.length ? links.map(linkLine) : h("li", { class: "soft" }, "No way out is set up: messages stay in the store.")));
+    draw("store", [said.store.state, said.store.bytes, said.store.maxBytes], () => fill(store, storeOf(said.store)));
+    queues.show(said.store.queues);
+    draw("certificates", said.certificates, (list) => fill(certificates, list.length ? list.map(certificateLine) : h("li", { class: "soft" }, "No certificate is in use.")));
+    draw("settings", said.settings, (value) => fill(settings, settingsOf(value)));
+  }, page.signal);
+
+  page.poll(`/api/events?last=${LATEST_EVENTS}`, 4, ({ events }) => {
+    draw("events", events, (list) => fill(happened, list.length ? h("ul", { class: "lines compact" }, [...list].reverse().map(eventLine)) : empty({ icon: "events", title: "Nothing has happened yet", slim: true })));
+  });
+}
+
+/** What somebody should look at, the worst first: [tone, head, text]. */
+function needs(said) {
+  const found = [];
+  for (const { name, kind, state, sentence } of said.upstream) {
+    if (state === "waiting" || state === "closed") {
+      found.push(["bad", `${name} is not reached (${kind}).`, sentence.split("; ")[0]]);
+    }
+  }
+  const share = said.store.maxBytes ? said.store.bytes / said.store.maxBytes : 0;
+  if (said.store.state && said.store.state !== "ready") {
+    found.push(["bad", said.store.state === "full" ? "The store is full." : "The store has failed.", said.store.state === "full" ? "New messages are treated as whenFull says." : "Nothing can be acknowledged; look at the disk."]);
+  } else if (share >= TIGHT) {
+    found.push(["warn", `The store is ${Math.round(share * 100)} % full.`, "It grows while an endpoint is away."]);
+  }
+  for (const problem of said.settings.problems) {
+    found.push(["bad", "The latest settings were refused; the last good ones stay in force.", problem]);
+  }
+  for (const one of said.certificates.filter(({ state }) => state !== "good")) {
+    found.push([CERTIFICATE_TONES[one.state] ?? "warn", one.state === "ended" ? `The certificate of ${one.name} has ended.` : `The certificate of ${one.name} ends in ${count(Math.max(0, Math.floor(one.daysLeft)), "day")}.`, one.advice]);
+  }
+  const order = { bad: 0, warn: 1 };
+  return found.sort(([one], [other]) => order[one] - order[other]).slice(0, 8);
+}
+
+function need([tone, head, text]) {
+  return banner(tone, h("strong", {}, head, " "), text);
+}
+
+function tile(name, href, value, under, extra = null) {
+  return h("a", { class: "card tile", href }, h("span", { class: "name" }, name), h("span", { class: "value" }, value), extra, h("span", { class: "under" }, under));
+}
+
+function tilesOf({ counts, rates, store }) {
+  const waiting = store.queues.reduce((sum, { messages }) => sum + messages, 0);
+  const share = store.maxBytes ? store.bytes / store.maxBytes : 0;
+  return [
+    tile("Devices connected", "#/devices", [number(counts.connected), h("small", {}, ` of ${number(counts.devices)}`)], counts.connected === 0 ? "None is here now" : `${count(counts.routes, "route")} in force`),
+    tile("Messages per second", "#/flow", number(counts.messagesPerSecond), `Most in the last minute: ${number(Math.max(...rates, 0))}`, sparkline(rates, "Messages per second in the last minute")),
+    tile("Waiting in the store", "#/", number(waiting), store.maxBytes ? `${bytes(store.bytes)} of ${bytes(store.maxBytes)}` : bytes(store.bytes), meter(store.bytes, store.maxBytes || 1, "Store in use", share >= TIGHT ? "warn" : "")),
+    tile("Refused per minute", "#/events", h("span", { class: counts.refusedPerMinute > 0 ? "warn-text" : null }, number(counts.refusedPerMinute)), counts.refusedPerMinute > 0 ? "The events say why" : "Logins and messages"),
+  ];
+}
+
+function linkLine({ name, kind, state, sentence, since: at }) {
+  return h(
+    "li",
+    {},
+    h("div", { class: "line-head" }, icon("cloud"), h("span", { class: "strong break" }, name), h("span", { class: "soft" }, kind), h("span", { class: "grow" }), pill(state, LINK_TONES[state] ?? "")),
+    h("p", { class: "soft break under-icon" }, sentence.includes(": ") || state !== "connected" ? sentence : ["Connected ", since(at), `; ${sentence.split("; ").slice(1).join("; ")}`]),
+  );
+}
+
+function storeOf({ state, bytes: used, maxBytes }) {
+  const [tone, words] = STORE_WORDS[state] ?? ["", "Unknown"];
+  const share = maxBytes ? used / maxBytes : 0;
+  return [
+    h(
+      "div",
+      { class: "stack tight" },
+      h("div", { class: "line-head" }, h("span", { class: "strong" }, bytes(used)), maxBytes ? h("span", { class: "soft" }, `of ${bytes(maxBytes)} on disk`) : null, h("span", { class: "grow" }), pill(words, tone)),
+      meter(used, maxBytes || 1, "Store in use", tone === "bad" ? "bad" : share >= TIGHT ? "warn" : ""),
+    ),
+  ];
+}
+
+function queueTable() {
+  const heaviest = { bytes: 1 };
+  const made = table({
+    label: "What waits, by endpoint and priority",
+    columns: [
+      { name: "Endpoint", value: (row) => row.endpoint, draw: (row) => h("code", { class: "break" }, row.endpoint), headline: true },
+      { name: "Priority", value: (row) => row.priority, right: true },
+      { name: "Messages", value: (row) => row.messages, draw: (row) => number(row.messages), right: true },
+      { name: "Bytes", value: (row) => row.bytes, said: () => heaviest.bytes, draw: (row) => h("span", { class: "bar-cell" }, h("span", {}, bytes(row.bytes)), meter(row.bytes, heaviest.bytes, `Share of ${row.endpoint}`)), right: true },
+      { name: "Oldest", value: (row) => row.oldestAgeSecs, draw: (row) => (row.oldestAgeSecs === null ? "–" : duration(row.oldestAgeSecs)), right: true },
+    ],
+    key: (row) => `${row.endpoint} ${row.priority}`,
+    blank: h("p", { class: "soft nothing-waits" }, "Nothing waits: all that came has gone on."),
+    rows: 20,
+  });
+  return {
+    element: h("div", { class: "bleed" }, made.element),
+    show(rows) {
+      heaviest.bytes = Math.max(...rows.map((row) => row.bytes), 1);
+      made.show(rows);
+    },
+  };
+}
+
+function certificateLine(one) {
+  const left = one.state === "ended" ? "ended" : count(Math.floor(one.daysLeft), "day") + " left";
+  return h(
+    "li",
+    {},
+    h("div", { class: "line-head" }, icon("certificate"), h("span", { class: "strong break" }, one.name), h("span", { class: "grow" }), pill(left, CERTIFICATE_TONES[one.state] ?? "")),
+    h("p", { class: "soft break under-icon" }, `${one.subject}, from ${one.issuer}, until ${day(one.notAfter)}`),
+    one.advice && one.state !== "good" ? h("p", { class: "break under-icon" }, one.advice) : null,
+  );
+}
+
+function settingsOf({ version, source, good, problems, warnings = [] }) {
+  return [
+    facts([
+      ["State", good ? pill("in force", "good") : pill("the latest were refused", "bad")],
+      ["Version", version === null ? "none yet" : chip(String(version))],
+      ["From", source],
+    ]),
+    problems.map((problem) => banner("bad", problem)),
+    warnings.map((warning) => banner("warn", warning)),
+  ];
+}
+
+function eventLine({ at, level, sentence }) {
+  return h("li", { class: "event-line" }, h("span", { class: "dot", data: { tone: LEVEL_TONES[level] || null }, title: level }), h("span", { class: "break grow" }, sentence), h("time", { class: "soft small nowrap", datetime: at }, timeOfDay(at)));
+}
