@@ -14,6 +14,7 @@ from gateway import __version__
 COMMANDS: Final = (
     "run",
     "status",
+    "health",
     "doctor",
     "support-bundle",
     "method",
@@ -36,6 +37,7 @@ EPILOG = """exit codes:
   0  done, or the answer is yes
   1  the answer is no: errors found, a test failed, nothing by that name, the gateway stopped by a fault
   2  wrong usage, or an input that cannot be read
+  3  the gateway was stuck, and ended itself
 """
 
 
