@@ -3,10 +3,13 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 from gateway.app.open_files import allow_open_files
 from gateway.app.settings import SETTINGS, ConfigError, read_environment
@@ -14,6 +17,7 @@ from gateway.app.show import shown
 from gateway.observe.events import Level
 from gateway.observe.log import Log
 from gateway.observe.process import OpenFilesLimited
+from gateway.observe.spoken import Listening
 from gateway.observe.tap import Routed
 
 COLLECT_AFTER = 20_000
@@ -56,22 +60,34 @@ async def _serve(*, show: bool) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    hearing: Listening | None = None
     try:
         environment = read_environment(os.environ)
         gateway = Gateway(environment, os.environ)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.look_again)
         log = Log(_say, time.time, level=Level(environment.log_level), as_json=environment.log_format == "json")
         gateway.observer.listen(log.write_event)
+        gateway.operating.last_word = log.line
+        gateway.operating.chores.append(log.tell_held_back)
+        hearing = Listening(gateway.observer.emit, asyncio.get_running_loop().call_soon_threadsafe)
+        logging.getLogger().addHandler(hearing)
         limit = allow_open_files(environment.max_connections)
         if limit is not None:
             gateway.observer.emit(OpenFilesLimited(limit, environment.max_connections))
         if show:
             gateway.tap.watch(_show)
-        await gateway.run(stop, _on_ready)
+        if environment.log_format == "json":
+            await gateway.run(stop, lambda places: _on_ready(places, partial(log.write_text, Level.INFO)))
+        else:
+            await gateway.run(stop, _on_ready)
+        log.tell_all_held_back()
     except ConfigError as error:
         return _complain(str(error), UNUSABLE)
     except GatewayFaultError as fault:
         return _complain(str(fault), FAULT)
+    finally:
+        if hearing is not None:
+            logging.getLogger().removeHandler(hearing)
     return DONE
 
 
@@ -83,9 +99,10 @@ def settle_collector() -> None:
     gc.set_threshold(COLLECT_AFTER)
 
 
-def _on_ready(places: str) -> None:
+def _on_ready(places: str, say: Callable[[str], None] | None = None) -> None:
+    """Say so: a line of its own for people and scripts that wait for it, one of JSON where all lines are."""
     settle_collector()
-    _say(f"READY {places}")
+    (say or _say)(f"READY {places}")
 
 
 def _show(routed: Routed) -> None:

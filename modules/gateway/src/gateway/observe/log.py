@@ -63,6 +63,28 @@ class Log:
         if written < LINES_PER_PERIOD:
             self._write(self._line(now, kind.LEVEL, event.sentence(), event))
 
+    def tell_held_back(self) -> None:
+        """To be called each second: of a flood that is over, how many lines were held back."""
+        now = self._clock()
+        for kind, (started, written) in list(self._periods.items()):
+            if not started <= now < started + PERIOD_S:
+                del self._periods[kind]
+                self._say_what_was_held_back(kind, written, now)
+
+    def tell_all_held_back(self) -> None:
+        """The last call: nothing comes after it."""
+        for kind, (_, written) in list(self._periods.items()):
+            self._say_what_was_held_back(kind, written, self._clock())
+        self._periods.clear()
+
+    def line(self, event: Event) -> str:
+        """`event` as it would be written, whatever the level."""
+        return self._line(self._clock(), type(event).LEVEL, event.sentence(), event)
+
+    def write_text(self, level: Level, text: str) -> None:
+        """A line that is no event: it is always written."""
+        self._write(self._line(self._clock(), level, text, None))
+
     def _say_what_was_held_back(self, kind: type[Event], written: int, now: float) -> None:
         held_back = written - LINES_PER_PERIOD
         if held_back > 0:
