@@ -1,8 +1,10 @@
 """The other end of the control socket: how a command asks the gateway that runs."""
 
 import json
+import math
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +12,8 @@ from gateway.app.control import SOCKET_NAME, QuestionError
 
 ANSWER_S: Final = 620.0
 """A method may wait 300 s for its device to connect and 300 s for the answer."""
+FIRST_S: Final = 10.0
+"""For the question of an answer without end to be taken."""
 _PIECE_BYTES: Final = 65_536
 
 
@@ -21,20 +25,72 @@ def ask(folder: Path, question: Mapping[str, Any], *, within_s: float = ANSWER_S
     """The answer of the gateway with this data folder. Raises NobodyAnswersError, QuestionError."""
     path = folder / SOCKET_NAME
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(within_s)
-            line.connect(str(path))
-            line.sendall(json.dumps(question).encode() + b"\n")
+        with _asked(path, question, within_s) as line:
             said = json.loads(_read_all(line))
     except (OSError, ValueError) as error:
-        raise NobodyAnswersError(
-            f"no gateway answers at {path} ({error}). Run the command where the gateway runs, in its container, and "
-            "name its data folder with --data or GATEWAY_DATA_DIR"
-        ) from error
-    if "error" in said:
-        raise QuestionError(said["error"]["status"], said["error"]["message"])
+        raise _nobody(path, error) from error
+    _check(said)
     answer: dict[str, Any] = said["answer"]
     return answer
+
+
+def follow(folder: Path, question: Mapping[str, Any], *, until: float = math.inf) -> Iterator[dict[str, Any]]:
+    """The lines of an answer without end, until the gateway stops, or `until` by `time.monotonic`.
+
+    Raises NobodyAnswersError, QuestionError.
+    """
+    path = folder / SOCKET_NAME
+    try:
+        line = _asked(path, question, FIRST_S)
+    except OSError as error:
+        raise _nobody(path, error) from error
+    with line:
+        rest = b""
+        while piece := _piece(line, until):
+            *whole, rest = (rest + piece).split(b"\n")
+            for each in whole:
+                said = json.loads(each)
+                _check(said)
+                yield said
+
+
+def _asked(path: Path, question: Mapping[str, Any], within_s: float) -> socket.socket:
+    """A connection on which this was asked. Raises OSError."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        line.settimeout(within_s)
+        line.connect(str(path))
+        line.sendall(json.dumps(question).encode() + b"\n")
+    except OSError:
+        line.close()
+        raise
+    return line
+
+
+def _piece(line: socket.socket, until: float) -> bytes:
+    """What comes next; nothing at the end, or when the time is over."""
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        return b""
+    line.settimeout(None if math.isinf(left_s) else left_s)
+    try:
+        return line.recv(_PIECE_BYTES)
+    except TimeoutError:
+        return b""
+    except ConnectionResetError:
+        return b""  # it was killed
+
+
+def _nobody(path: Path, error: Exception) -> NobodyAnswersError:
+    return NobodyAnswersError(
+        f"no gateway answers at {path} ({error}). Run the command where the gateway runs, in its container, and "
+        "name its data folder with --data or GATEWAY_DATA_DIR"
+    )
+
+
+def _check(said: Mapping[str, Any]) -> None:
+    if "error" in said:
+        raise QuestionError(said["error"]["status"], said["error"]["message"])
 
 
 def _read_all(line: socket.socket) -> bytes:

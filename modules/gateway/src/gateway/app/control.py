@@ -2,13 +2,17 @@
 
 One question and its answer per connection, each one line of JSON: `{"ask": "status"}` gives `{"answer": {…}}`, or
 `{"error": {"status": 404, "message": "…"}}`. Who may open the socket may ask everything: its mode is 0600.
+
+Some answers have no end: `{"ask": "tap"}` gives line after line, `{"message": {…}}` or `{"leftOut": 12}`, until who
+asked closes the connection, or the gateway stops. Nothing waits for a reader that is slow.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -20,11 +24,15 @@ MAX_ASKING: Final = 32
 """Who asks at once; a method may take its five minutes each."""
 QUESTION_S: Final = 10.0
 """For the question to arrive."""
+STUCK_S: Final = 60.0
+"""For a reader of an answer without end to take what was written; then it is gone."""
 MAX_PATH_BYTES: Final = 107
 """unix(7): the name of a socket has 108 bytes with the zero at its end."""
 
 Answerer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 """Takes the question whole. Raises QuestionError."""
+Streamer = Callable[[Mapping[str, Any]], AsyncGenerator[bytes]]
+"""The same, for an answer without end: whole lines of JSON, several at once. Raises QuestionError before the first."""
 
 
 class QuestionError(Exception):
@@ -40,10 +48,13 @@ class ControlSocketError(Exception):
 
 
 class ControlSocket:
-    """Answers questions, each by the answerer of its name."""
+    """Answers questions, each by the answerer, or the streamer, of its name."""
 
-    def __init__(self, answerers: Mapping[str, Answerer]) -> None:
+    def __init__(
+        self, answerers: Mapping[str, Answerer], streamers: Mapping[str, Streamer] = MappingProxyType({})
+    ) -> None:
         self._answerers = dict(answerers)
+        self._streamers = dict(streamers)
         self._asking: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -85,9 +96,7 @@ class ControlSocket:
         assert task is not None
         self._asking.add(task)
         try:
-            answer = await self._converse(reader)
-            writer.write(orjson.dumps(answer, default=str) + b"\n")
-            await writer.drain()
+            await self._converse(reader, writer)
         except (OSError, TimeoutError):
             pass  # whoever asked has gone, or never asked
         finally:
@@ -96,20 +105,53 @@ class ControlSocket:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _converse(self, reader: asyncio.StreamReader) -> Mapping[str, Any]:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            return {"answer": await self._answer(await _read(reader))}
+            question = await _read(reader)
+            streamer = self._streamers.get(str(question.get("ask")))
+            if streamer is not None:
+                self._check_room()
+                await _stream(streamer(question), reader, writer)
+                return
+            answer: Mapping[str, Any] = {"answer": await self._answer(question)}
         except QuestionError as error:
-            return {"error": {"status": error.status, "message": str(error)}}
+            answer = {"error": {"status": error.status, "message": str(error)}}
+        writer.write(orjson.dumps(answer, default=str) + b"\n")
+        await writer.drain()
 
-    async def _answer(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _check_room(self) -> None:
         if len(self._asking) > MAX_ASKING:
             raise QuestionError(429, f"{MAX_ASKING} commands wait for their answers already; try again later")
+
+    async def _answer(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._check_room()
         answerer = self._answerers.get(str(question.get("ask")))
         if answerer is None:
-            known = ", ".join(sorted(self._answerers))
+            known = ", ".join(sorted([*self._answerers, *self._streamers]))
             raise QuestionError(400, f"this gateway answers {known}; another version's command may have asked")
         return await answerer(question)
+
+
+async def _stream(lines: AsyncGenerator[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Write until whoever asked has closed the connection, or does not read. Raises what the first line raised."""
+    async with aclosing(lines):
+        feeding = asyncio.ensure_future(_feed(lines, writer))
+        gone = asyncio.ensure_future(reader.read(1))  # nobody says more than one question: this is the end
+        try:
+            await asyncio.wait((feeding, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (feeding, gone):
+                each.cancel()
+            fed, _ = await asyncio.gather(feeding, gone, return_exceptions=True)
+        if isinstance(fed, QuestionError | OSError | TimeoutError):
+            raise fed
+
+
+async def _feed(lines: AsyncGenerator[bytes], writer: asyncio.StreamWriter) -> None:
+    async for lot in lines:
+        writer.write(lot)
+        async with asyncio.timeout(STUCK_S):
+            await writer.drain()
 
 
 async def _read(reader: asyncio.StreamReader) -> Mapping[str, Any]:

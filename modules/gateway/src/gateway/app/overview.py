@@ -110,6 +110,7 @@ class Overview:
             "messages": ledger.received,
             "unrouted": ledger.unrouted,
             "messagesPerSecond": round(sum(latest) / len(latest), 1),
+            "forwardedPerMinute": ledger.per_minute(ledger.forwarded),
             "refusedPerMinute": ledger.per_minute(ledger.refused),
         }
 

@@ -1,6 +1,6 @@
 """What the gateway shows to people who run it: the page with the counters, and the control socket for commands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -139,6 +139,14 @@ class Showing:
             registry=house.registry,
         )
 
+    async def _tell_top(self, _question: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._overview.top()
+
+    def _tap(self, question: Mapping[str, Any]) -> AsyncGenerator[bytes]:
+        from gateway.app.tapping import tap_of  # noqa: PLC0415 — with the first who taps
+
+        return tap_of(self._house.book.watching)(question)
+
     async def _open_control(self, rooms: AsyncExitStack) -> None:
         """Let commands ask; a gateway that they cannot reach does its work all the same."""
         house = self._house
@@ -148,7 +156,7 @@ class Showing:
             status=house.status,
             events=lambda count: [each.row() for each in house.book.timeline.last(count)],
         )
-        control = ControlSocket({**answers, **house.answers})
+        control = ControlSocket({**answers, **house.answers, "top": self._tell_top}, {"tap": self._tap})
         try:
             await control.open(house.data)
         except ControlSocketError as error:

@@ -17,6 +17,8 @@ COMMANDS: Final = (
     "health",
     "doctor",
     "support-bundle",
+    "tap",
+    "top",
     "method",
     "check",
     "explain",

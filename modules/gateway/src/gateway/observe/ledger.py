@@ -13,6 +13,7 @@ from edgewire.message import Identity
 from gateway.observe.events import Event, Level
 from gateway.observe.head import DeviceConnected, DeviceDisconnected
 from gateway.observe.log import clean, without_secrets
+from gateway.observe.upstream import MessagesForwarded
 
 MAX_DEVICES: Final = 10_000
 """Devices that are remembered, some 400 bytes each; beyond, the one that has been silent longest is forgotten."""
@@ -99,6 +100,8 @@ class Ledger:
         self.unrouted = 0
         self.refused = Rate()
         """Whatever was refused: logins, messages, connections."""
+        self.forwarded = Rate()
+        """Deliveries that an endpoint has taken."""
 
     # What is written.
 
@@ -145,6 +148,8 @@ class Ledger:
             case DeviceDisconnected(identity=name):
                 record = self._device(name)
                 record.seen_at = self._clock()
+            case MessagesForwarded(count=count):
+                self.forwarded.add(count, self._clock())
             case _ if event.LEVEL in _LOUD:
                 self._note_error(event)
 
