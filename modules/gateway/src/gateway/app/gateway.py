@@ -13,6 +13,7 @@ from edgewire.transport.limits import TransportLimits
 from edgewire.transport.listener import ListenError
 from edgewire.transport.pump import Owner, Peer, Session
 from gateway import __version__
+from gateway.app.book import Book
 from gateway.app.certificate_room import CertificateRoom
 from gateway.app.clock import ClockWatch
 from gateway.app.configuration import Configuration
@@ -157,6 +158,8 @@ class Gateway:
             ingress=self._ingress, presence=self._presence, emit=self._emit, clock=time.time
         )
         self.observer.listen(self._connections.on_event)
+        self._book = Book(observer=self.observer, tap=self.tap, ingress=self._ingress, registry=self._registry)
+        self.operating.follow(lambda: self._ingress.received, self._book.ledger)
         await self._open_settings()
         self._open_firmware(rooms)
         await self._certificates.open()
@@ -423,11 +426,20 @@ class Gateway:
     async def _open_showing(self, rooms: AsyncExitStack) -> None:
         house = House(
             environment=self._environment,
+            environ=self._environ,
             data=self._data,
+            book=self._book,
             observer=self.observer,
             metrics=self.metrics,
+            registry=self._registry,
             presence=self._presence,
+            delivery=self._delivery,
             methods=self._methods,
+            twins=None if self._twin_room is None else self._twin_room.twins,
+            configuration=self._configuration,
+            in_force=self._in_force,
+            trust_pem=self._certificates.trust_pem,
+            certificates=self._certificates.watch.certificates,
             status=self.status,
             answers={**self.operating.answers, "firmware": self._firmware.answer},
             health=self.operating.health.report,
@@ -536,6 +548,7 @@ class Gateway:
         if self._foreign is not None:
             self._foreign.report()
         self._http.report()
+        self._book.second()
 
     def _clock_floor(self) -> float:
         return self._latest_time.follow(time.time())
