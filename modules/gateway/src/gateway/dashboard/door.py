@@ -15,7 +15,7 @@ HOUSE: Final = House(
     home=HOME,
     names="127.0.0.1, localhost and GATEWAY_METRICS_ADDRESS",
     ending="Run gateway page where the gateway runs: it shows the address to open.",
-    open_to_all=frozenset({"/metrics"}),
+    open_to_all=frozenset({"/metrics", "/healthz/live", "/healthz/ready"}),
 )
 
 
