@@ -4,6 +4,7 @@ Everything behind the handshakes, and the way a connection ends, is the listener
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -130,7 +131,8 @@ async def dial(
     except TimeoutError:
         raise DialError(DialFault.TIMED_OUT, f"{near[0]}:{near[1]} did not answer in {times.connect_s:g} s") from None
     except OSError as error:
-        why = error.strerror or str(error)
+        # asyncio's own text for a refused connection is "Connect call failed"; the number says why.
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
         raise DialError(DialFault.UNREACHABLE, f"cannot reach {near[0]}:{near[1]}: {why.lower()}") from error
     finally:
         if not host.is_open:

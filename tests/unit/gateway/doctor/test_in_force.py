@@ -1,0 +1,44 @@
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.doctor.finding import Verdict
+from gateway.doctor.in_force import check_document, check_settings
+from support.patients import findings, one, patient_of, verdicts
+
+GOOD = {"GATEWAY_CERTIFICATE_FILE": "/c", "GATEWAY_KEY_FILE": "/k"}
+ROUTES = {"routes": {"all": "FROM /messages/* INTO $upstream"}}
+
+
+def test_good_variables_are_good(tmp_path: Path) -> None:
+    assert verdicts(findings(check_settings, patient_of(tmp_path, **GOOD))) == ["ok", "not checked"]
+    assert verdicts(findings(check_settings, patient_of(tmp_path, running=True, **GOOD))) == ["ok"]
+
+
+def test_each_bad_variable_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    found = findings(check_settings, patient_of(tmp_path, GATEWAY_MQTT_PRT="1", GATEWAY_UPSTREAM="x"))
+    assert verdicts(found) == ["problem", "problem"]
+    assert "GATEWAY_UPSTREAM is 'x'" in found[0].says
+    assert "did you mean GATEWAY_MQTT_PORT" in str(found[1])
+
+
+def test_without_a_certificate_or_a_name_there_is_no_start(tmp_path: Path) -> None:
+    assert findings(check_settings, patient_of(tmp_path))[0].follows == "the gateway does not start"
+    assert "neither" in findings(check_settings, patient_of(tmp_path, GATEWAY_HOST_NAME="", **GOOD))[0].says
+
+
+def test_a_document_is_checked_as_the_gateway_checks_it(tmp_path: Path) -> None:
+    assert one(check_document, patient_of(tmp_path)).verdict is Verdict.NOT_CHECKED
+    assert one(check_document, patient_of(tmp_path, document=ROUTES)).verdict is Verdict.OK
+    bad = {"routes": {"r": "FROM /messages/* WHERE lenght(x) INTO $upstream"}}
+    finding = one(check_document, patient_of(tmp_path, document=bad))
+    assert finding.verdict is Verdict.PROBLEM
+    assert "did you mean 'length'" in finding.says
+    trap = {"routes": {"r": "FROM /messages/* WHERE a!='x' INTO $upstream"}}
+    assert one(check_document, patient_of(tmp_path, document=trap)).verdict is Verdict.WARNING
+
+
+def test_bad_settings_that_came_last_are_told(tmp_path: Path) -> None:
+    patient = patient_of(tmp_path, running=True, document=ROUTES)
+    assert patient.running is not None
+    patient = replace(patient, running=replace(patient.running, status={"settings": {"lastOfferWasGood": False}}))
+    assert verdicts(findings(check_document, patient)) == ["problem", "ok"]
