@@ -28,6 +28,7 @@ class Ingress:
     """Where every head hands in what devices sent.
 
     Counts are plain numbers, reported once a second by `report`: an event per message would cost more than the message.
+    So it is with who sent and what matched: a list of senders grows, a decision's number, and `report` sums them up.
     """
 
     def __init__(self, table: Table, store: Store, tap: Tap, emit: Callable[[Event], None]) -> None:
@@ -69,16 +70,18 @@ class Ingress:
         if self._filters is not None:
             self._accept_less(messages, answer, self._filters)
             return
-        match = self._table.match
+        match, note = self._table.match, self._senders.append
         batch = []
         for message in messages:
             decision = match(message)
             decision.count += 1
+            note(message.envelope.sender)
             if self._tap.watchers:
                 self._tap.show(Routed(message, decision.routes, decision.deliveries))
             batch.append((message, decision.deliveries))
         self._received += len(batch)
-        self._note(messages)
+        if len(self._senders) >= MAX_SENDERS:
+            self._tell_senders()
         self._store.append(batch, answer)
 
     def _accept_less(self, messages: Sequence[Message], answer: Answer, filters: "Filters") -> None:
@@ -88,19 +91,15 @@ class Ingress:
         for message in messages:
             decision = self._table.match(message)
             decision.count += 1
+            self._senders.append(message.envelope.sender)
             deliveries = filters.deliveries(message, decision, passed)
             if self._tap.watchers:
                 self._tap.show(Routed(message, decision.routes, deliveries))
             batch.append((message, deliveries))
         self._received += len(batch)
-        self._note(messages)
-        self._store.append(batch, filters.answered(passed, answer))
-
-    def _note(self, messages: Sequence[Message]) -> None:
-        """Write down who sent these: a list grows by what is there already, and is counted a second later."""
-        self._senders += [message.envelope.sender for message in messages]
         if len(self._senders) >= MAX_SENDERS:
             self._tell_senders()
+        self._store.append(batch, filters.answered(passed, answer))
 
     def _tell_senders(self) -> None:
         senders, self._senders = self._senders, []

@@ -109,10 +109,9 @@ class Ledger:
         """A message came of each of these, in any order."""
         now = self._clock()
         # By their ids, since hashing an identity costs more than all else here: a connection has one for all it sends.
-        counts = Counter(map(id, senders))
-        for sender in {id(each): each for each in senders}.values():
-            record = self._device(str(sender))
-            count = counts[id(sender)]
+        by_id = dict(zip(map(id, senders), senders, strict=True))
+        for number, count in Counter(map(id, senders)).items():
+            record = self._device(str(by_id[number]))
             record.messages += count
             record.rate.add(count, now)
             record.seen_at = now
