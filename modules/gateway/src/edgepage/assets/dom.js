@@ -74,6 +74,11 @@ export function chip(text) {
   return h("span", { class: "chip", title: text }, text);
 }
 
+/** The dash of what is not there; a phone leaves its place out. */
+export function absent() {
+  return h("span", { class: "absent soft" }, "–");
+}
+
 /** A button; `what` is a text, an icon's name or both. */
 export function button(text, press, { icon: picture = "", kind = "", label = "", pressed = null, type = "button", disabled = false } = {}) {
   return h(

@@ -1,6 +1,6 @@
 // Numbers, sizes and times as people read them.
 
-import { h } from "./dom.js";
+import { absent, h } from "./dom.js";
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const TENTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
@@ -80,7 +80,7 @@ function coarse(seconds) {
 export function since(iso) {
   const when = Date.parse(iso ?? "");
   if (Number.isNaN(when)) {
-    return h("span", { class: "soft" }, "–");
+    return absent();
   }
   return h("time", { datetime: iso, title: MOMENT.format(when), class: "nowrap", data: { ago: String(when) } }, ago(when));
 }

@@ -1,15 +1,15 @@
 // A table that sorts, in pages of rows: however many there are, the document stays small.
 
-import { button, fill, h, icon } from "./dom.js";
+import { absent, button, fill, h, icon } from "./dom.js";
 import { number } from "./format.js";
 
 const ROWS = 100;
 
 /** A table of `columns`: {name, value(row) (to sort by and to know changes), draw(row) (default: the value), right, sort,
-    headline (on a phone it stands above the rest), said(row) (what else the drawing depends on)}.
+    headline, aside, bare (on a phone: above the rest, at its right, over the whole width), said(row) (what else the drawing depends on)}.
 
-    `key(row)` tells rows apart, `blank` stands where there are none. Returns {element, show(rows)}. */
-export function table({ label, columns, key, blank, rows: most = ROWS, sortBy = 0, descending = false, opens = false }) {
+    `key(row)` tells rows apart, `phoneColumns` is how many values stand side by side on a phone (2 to 4), `blank` stands where there are none. Returns {element, show(rows)}. */
+export function table({ label, columns, key, blank, rows: most = ROWS, sortBy = 0, descending = false, opens = false, phoneColumns = 4 }) {
   const order = { column: sortBy, down: descending };
   const kept = new Map();
   let all = [];
@@ -20,7 +20,7 @@ export function table({ label, columns, key, blank, rows: most = ROWS, sortBy = 
   );
   const body = h("tbody", { role: "rowgroup" });
   const element = h("div", {});
-  const whole = h("table", { class: opens ? "list opens" : "list", role: "table", "aria-label": label }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)), body);
+  const whole = h("table", { class: opens ? "list opens" : "list", role: "table", "aria-label": label, data: { phoneColumns: String(phoneColumns) } }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)), body);
   const pager = h("div", { class: "pager", hidden: true });
   const nothing = h("div", {}, blank);
   fill(element, whole, pager, nothing);
@@ -63,14 +63,14 @@ export function table({ label, columns, key, blank, rows: most = ROWS, sortBy = 
     const name = key(row);
     let line = kept.get(name);
     if (line === undefined) {
-      line = { element: h("tr", { role: "row" }, columns.map((column) => h("td", { role: "cell", class: [column.right && "right", column.headline && "headline", column.bare && "bare"].filter(Boolean).join(" ") || null, data: { name: column.name } }))), said: [] };
+      line = { element: h("tr", { role: "row" }, columns.map((column) => h("td", { role: "cell", class: [column.right && "right", column.headline && "headline", column.aside && "aside", column.bare && "bare"].filter(Boolean).join(" ") || null, data: { name: column.name } }))), said: [] };
       kept.set(name, line);
     }
     columns.forEach((column, index) => {
       const said = JSON.stringify([column.value(row), column.said?.(row)]);
       if (line.said[index] !== said) {
         line.said[index] = said;
-        fill(line.element.children[index], column.draw ? column.draw(row) : String(column.value(row) ?? "–"));
+        fill(line.element.children[index], column.draw ? column.draw(row) : (column.value(row) ?? absent()));
       }
     });
     return line.element;

@@ -37,6 +37,8 @@ _LABELS: Final[Mapping[str, str]] = {
     "model": "For boards of this model",
 }
 _TONES: Final = {"open": Markup(' data-tone="good"')}
+_PLACES: Final = {"Name": Markup(' class="headline"'), "State": Markup(' class="aside"')}
+"""Of a cell where a row is as narrow as a phone."""
 _COLUMNS: Final = ("Name", "Kind", "State", "For", "Good", "Boards", "")
 # A form is sent with an Origin only where the page may tell its own site where it comes from (Fetch §3.1, "append a
 # request Origin header"): by no-referrer it would be "null".
@@ -224,7 +226,7 @@ def _table(codes: Sequence[ListedCode]) -> Markup:
     left_out = len(codes) - MAX_ROWS
     more = markup('<p class="pager">And {count} more: gateway claims list.</p>\n', count=left_out)
     return markup(
-        '<table class="list">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}',
+        '<table class="list" data-phone-columns="2">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}',
         heads=joined(markup('<th scope="col">{name}</th>', name=name) for name in _COLUMNS),
         rows=joined(_row(code) for code in codes[:MAX_ROWS]),
         more=more if left_out > 0 else Markup(),
@@ -241,7 +243,7 @@ def _row(code: ListedCode) -> Markup:
     return markup(
         '<tr>{cells}<td class="bare">{button}</td></tr>\n',
         cells=joined(
-            markup('<td data-name="{name}">{cell}</td>', name=name, cell=cell)
+            markup('<td data-name="{name}"{place}>{cell}</td>', name=name, place=_PLACES.get(name, Markup()), cell=cell)
             for name, cell in zip(_COLUMNS, cells, strict=False)
         ),
         button=markup(

@@ -1,6 +1,6 @@
 // All devices, and one of them.
 
-import { banner, button, card, chip, codeBlock, count, empty, facts, fill, h, icon, jsonEditor, mergePatch, number, pill, searchBox, segments, since, table, toast } from "/assets/parts/parts.js";
+import { absent, banner, button, card, chip, codeBlock, count, empty, facts, fill, h, icon, jsonEditor, mergePatch, number, pill, searchBox, segments, since, table, toast } from "/assets/parts/parts.js";
 import { openCall, openSend } from "./deeds.js";
 import { messageRow } from "./message.js";
 
@@ -8,6 +8,9 @@ const MOST = 1_000;
 const TONES = { connected: "good", away: "", disabled: "warn", unknown: "" };
 const STATES = [["all", "All"], ["connected", "Connected"], ["away", "Away"], ["trouble", "With errors"]];
 
+const WORDS = { unknown: "never seen" };
+
+const statePill = (state) => pill(WORDS[state] ?? state, TONES[state]);
 const nameOf = (device) => (device.module ? `${device.id}/${device.module}` : device.id);
 
 export function openDevices(page) {
@@ -21,12 +24,12 @@ export function openDevices(page) {
     sortBy: 0,
     columns: [
       { name: "Device", value: nameOf, draw: (row) => h("a", { class: "whole-row", href: `#/devices/${encodeURIComponent(nameOf(row))}` }, nameOf(row)), headline: true },
-      { name: "State", value: (row) => row.state, draw: (row) => pill(row.state, TONES[row.state]) },
+      { name: "State", value: (row) => row.state, draw: (row) => statePill(row.state), aside: true },
       { name: "Protocol", value: (row) => row.protocol },
       { name: "Last seen", value: (row) => row.lastSeenAt, draw: (row) => since(row.lastSeenAt) },
       { name: "Messages", value: (row) => row.messages, draw: (row) => number(row.messages), right: true },
       { name: "Per minute", value: (row) => row.messagesPerMinute, draw: (row) => number(row.messagesPerMinute), right: true },
-      { name: "Last error", value: (row) => row.lastError?.sentence, draw: (row) => (row.lastError ? h("span", { class: "two-lines soft", title: row.lastError.sentence }, row.lastError.sentence) : h("span", { class: "soft" }, "–")) },
+      { name: "Last error", value: (row) => row.lastError?.sentence, draw: (row) => (row.lastError ? h("span", { class: "two-lines soft", title: row.lastError.sentence }, row.lastError.sentence) : absent()) },
     ],
     key: nameOf,
     blank: h("div", {}, empty({ icon: "devices", title: "No device fits", text: "Devices are added with gateway devices add, come by a code, or are known to the hub." })),
@@ -44,7 +47,7 @@ export function openDevices(page) {
   }
 
   page.draw(
-    h("div", { class: "page-head" }, h("div", { class: "grow" }, h("h1", {}, "Devices"), about), h("a", { class: "button", href: "/claims" }, icon("codes"), "Codes for new boards")),
+    h("div", { class: "page-head" }, h("div", { class: "grow" }, h("h1", {}, "Devices"), about), h("a", { class: "button wide-only", href: "/claims" }, icon("codes"), "Codes for new boards")),
     h(
       "div",
       { class: "toolbar" },
@@ -108,7 +111,7 @@ export function openDevice(page) {
       return;
     }
     drawnKnown = now;
-    fill(state, pill(device.state, TONES[device.state]));
+    fill(state, statePill(device.state));
     fill(known, factsOf(device));
     fill(trouble, device.lastError ? banner("warn", h("strong", {}, "Last error, "), since(device.lastError.at), h("strong", {}, ": "), device.lastError.sentence) : null);
   }, (error) => {
@@ -126,7 +129,7 @@ export function openDevice(page) {
       return;
     }
     drawnMessages = now;
-    fill(messages, own.map((message) => h("li", {}, messageRow(message))));
+    fill(messages, own.map((message) => h("li", {}, messageRow(message, { isNamed: false }))));
     fill(noMessages, own.length ? null : empty({ icon: "flow", title: "None of its messages is kept", text: `The last ${number(said.kept)} messages that were seen hold none of this device.`, slim: true }));
   });
   twin.load();
@@ -171,7 +174,7 @@ function twinCard(page, path) {
     const editor = jsonEditor({
       label: versionOf("Desired", versions.desired),
       value: JSON.stringify(twin.desired ?? {}, null, 2),
-      rows: 10,
+      rows: Math.min(16, Math.max(6, JSON.stringify(twin.desired ?? {}, null, 2).split("\n").length + 1)),
       changed: (value) => {
         const patch = mergePatch(twin.desired ?? {}, value);
         const isSame = Object.keys(patch).length === 0;

@@ -16,7 +16,7 @@ export function openFlow(page) {
 
   const live = liveList({
     label: "Messages, the newest first",
-    draw: (message) => messageRow(message, () => setPaused(true)),
+    draw: (message) => messageRow(message, { opened: () => setPaused(true) }),
     matches,
     heard: ({ kept, shown, waiting, isPaused }) => {
       status.textContent = isPaused ? `Paused. ${count(waiting, "new message")} since.` : isOpen ? `Live. ${count(kept, "message")} seen, the newest ${number(shown)} shown.` : "Connecting …";

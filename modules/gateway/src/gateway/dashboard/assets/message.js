@@ -3,20 +3,26 @@
 import { button, bytes, chip, clock, codeBlock, facts, h, icon, moment, pretty } from "/assets/parts/parts.js";
 
 const PREVIEW = 160;
+const SHOWN_ROUTES = 3;
 
 /** The sender's name. */
 export function senderOf(message) {
   return message.module ? `${message.device}/${message.module}` : message.device;
 }
 
+/** An endpoint as people call it: archive for Endpoint("archive"). */
+export function endpointName(endpoint) {
+  return /^Endpoint\("(.*)"\)$/.exec(endpoint)?.[1] ?? endpoint;
+}
+
 /** A row; `opened` is called when somebody opens it. The whole is drawn only then. */
-export function messageRow(message, opened = () => {}) {
+export function messageRow(message, { opened = () => {}, isNamed = true } = {}) {
   const sender = senderOf(message);
   const summary = h(
     "summary",
     { class: "flow-row" },
     h("span", { class: "flow-time soft mono" }, clock(message.at)),
-    h("span", { class: "flow-path" }, h("span", { class: "strong one-line", title: sender }, sender), icon("arrow", "tiny soft"), routesOf(message), message.endpoints.length ? icon("arrow", "tiny soft") : null, message.endpoints.map((endpoint) => chip(endpoint))),
+    h("span", { class: "flow-path" }, isNamed ? [h("span", { class: "strong one-line", title: sender }, sender), icon("arrow", "tiny soft")] : null, routesOf(message), message.endpoints.length ? icon("arrow", "tiny soft") : null, message.endpoints.map((endpoint) => chip(endpointName(endpoint)))),
     h("span", { class: "flow-body soft mono one-line" }, preview(message)),
   );
   const details = h("details", {}, summary);
@@ -30,7 +36,14 @@ export function messageRow(message, opened = () => {}) {
 }
 
 function routesOf({ routes }) {
-  return routes.length ? routes.map((name) => h("span", { class: "pill bare", data: { tone: "deed" }, title: `Route ${name}` }, name)) : h("span", { class: "pill bare" }, "no route");
+  if (routes.length === 0) {
+    return h("span", { class: "pill bare" }, "no route");
+  }
+  const more = routes.length - SHOWN_ROUTES;
+  return [
+    routes.slice(0, SHOWN_ROUTES).map((name) => h("span", { class: "pill bare", data: { tone: "deed" }, title: `Route ${name}` }, name)),
+    more > 0 ? h("span", { class: "soft small nowrap", title: routes.slice(SHOWN_ROUTES).join(", ") }, `+${more}`) : null,
+  ];
 }
 
 function preview({ body, bodyBase64, bytes: size }) {
@@ -53,6 +66,7 @@ function whole(message) {
       ["Size", bytes(message.bytes)],
       ["Content", [message.contentType, message.contentEncoding].filter(Boolean).join(", ") || null],
       ["Topic", message.topic],
+      ["Routes", message.routes.join(", ")],
       ...named(message.properties),
       ...named(message.system).filter(([name]) => name !== "contentType" && name !== "contentEncoding"),
     ]),

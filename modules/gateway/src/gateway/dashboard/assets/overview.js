@@ -1,16 +1,18 @@
 // The state at a glance: what needs somebody first, then the numbers, then each part.
 
-import { banner, bytes, card, chip, count, day, duration, empty, facts, fill, h, icon, meter, number, pill, since, sparkline, table, timeOfDay } from "/assets/parts/parts.js";
+import { absent, banner, bytes, card, chip, count, day, duration, empty, facts, fill, h, icon, meter, number, pill, since, sparkline, table, timeOfDay } from "/assets/parts/parts.js";
+import { endpointName } from "./message.js";
 
 const TIGHT = 0.8;
 const LATEST_EVENTS = 6;
+const DEFAULT_PRIORITY = 2_000_000_000; // of a route that says none
 const LINK_TONES = { connected: "good", connecting: "warn", waiting: "bad", closed: "bad" };
 const CERTIFICATE_TONES = { good: "good", "30 days": "warn", "7 days": "bad", "1 day": "bad", ended: "bad" };
 const STORE_WORDS = { ready: ["good", "Taking messages"], full: ["bad", "Full"], failed: ["bad", "Failed"] };
 export const LEVEL_TONES = { error: "bad", warning: "warn", info: "", debug: "" };
 
 export function openOverview(page, pulse) {
-  const health = h("div", { "aria-live": "polite" });
+  const health = h("div", { class: "stack tight", "aria-live": "polite" });
   const tiles = h("div", { class: "tiles" });
   const upstream = h("ul", { class: "lines" });
   const store = h("div", { class: "stack" });
@@ -48,7 +50,7 @@ export function openOverview(page, pulse) {
 
   pulse.hear((said) => {
     about.textContent = `${said.gateway.hostName}, up ${duration(said.gateway.uptimeSecs)}, ${bytes(said.gateway.rssBytes)} of memory`;
-    draw("health", needs(said), (list) => fill(health, list.length ? list.map(need) : banner("good", h("strong", {}, "All is well. "), "Messages flow, nothing waits for you.")));
+    draw("health", needs(said), (list) => fill(health, list.length ? list.map(need) : banner("good", h("strong", {}, "All is well. "), "Every link is up, and nothing needs you.")));
     draw("tiles", [said.counts, said.rates, said.store.bytes, said.store.maxBytes, said.store.queues], () => fill(tiles, tilesOf(said)));
     draw("upstream", said.upstream, (links) => fill(upstream, links.length ? links.map(linkLine) : h("li", { class: "soft" }, "No way out is set up: messages stay in the store.")));
     draw("store", [said.store.state, said.store.bytes, said.store.maxBytes], () => fill(store, storeOf(said.store)));
@@ -68,6 +70,8 @@ function needs(said) {
   for (const { name, kind, state, sentence } of said.upstream) {
     if (state === "waiting" || state === "closed") {
       found.push(["bad", `${name} is not reached (${kind}).`, sentence.split("; ")[0]]);
+    } else if (state === "connecting" && sentence.includes(": ")) {
+      found.push(["warn", `${name} is not reached yet (${kind}).`, sentence.split("; ")[0]]);
     }
   }
   const share = said.store.maxBytes ? said.store.bytes / said.store.maxBytes : 0;
@@ -76,8 +80,9 @@ function needs(said) {
   } else if (share >= TIGHT) {
     found.push(["warn", `The store is ${Math.round(share * 100)} % full.`, "It grows while an endpoint is away."]);
   }
-  for (const problem of said.settings.problems) {
-    found.push(["bad", "The latest settings were refused; the last good ones stay in force.", problem]);
+  const { problems } = said.settings;
+  if (problems.length > 0) {
+    found.push(["bad", "The latest settings were refused; the last good ones stay in force.", problems.length === 1 ? problems[0] : `${problems[0]} And ${count(problems.length - 1, "problem")} more, below.`]);
   }
   for (const one of said.certificates.filter(({ state }) => state !== "good")) {
     found.push([CERTIFICATE_TONES[one.state] ?? "warn", one.state === "ended" ? `The certificate of ${one.name} has ended.` : `The certificate of ${one.name} ends in ${count(Math.max(0, Math.floor(one.daysLeft)), "day")}.`, one.advice]);
@@ -98,8 +103,8 @@ function tilesOf({ counts, rates, store }) {
   const waiting = store.queues.reduce((sum, { messages }) => sum + messages, 0);
   const share = store.maxBytes ? store.bytes / store.maxBytes : 0;
   return [
-    tile("Devices connected", "#/devices", [number(counts.connected), h("small", {}, ` of ${number(counts.devices)}`)], counts.connected === 0 ? "None is here now" : `${count(counts.routes, "route")} in force`),
-    tile("Messages per second", "#/flow", number(counts.messagesPerSecond), `Most in the last minute: ${number(Math.max(...rates, 0))}`, sparkline(rates, "Messages per second in the last minute")),
+    tile("Devices connected", "#/devices", [number(counts.connected), h("small", {}, ` of ${number(counts.devices)}`)], counts.connected === 0 ? "None is here now" : `${count(counts.routes, "route")} in force`, meter(counts.connected, counts.devices, "Devices connected")),
+    tile("Messages/s", "#/flow", number(counts.messagesPerSecond), `At most ${number(Math.max(...rates, 0))} in the last minute`, sparkline(rates, "Messages per second in the last minute")),
     tile("Waiting in the store", "#/", number(waiting), store.maxBytes ? `${bytes(store.bytes)} of ${bytes(store.maxBytes)}` : bytes(store.bytes), meter(store.bytes, store.maxBytes || 1, "Store in use", share >= TIGHT ? "warn" : "")),
     tile("Refused per minute", "#/events", h("span", { class: counts.refusedPerMinute > 0 ? "warn-text" : null }, number(counts.refusedPerMinute)), counts.refusedPerMinute > 0 ? "The events say why" : "Logins and messages"),
   ];
@@ -109,7 +114,7 @@ function linkLine({ name, kind, state, sentence, since: at }) {
   return h(
     "li",
     {},
-    h("div", { class: "line-head" }, icon("cloud"), h("span", { class: "strong break" }, name), h("span", { class: "soft" }, kind), h("span", { class: "grow" }), pill(state, LINK_TONES[state] ?? "")),
+    h("div", { class: "line-head one" }, icon("cloud"), h("div", { class: "grow" }, h("span", { class: "strong break" }, name), h("span", { class: "soft" }, ` ${kind}`)), pill(state, LINK_TONES[state] ?? "")),
     h("p", { class: "soft break under-icon" }, sentence.includes(": ") || state !== "connected" ? sentence : ["Connected ", since(at), `; ${sentence.split("; ").slice(1).join("; ")}`]),
   );
 }
@@ -132,11 +137,11 @@ function queueTable() {
   const made = table({
     label: "What waits, by endpoint and priority",
     columns: [
-      { name: "Endpoint", value: (row) => row.endpoint, draw: (row) => h("code", { class: "break" }, row.endpoint), headline: true },
-      { name: "Priority", value: (row) => row.priority, right: true },
+      { name: "Endpoint", value: (row) => row.endpoint, draw: (row) => h("code", { class: "break" }, endpointName(row.endpoint)), headline: true },
+      { name: "Priority", value: (row) => row.priority, draw: (row) => (row.priority === DEFAULT_PRIORITY ? h("span", { class: "soft" }, "default") : number(row.priority)), right: true },
       { name: "Messages", value: (row) => row.messages, draw: (row) => number(row.messages), right: true },
-      { name: "Bytes", value: (row) => row.bytes, said: () => heaviest.bytes, draw: (row) => h("span", { class: "bar-cell" }, h("span", {}, bytes(row.bytes)), meter(row.bytes, heaviest.bytes, `Share of ${row.endpoint}`)), right: true },
-      { name: "Oldest", value: (row) => row.oldestAgeSecs, draw: (row) => (row.oldestAgeSecs === null ? "–" : duration(row.oldestAgeSecs)), right: true },
+      { name: "Bytes", value: (row) => row.bytes, said: () => heaviest.bytes, draw: (row) => h("span", { class: "bar-cell" }, h("span", {}, bytes(row.bytes)), row.bytes > 0 ? meter(row.bytes, heaviest.bytes, `Share of ${row.endpoint}`) : null), right: true },
+      { name: "Oldest", value: (row) => row.oldestAgeSecs, draw: (row) => (row.oldestAgeSecs === null ? absent() : duration(row.oldestAgeSecs)), right: true },
     ],
     key: (row) => `${row.endpoint} ${row.priority}`,
     blank: h("p", { class: "soft nothing-waits" }, "Nothing waits: all that came has gone on."),
@@ -156,7 +161,7 @@ function certificateLine(one) {
   return h(
     "li",
     {},
-    h("div", { class: "line-head" }, icon("certificate"), h("span", { class: "strong break" }, one.name), h("span", { class: "grow" }), pill(left, CERTIFICATE_TONES[one.state] ?? "")),
+    h("div", { class: "line-head one" }, icon("certificate"), h("span", { class: "strong break grow" }, one.name), pill(left, CERTIFICATE_TONES[one.state] ?? "")),
     h("p", { class: "soft break under-icon" }, `${one.subject}, from ${one.issuer}, until ${day(one.notAfter)}`),
     one.advice && one.state !== "good" ? h("p", { class: "break under-icon" }, one.advice) : null,
   );

@@ -1,10 +1,9 @@
 // The routes in force with their hits; and where they are tried.
 
-import { chip, count, duration, empty, h, icon, number, searchBox, since, table } from "/assets/parts/parts.js";
+import { absent, chip, count, duration, empty, h, icon, number, searchBox, since, table } from "/assets/parts/parts.js";
 import { routeText } from "./decision.js";
+import { endpointName } from "./message.js";
 import { openTrial } from "./trial.js";
-
-const DEFAULT_PRIORITY = "–";
 
 export function openRoutes(page) {
   if (page.path[0] === "try") {
@@ -17,12 +16,13 @@ export function openRoutes(page) {
   const list = table({
     label: "Routes",
     opens: true,
+    phoneColumns: 3,
     columns: [
       { name: "Name", value: (row) => row.name, draw: (row) => h("a", { class: "whole-row", href: `#/routes/try?${new URLSearchParams({ route: row.name })}` }, row.name), headline: true },
       { name: "Route", value: (row) => row.route, draw: (row) => routeText(row.route), sort: false, bare: true },
-      { name: "Endpoint", value: (row) => row.endpoint, draw: (row) => chip(row.endpoint) },
-      { name: "Priority", value: (row) => row.priority, draw: (row) => (row.priority === null ? DEFAULT_PRIORITY : String(row.priority)), right: true },
-      { name: "Kept for", value: (row) => row.timeToLiveSecs, draw: (row) => h("span", { class: "nowrap" }, row.timeToLiveSecs ? duration(row.timeToLiveSecs) : "–"), right: true },
+      { name: "Endpoint", value: (row) => row.endpoint, draw: (row) => chip(endpointName(row.endpoint)) },
+      { name: "Priority", value: (row) => row.priority, draw: (row) => (row.priority === null ? absent() : String(row.priority)), right: true },
+      { name: "Kept for", value: (row) => row.timeToLiveSecs, draw: (row) => row.timeToLiveSecs ? h("span", { class: "nowrap" }, duration(row.timeToLiveSecs)) : absent(), right: true },
       { name: "Hits", value: (row) => row.hits, draw: (row) => number(row.hits), right: true },
       { name: "Per minute", value: (row) => row.hitsPerMinute, draw: (row) => number(row.hitsPerMinute), right: true },
       { name: "Last hit", value: (row) => row.lastHitAt, draw: (row) => since(row.lastHitAt), right: true },

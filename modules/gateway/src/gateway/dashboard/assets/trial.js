@@ -2,7 +2,7 @@
 
 import { AskError, button, card, copyButton, count, empty, faultOfObject, fill, h, icon, jsonEditor, number, openDialog, pill, searchBox, toast } from "/assets/parts/parts.js";
 import { markedRoute, reason, verdict } from "./decision.js";
-import { messageRow } from "./message.js";
+import { endpointName, messageRow } from "./message.js";
 
 const REST_MS = 300;
 const SHOWN_ROUTES = 30;
@@ -54,7 +54,7 @@ export function openTrial(page) {
       outcome,
       icon(said.endpoints.length ? "good" : "info"),
       said.endpoints.length
-        ? h("span", { class: "break" }, "This message goes to ", said.endpoints.map((endpoint, index) => [index ? ", " : "", h("strong", {}, endpoint)]), `, by ${count(taken, "route")}.`)
+        ? h("span", { class: "break" }, "This message goes to ", said.endpoints.map((endpoint, index) => [index ? ", " : "", h("strong", {}, endpointName(endpoint))]), `, by ${count(taken, "route")}.`)
         : h("span", {}, "No route takes this message: it goes nowhere."),
     );
     outcome.dataset.tone = said.endpoints.length ? "good" : "";
@@ -139,7 +139,7 @@ export function openTrial(page) {
   async function take(n, dialog) {
     const said = await page.attempt(() => page.ask("GET", `/api/messages/${n}`));
     if (said !== null) {
-      message.set(JSON.stringify(said.sample, null, 2));
+      message.set(JSON.stringify(readable(said.sample), null, 2));
       expand(message);
       dialog?.close();
     }
@@ -205,7 +205,7 @@ function routeBlock(name, state, { changed, removed }) {
   const said = h("span", {});
   const edited = h("span", {});
   const shown = h("div", { class: "decision" });
-  const area = h("textarea", { class: "input route-area", id, rows: "2", spellcheck: "false", autocomplete: "off", autocapitalize: "off", value: text() });
+  const area = h("textarea", { class: "input route-area", id, rows: "1", spellcheck: "false", autocomplete: "off", autocapitalize: "off", value: text() });
   area.addEventListener("input", () => {
     state.routes[name] = typeof state.routes[name] === "string" ? area.value : { ...state.routes[name], route: area.value };
     grow();
@@ -239,7 +239,7 @@ function routeBlock(name, state, { changed, removed }) {
       fill(said, pill(...verdict(row)));
       const isWrong = Boolean(row.problem);
       area.setAttribute("aria-invalid", String(isWrong));
-      fill(shown, markedRoute(row), h("p", { class: isWrong ? "bad-text break small" : "soft break small" }, reason(row)));
+      fill(shown, row.expression || row.problem ? markedRoute(row) : null, h("p", { class: isWrong ? "bad-text break small" : "soft break small" }, reason(row)));
     },
   };
 }
@@ -272,11 +272,19 @@ function outcomeOf(said, messages) {
 
 function sides({ gained, lost }, messages) {
   return [
-    ["It would gain", gained],
-    ["It would lose", lost],
+    ["gain", gained],
+    ["lose", lost],
   ]
     .filter(([, numbers]) => numbers.length > 0)
-    .map(([words, numbers]) => h("details", { class: "fold" }, h("summary", {}, icon("next", "tiny"), words), h("ol", { class: "live" }, numbers.map((n) => h("li", {}, messages.has(n) ? messageRow(messages.get(n)) : h("p", { class: "soft small" }, `Message ${n} is not kept any more.`))))));
+    .map(([words, numbers]) => h("details", { class: "fold" }, h("summary", {}, icon("next", "tiny"), `${count(numbers.length, "message")} that it would ${words}`), h("ol", { class: "live" }, numbers.map((n) => h("li", {}, messages.has(n) ? messageRow(messages.get(n)) : h("p", { class: "soft small" }, `Message ${n} is not kept any more.`))))));
+}
+
+/** A body that is a JSON object as one, and not as a text with strokes before each quote. */
+function readable(sample) {
+  if (typeof sample.body !== "string" || faultOfObject(sample.body) || JSON.stringify(JSON.parse(sample.body)).length > sample.body.length) {
+    return sample;
+  }
+  return { ...sample, body: JSON.parse(sample.body) };
 }
 
 function pickText(message) {
