@@ -165,15 +165,8 @@ class Account:
             self._owner.changed = True
 
     def take(self, sizes: Iterable[int]) -> int:
-        """Charge messages of these sizes. Returns how many are taken: all, or those before the first to refuse."""
+        """Charge messages of these sizes, as long as it may send. Returns how many that are, the first ones."""
         taken = 0
-        if not self.refuses:
-            total = 0
-            for size in sizes:
-                taken += 1
-                total += size
-            self.charge(taken, total)
-            return taken
         for size in sizes:
             if self.wait_s():
                 break

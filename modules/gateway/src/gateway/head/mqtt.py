@@ -33,6 +33,7 @@ from gateway.dispatch.presence import Ending, Presence
 from gateway.dispatch.twin_desk import TwinDesk
 from gateway.head.mqtt_down import Downlink
 from gateway.head.mqtt_twins import MqttTwins
+from gateway.head.mqtt_wills import BRIDGE_STATE, may_will
 from gateway.head.mqtt_words import GOODBYES, PUBACK_REASONS, REFUSALS
 from gateway.head.publications import Publications, RefusedPublishError
 from gateway.head.sessions import SessionStore
@@ -68,9 +69,6 @@ MAX_UNANSWERED_MESSAGES: Final = 2_000
 TOKEN_CHECK_S: Final = 3600.0
 """A token's end is a time on the wall clock: looked at least this often, for a clock that creeps.
 One that is set is noticed at once: `judge_again`."""
-
-BRIDGE_STATE: Final = "$SYS/broker/connection/"
-"""Where mosquitto's bridge announces itself, before anything else; closing on it makes the bridge loop for ever."""
 
 
 class MqttHead:
@@ -153,7 +151,7 @@ class MqttConnection:
         self._gone = False
         self._expires_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._toll: Toll | None = None
+        self._toll: Toll[PublishReceived] | None = None
         self._unanswered = 0
         self._unanswered_bytes = 0
         self._paused = False
@@ -285,7 +283,7 @@ class MqttConnection:
         verdict = self._head.authenticator.authenticate(claim)
         if not isinstance(verdict, Admitted):
             self._refuse(verdict.reason, connect.client_id, "", verdict.hold_s)
-        elif connect.will is not None and not _may_will(verdict.identity, connect.will):
+        elif connect.will is not None and not may_will(verdict.identity, connect.will):
             self._refuse(RefusalReason.FOREIGN_WILL, connect.client_id, connect.will.topic)
         else:
             self._admit(connect, verdict, self._head.clock())
@@ -387,20 +385,42 @@ class MqttConnection:
         if self._head.allowances is None:
             self._take_all(publishes)
             return
-        toll = self._pay(self._head.allowances)
-        taken = toll.take([len(publish.topic) + len(publish.payload) for publish in publishes])
-        self._take_all(publishes[:taken])
-        for publish in publishes[taken:]:
-            if self._leaving is None:
-                self._refuse_publish(publish, RefusedPublishError(RefusedMessage.OVER_LIMIT, toll.why))
+        self._pay(self._head.allowances).come(publishes)
 
-    def _pay(self, allowances: "Allowances") -> "Toll":
+    def _pay(self, allowances: "Allowances") -> "Toll[PublishReceived]":
         if self._toll is None:
             from gateway.head.toll import Toll  # noqa: PLC0415 — most sites limit nobody
 
-            account, session = allowances.account(str(self._identity)), self._session
-            self._toll = Toll(account, hold=self._pause, release=self._go_on, excuse=session.excuse)
+            self._toll = Toll(allowances.account(str(self._identity)), self, _size_of)
         return self._toll
+
+    # What its toll calls.
+
+    def take_paid(self, paid: Sequence[PublishReceived], over: Sequence[PublishReceived]) -> None:
+        """Take the first, and refuse those that are more than the device is allowed."""
+        self._take_all(paid)
+        for publish in over:
+            if self._leaving is None and self._toll is not None:
+                self._refuse_publish(publish, RefusedPublishError(RefusedMessage.OVER_LIMIT, self._toll.why))
+        self._pump.flush()
+
+    def hold(self) -> None:
+        """Read no more for now."""
+        if not self._paused:
+            self._paused = True
+            self._pump.pause_reading()
+
+    def release(self) -> None:
+        """Read on, unless something waits for the disk or the device has sent too much."""
+        if self._toll is not None and self._toll.holds:
+            return
+        if self._unanswered <= MAX_UNANSWERED_MESSAGES and self._unanswered_bytes <= MAX_UNANSWERED_BYTES:
+            self._paused = False
+            self._pump.resume_reading()
+
+    def excuse(self, now: float) -> None:
+        """Its silence was ours."""
+        self._session.excuse(now)
 
     def _take_all(self, publishes: Sequence[PublishReceived]) -> None:
         """Hand in what the device published: all of it as one batch, unless something else comes between."""
@@ -472,26 +492,14 @@ class MqttConnection:
         self._unanswered += count
         self._unanswered_bytes += size
         if self._unanswered > MAX_UNANSWERED_MESSAGES or self._unanswered_bytes > MAX_UNANSWERED_BYTES:
-            self._pause()
+            self.hold()
 
     def _note_answer(self, count: int, size: int) -> None:
         """The disk has answered for so much."""
         self._unanswered -= count
         self._unanswered_bytes -= size
         if self._paused:
-            self._go_on()
-
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._pump.pause_reading()
-
-    def _go_on(self) -> None:
-        if self._toll is not None and self._toll.holds:
-            return
-        if self._unanswered <= MAX_UNANSWERED_MESSAGES and self._unanswered_bytes <= MAX_UNANSWERED_BYTES:
-            self._paused = False
-            self._pump.resume_reading()
+            self.release()
 
     def _refuse_batch(self, packet_ids: Sequence[int], reason: RefusedMessage) -> None:
         """Tell the device that a batch was not kept: by a PUBACK for each, or by closing without any."""
@@ -583,15 +591,8 @@ class MqttConnection:
         return answer_and_flush
 
 
-def _may_will(owner: Identity, will: Will) -> bool:
-    """A will must be the device's own telemetry; a bridge's state is dropped when its time comes."""
-    if will.topic.startswith(BRIDGE_STATE):
-        return True
-    try:
-        Publications(owner).will_message(will)
-    except RefusedPublishError:
-        return False
-    return True
+def _size_of(publish: PublishReceived) -> int:
+    return len(publish.topic) + len(publish.payload)
 
 
 def _unheard(_result: AppendResult) -> None:

@@ -159,7 +159,7 @@ class PlainConnection:
         self._late = 0
         """SUBSCRIBEs and UNSUBSCRIBEs that wait for the disk."""
         self._timer: asyncio.TimerHandle | None = None
-        self._toll: Toll | None = None
+        self._toll: Toll[Publish] | None = None
 
     @property
     def user(self) -> str:
@@ -348,19 +348,32 @@ class PlainConnection:
     def _take(self, publishes: list[Publish]) -> None:
         if not publishes or self._leaving is not None:
             return
-        allowances, allowed = self._head.allowances(), None
-        if allowances is not None:
-            allowed = self._pay(allowances).take([len(each.topic) + len(each.payload) for each in publishes])
-        self._intake.take(publishes, allowed)
+        if (allowances := self._head.allowances()) is None:
+            self._intake.take(publishes)
+        else:
+            self._pay(allowances).come(publishes)
 
-    def _pay(self, allowances: "Allowances") -> "Toll":
+    def _pay(self, allowances: "Allowances") -> "Toll[Publish]":
         if self._toll is None:
             from gateway.dispatch.allowance import user_key  # noqa: PLC0415 — most sites limit nobody
             from gateway.head.toll import Toll  # noqa: PLC0415 — as above
 
-            account, steer = allowances.account(user_key(self.user)), self._steer_reading
-            self._toll = Toll(account, hold=steer, release=steer, excuse=self._session.excuse)
+            self._toll = Toll(allowances.account(user_key(self.user)), self, _size_of)
         return self._toll
+
+    def take_paid(self, paid: Sequence[Publish], over: Sequence[Publish]) -> None:
+        """Take the first; the others are more than the user is allowed."""
+        self._intake.take([*paid, *over], len(paid))
+
+    def hold(self) -> None:
+        """Read no more for now."""
+        self._steer_reading()
+
+    release = hold
+
+    def excuse(self, now: float) -> None:
+        """Its silence was ours."""
+        self._session.excuse(now)
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """PUBACK for these."""
@@ -520,6 +533,10 @@ class PlainConnection:
             self._head.broker.leave(self._local)
             if self._head.clients.get(self._owner) is self:
                 del self._head.clients[self._owner]
+
+
+def _size_of(publish: Publish) -> int:
+    return len(publish.topic) + len(publish.payload)
 
 
 def is_bridge(connect: ConnectReceived) -> bool:
