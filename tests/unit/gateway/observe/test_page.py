@@ -1,6 +1,14 @@
 import pytest
 
-from gateway.observe.page import PageAction, PageEntered, PageRefusal, PageRefused, PageUsed
+from gateway.observe.page import (
+    DeviceAction,
+    PageAction,
+    PageDeviceUsed,
+    PageEntered,
+    PageRefusal,
+    PageRefused,
+    PageUsed,
+)
 
 
 @pytest.mark.parametrize("reason", PageRefusal)
@@ -16,3 +24,12 @@ def test_who_came_and_what_was_done_is_said() -> None:
     assert made.sentence() == "code '0a1b2c3d' was made on the page, from 127.0.0.1"
     revoked = PageUsed(address="127.0.0.1", action=PageAction.CODE_REVOKED, code="0a1b2c3d")
     assert revoked.sentence() == "code '0a1b2c3d' was revoked on the page, from 127.0.0.1"
+
+
+@pytest.mark.parametrize("action", DeviceAction)
+def test_what_was_sent_to_a_device_is_said_without_what_it_was(action: DeviceAction) -> None:
+    sentence = PageDeviceUsed(address="127.0.0.1", action=action, identity="d1", done=True).sentence()
+    assert sentence.startswith("on the page, from 127.0.0.1, ")
+    assert sentence.endswith("'d1'")
+    failed = PageDeviceUsed(address="127.0.0.1", action=action, identity="d1", done=False).sentence()
+    assert failed == f"{sentence}, without success"
