@@ -11,7 +11,7 @@ from edgewire.message import Identity, identity
 from standin.control_calls import CallError, answer, body_of, number_of, seconds_of
 from standin.documents import JsonObject
 from standin.errors import HubError
-from standin.faults import FaultError
+from standin.faults import DESCRIPTIONS, FaultError
 from standin.hub import Hub
 from standin.policies import PolicyError
 from standin.registry import Entry, RegistryError, certificate_entry, symmetric_entry
@@ -61,6 +61,7 @@ class ControlApi:
                 web.post("/method", self._method),
                 web.get("/environment", self._module_environment),
                 web.get("/faults", self._faults),
+                web.get("/faults/what", self._what_faults_do),
                 web.patch("/faults", self._change_faults),
                 web.post("/connections/drop", self._drop_connections),
                 web.get("/notes", self._lines),
@@ -135,6 +136,9 @@ class ControlApi:
 
     async def _faults(self, _: web.Request) -> web.Response:
         return answer(asdict(self._hub.faults))
+
+    async def _what_faults_do(self, _: web.Request) -> web.Response:
+        return answer(dict(DESCRIPTIONS))
 
     async def _change_faults(self, request: web.Request) -> web.Response:
         body = await body_of(request)

@@ -35,7 +35,7 @@ VIEWS: Final = (
     View(path="/#/events", name="Events", icon="flow"),
     View(path="/#/devices", name="Devices", icon="devices"),
     View(path="/#/notes", name="Log", icon="events"),
-    View(path="/#/faults", name="Faults", icon="certificates"),
+    View(path="/#/faults", name="Faults", icon="warn"),
 )
 SHELL: Final = Shell(name=HOUSE.name, views=VIEWS, styles=(_OURS + "standin.css",), script=_OURS + "standin.js")
 
