@@ -30,6 +30,7 @@ MODULE = "gateway"
 START_S = 30.0
 STOP_S = 10.0
 UNPRIVILEGED_WEBSOCKET_PORT = 8443
+CLOUD_HTTPS_PORT = 8443
 
 
 class DemoError(Exception):
@@ -153,11 +154,23 @@ def module_settings() -> Any:
 def start_cloud() -> Program:
     """The stand-in, with the deployment's routes of edgeHub and the gateway's module twin."""
     arguments = ["run", "--dir", str(RUN / "cloud"), "--address", CLOUD_ADDRESS, "--hub", HUB, "--module", MODULE]
-    arguments += ["--manifest", str(ROOT / "deployment.template.json"), "--websocket-port", "-1", "--show"]
+    arguments += [
+        "--manifest",
+        str(ROOT / "deployment.template.json"),
+        "--websocket-port",
+        str(CLOUD_HTTPS_PORT),
+        "--show",
+    ]
     cloud = Program("cloud", [str(BIN / "standin"), *arguments], {})
     cloud.wait_ready()
     Control(RUN / "cloud").ask("PATCH", "/twin", module_settings(), identity=MODULE)
     return cloud
+
+
+def service_string() -> str:
+    """By which the gateway's page changes twins: what the hub gives a program of the service side."""
+    given: str = Control(RUN / "cloud").ask("GET", "/connection-string", policy="service")["connectionString"]
+    return given.replace(f"HostName={CLOUD_ADDRESS};", f"HostName={CLOUD_ADDRESS}:{CLOUD_HTTPS_PORT};")
 
 
 def start_gateway(data: Path) -> Program:
@@ -170,10 +183,21 @@ def start_gateway(data: Path) -> Program:
         "GATEWAY_WEBSOCKET_PORT": str(websocket_port()),
         "GATEWAY_METRICS_ADDRESS": GATEWAY_ADDRESS,
         "GATEWAY_UPSTREAM_AMQP": "edgehub",
+        "GATEWAY_SERVICE_CONNECTION_STRING": service_string(),
     }
     gateway = Program("gateway", [str(BIN / "gateway"), "run", "--show"], environment)
     gateway.wait_ready()
     return gateway
+
+
+def pages(data: Path) -> Sequence[str]:
+    """The addresses of both pages, with the tokens that log in there."""
+    os.environ["GATEWAY_METRICS_ADDRESS"] = GATEWAY_ADDRESS
+    ours: str = gateway_command("page", "--data", str(data))["url"]
+    done = subprocess.run(
+        [BIN / "standin", "page", "--dir", str(RUN / "cloud")], capture_output=True, text=True, check=False
+    )
+    return (ours, done.stdout.strip() or done.stderr.strip())
 
 
 def show(seconds: float | None) -> None:
@@ -198,6 +222,9 @@ def show(seconds: float | None) -> None:
         say("demo", "boards are connected; Ctrl-C ends the show. In another terminal, here:")
         for command in TRY:
             say("demo", f"  .venv/bin/{command} --dir run/cloud")
+        say("demo", "In a browser here, the gateway's page and the stand-in's:")
+        for address in pages(data):
+            say("demo", f"  {address}")
         enough.wait(seconds)
         say("demo", "stopping")
     finally:
