@@ -1,7 +1,7 @@
 """Writes the Dockerfiles of the other platforms, and the debug ones, from modules/gateway/Dockerfile.amd64.
 
-The tools of IoT Edge take one Dockerfile a platform and give the builder no `--platform`: the base image decides. So the
-text is the same in all of them but for the names of the bases. A debug image is plain Python, with debugpy in front.
+The tools of IoT Edge take one Dockerfile a platform and give the builder no `--platform`: the base image decides. So
+the text is the same in all of them but for the names of the bases. A debug image is plain Python behind debugpy.
 """
 
 import argparse
@@ -16,23 +16,21 @@ PLATFORMS: Final = (FIRST, "arm64v8", "arm32v7")
 """As IoT Edge's tools and the registries of base images name them."""
 DEBUG_PORT: Final = 5678
 WRITTEN: Final = "# Written by tools/dockerfiles.py from Dockerfile.amd64: edit that one, then `make docs`.\n\n"
+DEBUG_INSTALL: Final = """\
+    && tools/bin/pip --python /opt/gateway/bin/python install --quiet --no-deps --no-compile --require-hashes \\
+        --requirement wheelhouse/requirements-debug.lock \\
+"""
+DEBUG_ENTRYPOINT: Final = f"""\
+# An editor attaches to this port; until one does, the gateway runs as it always does.
+ENTRYPOINT ["python", "-Xfrozen_modules=off", "-m", "debugpy", "--listen", "0.0.0.0:{DEBUG_PORT}", \\
+    "/opt/gateway/bin/gateway"]"""
 DEBUG: Final = (
     ("ARG COMPILED=yes", "ARG COMPILED=no"),
-    (
-        "modules/gateway/requirements-build.lock build/",
-        "modules/gateway/requirements-build.lock modules/gateway/requirements-debug.lock \\\n    build/",
-    ),
-    (
-        "        --requirement wheelhouse/requirements.lock --wheel-dir wheels",
-        "        --requirement wheelhouse/requirements.lock --requirement wheelhouse/requirements-debug.lock "
-        "--wheel-dir wheels",
-    ),
+    ("own/*.whl \\\n", f"own/*.whl \\\n{DEBUG_INSTALL}"),
     ("EXPOSE 8883 5671 8443\n", f"EXPOSE 8883 5671 8443 {DEBUG_PORT}\n"),
     (
         'ENTRYPOINT ["gateway"]',
-        "# An editor attaches to this port; until one does, the gateway runs as it always does.\n"
-        f'ENTRYPOINT ["python", "-Xfrozen_modules=off", "-m", "debugpy", "--listen", "0.0.0.0:{DEBUG_PORT}", '
-        '"/opt/gateway/bin/gateway"]',
+        DEBUG_ENTRYPOINT,
     ),
 )
 """What a debug image has in place of what; each stands in the text once."""

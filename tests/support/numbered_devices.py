@@ -20,13 +20,15 @@ from edgewire.codec.mqtt.frames import FrameReader
 from edgewire.codec.mqtt.packets import Connack, Connect, Puback, Publish
 from edgewire.codec.mqtt.v3 import read, write
 from standin.events import Event
-from support.gateway_site import GatewaySite, until
+from support.gateway_site import PATIENCE_S, GatewaySite, until
 from support.mqtt_reading import everything
 
 WINDOW: Final = 20
 """Messages on their way and not acknowledged, as with paho."""
 RECONNECT_S: Final = 0.05
 ANSWER_S: Final = 20.0
+HANDSHAKE_S: Final = 10.0
+"""podman holds a published port open while its container starts, and answers nobody who connects then."""
 LEVEL: Final = 4
 DUPLICATE_MARK: Final = "mqtt-dup"
 
@@ -65,7 +67,9 @@ class NumberedDevice:
                 await asyncio.sleep(RECONNECT_S)
 
     async def _connect_and_send(self) -> None:
-        reader, writer = await asyncio.open_connection(self._site.address, 8883, ssl=self._tls)
+        reader, writer = await asyncio.open_connection(
+            self._site.address, 8883, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_S
+        )
         lost = ""
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -160,10 +164,10 @@ def numbered(site: GatewaySite, count: int, *, burst_pause_s: float = 0.01, padd
     return [NumberedDevice(site, name, burst_pause_s=burst_pause_s, padding=padding) for name in names]
 
 
-async def progress(devices: Sequence[NumberedDevice], more: int) -> None:
+async def progress(devices: Sequence[NumberedDevice], more: int, patience_s: float = PATIENCE_S) -> None:
     """Return when each of them has `more` further messages acknowledged."""
     wanted = {device.device: len(device.acknowledged) + more for device in devices}
-    await until(lambda: all(len(device.acknowledged) >= wanted[device.device] for device in devices))
+    await until(lambda: all(len(device.acknowledged) >= wanted[device.device] for device in devices), patience_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
