@@ -62,6 +62,9 @@ _ENVIRONMENT: Final = (
     "TZ",
 )
 """How the variables begin that are told; of all others not even the names are."""
+_SECRET_FILES: Final = (
+    *("GATEWAY_KEY_FILE", "GATEWAY_CONSTRAINED_KEY", "GATEWAY_BROKER_KEY", "GATEWAY_BROKER_PASSWORD_FILE"),
+)
 _PACKAGES: Final = (
     *("aiohttp", "azure-iot-device", "cryptography", "h11", "kafka-python", "orjson", "paho-mqtt", "prometheus-client"),
     *("pyOpenSSL", "uamqp", "uvloop", "wsproto", "azure-eventhub"),
@@ -114,18 +117,15 @@ def make_bundle(sources: Sources, doctor: Callable[[], str]) -> Bundle:
 
 
 def _secrets_of(patient: Patient) -> Secrets:
-    environment = patient.environment
-    files = []
-    if environment is not None:
-        files = [
-            environment.key_file,
-            environment.constrained_key,
-            environment.broker_key,
-            environment.broker_password_file,
-        ]
+    # By the variables themselves: the settings may be bad, and keys are keys.
+    named = [Path(patient.environ[name]) for name in _SECRET_FILES if patient.environ.get(name)]
     folder = Path(patient.environ.get("GATEWAY_SECRETS_DIR") or "/run/secrets")
     every = {**os.environ, **patient.environ}
-    return known_secrets(every, patient.data_dir, folder, [file for file in files if file is not None])
+    try:
+        document = _document(patient)
+    except NotHadError:
+        document = None
+    return known_secrets(every, patient.data_dir, folder, named, document)
 
 
 # --- the archive ----------------------------------------------------------------------------------------------------
@@ -240,13 +240,17 @@ def _environment(patient: Patient) -> dict[str, str]:
 
 def _settings(patient: Patient) -> Any:
     """The document that counts. What is sent to boards may hold the site's Wi-Fi: of it the names alone are told."""
+    return _without_boards(hidden_json(_document(patient)))
+
+
+def _document(patient: Patient) -> Any:
     file = None if patient.environment is None else patient.environment.settings_file
     found = patient.document
     if found is None:
         found = read_json(file) if file is not None else read_json(patient.data_dir / SETTINGS_FILE)
     if found is None:
         raise NotHadError(f"no settings are to be had at {patient.reading_name}")
-    return _without_boards(hidden_json(found))
+    return found
 
 
 def _without_boards(value: Any, name: str = "") -> Any:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
+from edgewire.iothub.bootstrap import plain_code, secret_of_code
 from gateway.app.settings import SETTINGS, Kind
 from gateway.doctor.places import connection_fields
 
@@ -33,6 +34,12 @@ _SECRET_WORDS: Final = re.compile(
 """A word in the name of a secret; a name's words are parted by capitals, dashes and the like."""
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
+_CODE: Final = re.compile(r"(?<![0-9A-Za-z-])[0-9A-Za-z]+(?:-[0-9A-Za-z]+)*(?![0-9A-Za-z-])")
+"""What may be a code, as it is shown or typed; its hash tells."""
+
+_ROUTE: Final = re.compile(r"\s*(?:FROM|SELECT)\s", re.IGNORECASE)
+"""No secret, whatever the route's name."""
+
 _PATTERNS: Final = (
     re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"(Shared\s*Access\s*Key\s*=\s*)[^;\s\"',}]+()", re.IGNORECASE),
@@ -49,7 +56,9 @@ _PATTERNS: Final = (
 class Secrets:
     """Known secrets. `count` is how many, `beyond` how many more were not taken in; none can be had from here."""
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str], codes: Iterable[str] = ()) -> None:
+        """`codes`: codes for first contact, as the hashes in base64 of which alone the gateway knows them."""
+        self._codes = frozenset(codes)
         found = sorted({word for word in words if len(word) >= MIN_SECRET_CHARS})
         self.count = min(len(found), MAX_SECRETS)
         self.beyond = len(found) - self.count
@@ -66,6 +75,9 @@ class Secrets:
             pieces += [text[at:start], HIDDEN]
             at, count = end, count + 1
         text = "".join([*pieces, text[at:]])
+        for code in {found[0] for found in _CODE.finditer(text) if self._is_code(found[0])}:
+            count += text.count(code)
+            text = text.replace(code, HIDDEN)
         for pattern in _PATTERNS:
             text, more = pattern.subn(_between, text)
             count += more
@@ -74,6 +86,10 @@ class Secrets:
     def are_in(self, data: bytes) -> bool:
         """Whether some known secret is there still, in any of its forms."""
         return next(self._places(data.decode("utf-8", "replace")), None) is not None
+
+    def _is_code(self, text: str) -> bool:
+        plain = plain_code(text) if self._codes else None
+        return plain is not None and base64.b64encode(secret_of_code(plain)).decode() in self._codes
 
     def _places(self, text: str) -> Iterator[tuple[int, int]]:
         """Where secrets stand. By their first letters: a pattern of thousands of words would try each at each place."""
@@ -93,14 +109,19 @@ def _between(found: re.Match[str]) -> str:
 def forms_of(secret: str) -> set[str]:
     """How a secret may stand in a text: as it is, escaped, as base64 in any place of a longer text, as hex."""
     forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), json.dumps(secret)[1:-1]}
-    forms |= {re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in set(forms)}
+    forms |= set(map(_small_escapes, forms))
     raws = {secret.encode()}
     decoded = _decoded(secret)
     if decoded is not None:
         raws.add(decoded)
     for raw in raws:
-        forms |= {raw.hex(), raw.hex().upper(), *_base64_of(raw)}
+        escaped = quote(raw, safe="")
+        forms |= {raw.hex(), raw.hex().upper(), escaped, _small_escapes(escaped), *_base64_of(raw)}
     return {form for form in forms if len(form) >= MIN_SECRET_CHARS}
+
+
+def _small_escapes(text: str) -> str:
+    return re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), text)
 
 
 def _decoded(secret: str) -> bytes | None:
@@ -115,8 +136,8 @@ def _decoded(secret: str) -> bytes | None:
 
 def _base64_of(raw: bytes) -> Iterator[str]:
     """What of it stands in base64 of any text that holds it: at each of three offsets, without the ends."""
-    yield base64.b64encode(raw).decode()
-    yield base64.urlsafe_b64encode(raw).decode()
+    for whole in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
+        yield from (whole, whole.rstrip("="))
     for offset in range(3):
         text = base64.b64encode(bytes(offset) + raw)
         first, last = -(-offset * 4 // 3) if offset else 0, len(text) - (4 if (offset + len(raw)) % 3 else 0)
@@ -144,12 +165,29 @@ def is_secret_name(name: str) -> bool:
     return "connectionstring" in "".join(words).lower() or any(map(_SECRET_WORDS.fullmatch, words))
 
 
-def known_secrets(environ: Mapping[str, str], data: Path, secrets_dir: Path | None, files: Iterable[Path]) -> Secrets:
-    """All secrets of this gateway; `files` hold one each, besides."""
-    return Secrets(_words(environ, data, secrets_dir, files))
+def known_secrets(
+    environ: Mapping[str, str], data: Path, secrets_dir: Path | None, files: Iterable[Path], document: Any = None
+) -> Secrets:
+    """All secrets of this gateway; `files` hold one each, besides. `document`: the settings, where none should be."""
+    words = [*_words(environ, data, secrets_dir, files), *_of_json(document, "")]
+    return Secrets(words, _code_hashes(data / "claims.json"))
+
+
+def _code_hashes(file: Path) -> Iterator[str]:
+    found = _json(file)
+    codes = found.get("codes") if isinstance(found, dict) else None
+    for code in (codes if isinstance(codes, dict) else {}).values():
+        if isinstance(code, dict):
+            yield str(code.get("secret"))
 
 
 def _words(environ: Mapping[str, str], data: Path, secrets_dir: Path | None, files: Iterable[Path]) -> Iterator[str]:
+    for word in _wholes(environ, data, secrets_dir, files):
+        yield word
+        yield from (unquote(signature) for signature in _SIGNATURE.findall(word))
+
+
+def _wholes(environ: Mapping[str, str], data: Path, secrets_dir: Path | None, files: Iterable[Path]) -> Iterator[str]:
     for name, value in environ.items():
         if is_secret_name(name):
             yield from _of_text(value)
@@ -162,20 +200,29 @@ def _words(environ: Mapping[str, str], data: Path, secrets_dir: Path | None, fil
         yield from _of_text(_text(file))
 
 
+_SIGNATURE: Final = re.compile(r"\bsig=([^&;\s]+)")
+_KEY_FIELDS: Final = ("sharedaccesskey", "sharedaccesssignature", "accountkey", "password")
+
+
 def _of_text(text: str) -> Iterator[str]:
     """A secret: the whole of it, the parts of a connection string, of user:password, the lines of a key."""
     text = text.strip()
     if not text or text.startswith("-----BEGIN CERTIFICATE"):
         return
     yield text
-    for name, value in connection_fields(text).items():
-        if name in ("sharedaccesskey", "sharedaccesssignature", "accountkey", "password"):
-            yield value
+    yield from _of_string(text)
     if "\n" not in text and text.count(":") == 1:
         yield text.partition(":")[2]
     for line in text.splitlines():
         if line and not line.startswith("-----"):
             yield line.strip()
+
+
+def _of_string(text: str) -> Iterator[str]:
+    """The keys in a connection string."""
+    if "=" in text and ";" in text:
+        fields = connection_fields(text)
+        yield from (fields[name] for name in _KEY_FIELDS if name in fields)
 
 
 def _of_address(value: str) -> Iterator[str]:
@@ -187,7 +234,7 @@ def _of_address(value: str) -> Iterator[str]:
     except ValueError:
         return
     if password:
-        yield password
+        yield from (password, unquote(password))
 
 
 def _of_json(value: Any, name: str) -> Iterator[str]:
@@ -195,7 +242,8 @@ def _of_json(value: Any, name: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, str):
-                yield from [inner] if is_secret_name(key) or name == "tokens" else []
+                is_secret = (is_secret_name(key) or name == "tokens") and not _ROUTE.match(inner)
+                yield from [inner] if is_secret else _of_string(inner)
             else:
                 yield from _of_json(inner, str(key))
     elif isinstance(value, list):
@@ -226,4 +274,5 @@ def hidden_json(value: Any, name: str = "") -> Any:
         return {key: hidden_json(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, list):
         return [hidden_json(inner, name) for inner in value]
-    return HIDDEN if name and is_secret_name(name) and value not in (None, "", True, False) else value
+    is_shown = value in (None, "", True, False) or (isinstance(value, str) and _ROUTE.match(value) is not None)
+    return value if is_shown or not is_secret_name(name) else HIDDEN
