@@ -5,15 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from edgeca import keys
 from edgeca.credential import Credential, write_certificates
 from edgeca.errors import CaError
 from edgeca.keys import KeyType
-from edgeca.names import MAX_COMMON_NAME, check_characters, check_identifier, names_as_text, parse_names
+from edgeca.names import (
+    MAX_COMMON_NAME,
+    check_characters,
+    check_identifier,
+    common_name,
+    names_as_text,
+    parse_names,
+)
 from edgeca.profiles import Kind
-from edgeca.signing import Subject, sign, utc_now
+from edgeca.signing import Subject, key_id, sign, utc_now
 
 DEFAULT_NAME = "Edge test"
 MAX_NAME = 40  # leaves room in the common name for what the CA is for and its eight digits
@@ -43,16 +51,29 @@ class Authority:
         """A new root that lives `days`, and its issuing CA. Raises CaError for a name that does not fit."""
         if not name.strip() or len(name) > MAX_NAME:
             raise CaError(f"the CA's name {name!r} has {len(name)} characters; give it 1 to {MAX_NAME}")
-        now = clock()
         key = keys.generate(key_type)
         # Two roots of one name confuse trust stores and people; the key's digits keep them apart.
         tail = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest[:4].hex()
         root_subject = Subject(common_name=f"{name} root CA {tail}", organization=name)
-        root = sign(Kind.ROOT, root_subject, key, issuer=None, days=days, now=now)
+        root = sign(Kind.ROOT, root_subject, key, issuer=None, days=days, now=clock())
         issuing_subject = Subject(common_name=f"{name} issuing CA {tail}", organization=name)
         issuing_key = keys.generate(key_type)
-        issuing = sign(Kind.ISSUING, issuing_subject, issuing_key, issuer=root, days=None, now=now)
+        issuing = sign(Kind.ISSUING, issuing_subject, issuing_key, issuer=root, days=None, now=clock())
         return cls(root=root, issuing=issuing, clock=clock)
+
+    @classmethod
+    def below(
+        cls, root: Credential, *, key_type: KeyType | None = None, clock: Callable[[], datetime] = utc_now
+    ) -> "Authority":
+        """A new issuing CA below a root that was made elsewhere. Raises CaError if that is no root, or may not sign."""
+        _check_root(root)
+        tail = key_id(root.certificate).digest[:4].hex()
+        name = common_name(root.certificate)[:MAX_NAME] or DEFAULT_NAME
+        key = keys.generate(key_type or keys.kind_of(root.key))
+        subject = Subject(common_name=f"{name} issuing CA {tail}")
+        return cls(
+            root=root, issuing=sign(Kind.ISSUING, subject, key, issuer=root, days=None, now=clock()), clock=clock
+        )
 
     @property
     def name(self) -> str:
@@ -68,7 +89,7 @@ class Authority:
     @property
     def key_type(self) -> KeyType:
         """The kind of the root's key."""
-        return KeyType(keys.describe(self.root.key))
+        return keys.kind_of(self.root.key)
 
     def issue_edge_ca(self, name: str, *, key_type: KeyType | None = None, days: int | None = None) -> Credential:
         """The CA that one IoT Edge device signs its modules' server certificates with.
@@ -100,16 +121,38 @@ class Authority:
         """A server's certificate for host names and addresses, signed by the issuing CA or by an edge CA."""
         return self._issue(Kind.SERVER, server_subject(names), issuer or self.issuing, key_type, days)
 
-    def prove(self, code: str, *, days: int | None = None) -> Credential:
-        """The root's signature under a verification code, which shows IoT Hub and DPS that we own the root."""
+    def prove(self, code: str, *, issuer: Credential | None = None, days: int | None = None) -> Credential:
+        """A signature under a verification code, which shows IoT Hub and DPS that we own who signed: the root.
+
+        Or the issuing CA, where that is what was registered there.
+        """
         subject = Subject(common_name=check_identifier(code, "verification code"))
-        return self._issue(Kind.PROOF, subject, self.root, None, days)
+        return self._issue(Kind.PROOF, subject, issuer or self.root, None, days)
 
     def _issue(
         self, kind: Kind, subject: Subject, issuer: Credential, key_type: KeyType | None, days: int | None
     ) -> Credential:
         key = keys.generate(key_type or self.key_type)
         return sign(kind, subject, key, issuer=issuer, days=days, now=self.clock())
+
+
+def _check_root(root: Credential) -> None:
+    certificate = root.certificate
+    if root.key.public_key() != certificate.public_key():
+        raise CaError(f"the key is not that of {common_name(certificate)!r}; give the two that were made together")
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, InvalidSignature) as exc:
+        raise CaError(f"{common_name(certificate)!r} did not sign itself, so it is no root; give the root") from exc
+    try:
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        basic = x509.BasicConstraints(ca=False, path_length=None)
+    if not basic.ca or basic.path_length == 0:
+        raise CaError(
+            f"{common_name(certificate)!r} may not sign a CA below it (basic constraints); a root for this tool has "
+            "CA:TRUE and a path length of 1 or more, or none"
+        )
 
 
 def server_subject(names: Sequence[str]) -> Subject:

@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Final
 
-from edgeca import files, report
+from edgeca import changing, files, report
+from edgeca.credential import Credential, read_certificates
 from edgeca.durations import parse_span
 from edgeca.errors import CaError, Refused
 from edgeca.folder import Folder, Made, Wish
 from edgeca.inspection import Description, describe, find_problems
-from edgeca.keys import KeyType
+from edgeca.keys import KeyType, read_key
 from edgeca.profiles import Kind
 from edgeca.signing import utc_now
 from edgeca.toml import DEFAULT_PLACE, config_lines
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_issuing(commands)
     _add_reading(commands)
+    changing.add_changing(commands, _common)
     return parser
 
 
@@ -53,6 +55,9 @@ def _add_issuing(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parents = [_common(), _wishes()]
     init = commands.add_parser("init", parents=parents, help="make the root and the issuing CA")
     init.add_argument("--name", help="what the CA is called (default: Edge test)")
+    init.add_argument("--root", type=Path, metavar="FILE", help="take this root, made elsewhere; needs --root-key")
+    init.add_argument("--root-key", type=Path, metavar="FILE", help="its private key, PEM")
+    init.add_argument("--root-password-file", type=Path, metavar="FILE", help="the key's password is its first line")
     edge_ca = commands.add_parser("edge-ca", parents=parents, help="the CA of an IoT Edge device, for [edge_ca]")
     edge_ca.add_argument("name", metavar="NAME", help="name of the Edge device")
     edge_id = commands.add_parser("edge-id", parents=parents, help="the identity of an IoT Edge device")
@@ -64,6 +69,9 @@ def _add_issuing(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     server.add_argument("names", metavar="NAME", nargs="+", help="host name or IP address; x.local brings x with it")
     proof = commands.add_parser("proof", parents=[_common(), _days_and_force()], help="proof that we own the root")
     proof.add_argument("name", metavar="CODE", help="verification code of IoT Hub or DPS")
+    proof.add_argument(
+        "--ca", choices=("root", "issuing"), default="root", help="which CA is being proved (default: the root)"
+    )
 
 
 def _add_reading(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -84,6 +92,7 @@ def _add_reading(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="FOLDER",
         help=f"where the files will lie on the device (default {DEFAULT_PLACE})",
     )
+    toml.add_argument("--host-name", metavar="NAME", help="the name that devices dial: adds the line hostname")
 
 
 def _common(*, json_too: bool = True) -> argparse.ArgumentParser:
@@ -101,6 +110,12 @@ def _days_and_force() -> argparse.ArgumentParser:
     wishes = argparse.ArgumentParser(add_help=False)
     wishes.add_argument("--days", type=int, help="how long it lives (each kind has its default)")
     wishes.add_argument("--force", action="store_true", help="make a new one; the old one moves to retired/")
+    wishes.add_argument(
+        "--layout",
+        choices=("azure",),
+        default=os.environ.get("EDGECA_LAYOUT") or None,
+        help="write it under the names of Microsoft's scripts too, in certs/ and private/ (default: EDGECA_LAYOUT)",
+    )
     wishes.set_defaults(rsa=None, ec=False)
     return wishes
 
@@ -119,16 +134,40 @@ def _wish(arguments: argparse.Namespace) -> Wish:
 
 
 def _report(arguments: argparse.Namespace, made: Sequence[Made], clock: Clock) -> int:
+    copies = changing.export_azure(arguments, made)
     described = [(each, describe(each.entry, each.credential, clock())) for each in made]
     if arguments.json:
         print(json.dumps([report.made_json(*each) for each in described], indent=2))
     else:
         print(report.made_text(described))
+        for path in copies:
+            print(f"copied to {path}")
     return 0
 
 
 def _init(arguments: argparse.Namespace, folder: Folder, clock: Clock) -> int:
-    return _report(arguments, folder.init(arguments.name, _wish(arguments)), clock)
+    root = _foreign_root(arguments)
+    if root is None:
+        return _report(arguments, folder.init(arguments.name, _wish(arguments)), clock)
+    return _report(arguments, folder.adopt(root, _wish(arguments)), clock)
+
+
+def _foreign_root(arguments: argparse.Namespace) -> Credential | None:
+    """The root that --root and --root-key name, None if they name none. Raises CaError."""
+    if arguments.root is None and arguments.root_key is None:
+        return None
+    if arguments.root is None or arguments.root_key is None:
+        raise CaError("--root and --root-key belong together: give both, or neither for a root made here")
+    if arguments.name is not None or arguments.days is not None:
+        raise CaError("--name and --days are for a root made here; that of --root has its own")
+    certificate = read_certificates(files.read_bytes(arguments.root), str(arguments.root))[0]
+    password = None
+    if arguments.root_password_file is not None:
+        password = files.read_bytes(arguments.root_password_file).partition(b"\n")[0].rstrip(b"\r")
+    return Credential(
+        certificate=certificate,
+        key=read_key(files.read_bytes(arguments.root_key), str(arguments.root_key), password),
+    )
 
 
 def _edge_ca(arguments: argparse.Namespace, folder: Folder, clock: Clock) -> int:
@@ -150,7 +189,7 @@ def _server(arguments: argparse.Namespace, folder: Folder, clock: Clock) -> int:
 
 
 def _proof(arguments: argparse.Namespace, folder: Folder, clock: Clock) -> int:
-    return _report(arguments, [folder.proof(arguments.name, _wish(arguments))], clock)
+    return _report(arguments, [folder.proof(arguments.name, _wish(arguments), Kind(arguments.ca))], clock)
 
 
 def _show(arguments: argparse.Namespace, folder: Folder, clock: Clock) -> int:
@@ -213,7 +252,7 @@ def _bundle(arguments: argparse.Namespace, folder: Folder, _clock: Clock) -> int
 
 
 def _toml(arguments: argparse.Namespace, folder: Folder, _clock: Clock) -> int:
-    print(config_lines(folder, arguments.name, arguments.at), end="")
+    print(config_lines(folder, arguments.name, arguments.at, arguments.host_name), end="")
     return 0
 
 
@@ -229,5 +268,9 @@ _ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "check": _check,
         "bundle": _bundle,
         "toml": _toml,
+        "renew": changing.renew,
+        "revoke": changing.revoke,
+        "crl": changing.crl,
+        "pfx": changing.pfx,
     }
 )

@@ -7,12 +7,13 @@ Layout below the folder, `S` being `root`, `issuing`, or `KIND/NAME` with NAME p
     S.chain.pem       leaf first, without the root   (not for what signed itself)
     S.full-chain.pem  leaf first, with the root      (not for what signed itself)
     trust-bundle.pem  what others must trust
-    retired/          what `--force` replaced
+    CA.crl.pem        what the root, or the issuing CA, has taken back; crl.pem holds both
+    retired/          what `--force` and `renew` replaced
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,8 @@ KEY_MODE: Final = 0o600
 CERTIFICATE_MODE: Final = 0o644
 FOLDER_MODE: Final = 0o700
 TRUST_BUNDLE: Final = "trust-bundle.pem"
+CRL: Final = ".crl.pem"
+ALL_CRLS: Final = "crl.pem"
 RETIRED: Final = "retired"
 
 _SINGLE: Final = frozenset({Kind.ROOT, Kind.ISSUING})
@@ -127,17 +130,28 @@ def load_certificates(entry: Entry) -> tuple[x509.Certificate, ...]:
 
 
 def save(entry: Entry, credential: Credential) -> None:
-    """Write all files of `entry`, the certificate last: where it is, the rest is complete."""
+    """Put all files of `entry` in their place at one go, the certificate last: where it is, the rest is complete."""
     make_folder(entry.certificate_path.parent)
-    write_file(entry.key_path, credential.key_pem, KEY_MODE)
-    if entry.full_chain_path in entry.paths:
-        write_file(entry.chain_path, credential.chain_pem, CERTIFICATE_MODE)
-        write_file(entry.full_chain_path, credential.full_chain_pem, CERTIFICATE_MODE)
-    write_file(entry.certificate_path, credential.certificate_pem, CERTIFICATE_MODE)
+    contents = [(entry.key_path, credential.key_pem, KEY_MODE), *_chains(entry, credential)]
+    write_files([*contents, (entry.certificate_path, credential.certificate_pem, CERTIFICATE_MODE)])
 
 
-def retire(entry: Entry, now: datetime) -> Path | None:
-    """Move the files of `entry` aside, if there are any; where they went."""
+def save_chains(entry: Entry, credential: Credential) -> None:
+    """Write the chains of `entry` anew: an issuer was renewed, key and certificate stay."""
+    write_files(_chains(entry, credential))
+
+
+def _chains(entry: Entry, credential: Credential) -> list[tuple[Path, bytes, int]]:
+    if entry.full_chain_path not in entry.paths:
+        return []
+    return [
+        (entry.chain_path, credential.chain_pem, CERTIFICATE_MODE),
+        (entry.full_chain_path, credential.full_chain_pem, CERTIFICATE_MODE),
+    ]
+
+
+def copy_aside(entry: Entry, now: datetime) -> Path | None:
+    """Copy the files of `entry` to `retired/`, if there are any, before they are replaced; where they went."""
     present = [path for path in entry.paths if path.exists()]
     if not present:
         return None
@@ -145,7 +159,8 @@ def retire(entry: Entry, now: datetime) -> Path | None:
     base = f"{now:%Y%m%dT%H%M%SZ}-{quote(entry.label.replace(' ', '-'), safe='')}"
     place = _make_new_folder(entry.directory / RETIRED, base)
     for path in present:
-        path.replace(place / path.name)
+        mode = KEY_MODE if path == entry.key_path else CERTIFICATE_MODE
+        write_file(place / path.name, read_bytes(path), mode)
     return place
 
 
@@ -175,16 +190,30 @@ def make_folder(folder: Path) -> None:
 
 def write_file(path: Path, content: bytes, mode: int) -> None:
     """Replace `path` whole or not at all; the content never lies open to others. Raises CaError if that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_files([(path, content, mode)])
+
+
+def write_files(contents: Sequence[tuple[Path, bytes, int]]) -> None:
+    """Replace files that belong together: all are on the disk under other names before the first is renamed.
+
+    Each has its content and mode. Raises CaError if that fails.
+    """
+    written: list[tuple[Path, Path]] = []
+    path = Path()
     try:
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        for path, content, mode in contents:
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            temporary.unlink(missing_ok=True)
+            written.append((temporary, path))
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for temporary, path in written:
+            temporary.replace(path)
     except OSError as exc:
-        temporary.unlink(missing_ok=True)
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
         raise CaError(f"cannot write {path}: {exc.strerror}") from exc
 
 
@@ -210,3 +239,11 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def copy_file_aside(path: Path, now: datetime) -> Path:
+    """Copy one file to `retired/` before it is replaced; where it lies."""
+    make_folder(path.parent / RETIRED)
+    place = _make_new_folder(path.parent / RETIRED, f"{now:%Y%m%dT%H%M%SZ}-{path.name}") / path.name
+    write_file(place, read_bytes(path), CERTIFICATE_MODE)
+    return place

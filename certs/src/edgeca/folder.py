@@ -22,6 +22,7 @@ from edgeca.files import Entry
 from edgeca.keys import KeyType
 from edgeca.names import MAX_COMMON_NAME, alternative_names, common_name, names_as_text
 from edgeca.profiles import Kind
+from edgeca.revocation import find_revoked
 from edgeca.signing import BACKDATED, Subject, utc_now
 
 PAIR: Final = ("primary", "secondary")
@@ -38,7 +39,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A credential on disk; `changed` is False if it was there already, `retired` is where its forerunner went."""
+    """A credential on disk; `changed` is False if it was there already, `retired` is where its forerunner lies."""
 
     entry: Entry
     credential: Credential
@@ -50,7 +51,7 @@ NO_WISH: Final = Wish()
 
 
 class Folder:
-    """A folder with one authority. Nothing is ever deleted: `force` moves what it replaces to `retired/`."""
+    """A folder with one authority. Nothing is ever deleted: what is replaced is copied to `retired/` first."""
 
     def __init__(self, directory: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.directory = directory
@@ -73,6 +74,29 @@ class Folder:
             made_issuing = self._replace(issuing, authority.issuing)
             made_root = self._replace(root, authority.root)
             self._write_bundle([authority.root.certificate])
+            return made_root, made_issuing
+
+    def adopt(self, root: Credential, wish: Wish = NO_WISH) -> tuple[Made, Made]:
+        """A root made elsewhere, and a new issuing CA below it. Raises Refused if there is another root.
+
+        Raises CaError if it cannot sign.
+        """
+        files.make_folder(self.directory)
+        with files.locked(self.directory):
+            places = [Entry(directory=self.directory, kind=kind) for kind in (Kind.ROOT, Kind.ISSUING)]
+            if places[0].exists() and not wish.force:
+                authority = self.authority()
+                other = authority.root.certificate != root.certificate
+                _refuse_differences(places[0], ["it is another certificate"] if other else [])
+                had = (authority.root, authority.issuing)
+                existing = [
+                    Made(entry=each, credential=has, changed=False) for each, has in zip(places, had, strict=True)
+                ]
+                return existing[0], existing[1]
+            authority = Authority.below(root, key_type=wish.key_type, clock=self._clock)
+            made_issuing = self._replace(places[1], authority.issuing)
+            made_root = self._replace(places[0], authority.root)
+            self._write_bundle([root.certificate])
             return made_root, made_issuing
 
     def _existing_ca(self, root: Entry, issuing: Entry, name: str | None, wish: Wish) -> tuple[Made, Made]:
@@ -160,15 +184,16 @@ class Folder:
             lambda: authority.issue_server(names, key_type=wish.key_type, days=wish.days),
         )
 
-    def proof(self, code: str, wish: Wish = NO_WISH) -> Made:
-        """The proof of possession for a verification code of IoT Hub or DPS."""
+    def proof(self, code: str, wish: Wish = NO_WISH, ca: Kind = Kind.ROOT) -> Made:
+        """The proof of possession for a verification code of IoT Hub or DPS: of the root, or of the issuing CA."""
         authority = self.authority()
+        issuer = authority.issuing if ca is Kind.ISSUING else authority.root
         return self._ensure(
             Entry(directory=self.directory, kind=Kind.PROOF, name=code),
             Subject(common_name=code),
-            authority.root,
+            issuer,
             wish,
-            lambda: authority.prove(code, days=wish.days),
+            lambda: authority.prove(code, issuer=issuer, days=wish.days),
         )
 
     def bundle(self, more: Sequence[Path] = ()) -> tuple[Path, bool]:
@@ -196,13 +221,16 @@ class Folder:
                 problems = _other_names(credential.certificate, subject)
                 if signed_by is not None and credential.issuers[0] != signed_by:
                     problems.append(f"it was signed by {common_name(credential.issuers[0])!r}, not by this CA")
+                revoked = find_revoked(self.directory, credential.certificate, credential.issuers)
+                if revoked is not None:
+                    problems.append(f"it was revoked on {revoked.at:%Y-%m-%d}")
                 problems += self._differences(credential, wish)
                 _refuse_differences(entry, problems)
                 return Made(entry=entry, credential=credential, changed=False)
             return self._replace(entry, make())
 
     def _replace(self, entry: Entry, credential: Credential) -> Made:
-        retired = files.retire(entry, self._clock())
+        retired = files.copy_aside(entry, self._clock())
         files.save(entry, credential)
         return Made(entry=entry, credential=credential, changed=True, retired=retired)
 

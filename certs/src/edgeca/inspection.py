@@ -19,6 +19,7 @@ from edgeca.errors import CaError
 from edgeca.files import Entry
 from edgeca.names import alternative_names, common_name
 from edgeca.profiles import Kind
+from edgeca.revocation import Revoked, find_revoked, load_crl, path_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class Description:
     left: timedelta
     chain: tuple[str, ...]
     files: tuple[Path, ...]
+    revoked: Revoked | None = None
 
     @property
     def days_left(self) -> int:
@@ -71,12 +73,14 @@ def describe(entry: Entry, credential: Credential, now: datetime) -> Description
         left=certificate.not_valid_after_utc - now,
         chain=tuple(common_name(each) for each in (certificate, *credential.issuers)),
         files=entry.paths,
+        revoked=find_revoked(entry.directory, certificate, credential.issuers),
     )
 
 
 def find_problems(directory: Path, now: datetime, within: timedelta = timedelta(0)) -> Iterator[Problem]:
     """All that is broken in `directory`, and all that ends within the span `within` from `now`."""
     trusted = _root_certificate(directory)
+    yield from _list_problems(directory, now, within)
     for entry in files.entries(directory):
         try:
             credential = files.load(entry)
@@ -84,6 +88,7 @@ def find_problems(directory: Path, now: datetime, within: timedelta = timedelta(
             yield Problem(label=entry.label, what=str(exc), remedy=_remake(entry))
         else:
             yield from _ending(entry, credential, now, within)
+            yield from _revoked(entry, credential)
             yield from _chain_problems(entry, credential, trusted)
         yield from _mode_problems(entry)
 
@@ -107,8 +112,37 @@ def _ending(entry: Entry, credential: Credential, now: datetime, within: timedel
         elif start > now:
             what = f"{whose}starts only on {start:%Y-%m-%d}; is the clock right?"
         if what:
-            yield Problem(label=entry.label, what=what, remedy=_remake(entry))
+            yield Problem(label=entry.label, what=what, remedy=_renew(entry, credential, certificate))
             return
+
+
+def _revoked(entry: Entry, credential: Credential) -> Iterator[Problem]:
+    line = find_revoked(entry.directory, credential.certificate, credential.issuers)
+    if line is not None:
+        what = f"it was revoked on {line.at:%Y-%m-%d} ({line.reason.value})"
+        yield Problem(label=entry.label, what=what, remedy=f"{_remake(entry)}; or move its files away")
+
+
+def _list_problems(directory: Path, now: datetime, within: timedelta) -> Iterator[Problem]:
+    """Revocation lists that must be signed anew; where nothing was ever revoked there are none."""
+    for kind in (Kind.ROOT, Kind.ISSUING):
+        if not path_of(directory, kind).exists():
+            continue
+        label = f"revocation list of {kind.value}"
+        remedy = shlex.join(["edgeca", "crl", "--dir", str(directory)])
+        try:
+            issuer = files.load_certificates(Entry(directory=directory, kind=kind))[0]
+            crl = load_crl(directory, kind, issuer)
+        except CaError as exc:
+            yield Problem(label=label, what=str(exc), remedy=remedy)
+            continue
+        if crl is None:
+            yield Problem(label=label, what="it is that of another CA", remedy=remedy)
+        elif crl.until <= now:
+            yield Problem(label=label, what=f"its next one was due on {crl.until:%Y-%m-%d}", remedy=remedy)
+        elif crl.until - now <= within:
+            what = f"its next one is due in {in_words(crl.until - now)}, on {crl.until:%Y-%m-%d}"
+            yield Problem(label=label, what=what, remedy=remedy)
 
 
 def _chain_problems(entry: Entry, credential: Credential, trusted: x509.Certificate | None) -> Iterator[Problem]:
@@ -132,6 +166,17 @@ def _mode_problems(entry: Entry) -> Iterator[Problem]:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         what = f"its key is open to others (mode {mode:04o})"
         yield Problem(label=entry.label, what=what, remedy=f"chmod 600 {entry.key_path}")
+
+
+def _renew(entry: Entry, credential: Credential, ending: x509.Certificate) -> str:
+    """The command for a certificate in the chain of `entry` that ends; a CA first, for nothing outlives its issuer."""
+    if ending is credential.certificate:
+        words = [entry.name, "--kind", entry.kind.value] if entry.name else [entry.kind.value]
+    else:
+        words = ["root" if ending == credential.issuers[-1] else "issuing"]
+    if entry.kind is Kind.PROOF:  # which serves once
+        return _remake(entry)
+    return shlex.join(["edgeca", "renew", *words, "--dir", str(entry.directory)])
 
 
 def _remake(entry: Entry) -> str:

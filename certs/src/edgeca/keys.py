@@ -36,6 +36,12 @@ def generate(key_type: KeyType) -> PrivateKey:
             assert_never(key_type)
 
 
+def kind_of(key: PrivateKey) -> KeyType:
+    """The kind of key to make in place of this one; P-256 for a curve that we do not make."""
+    words = describe(key)
+    return next((each for each in KeyType if each.value == words), KeyType.EC_P256)
+
+
 def describe(key: object) -> str:
     """What kind of public or private key this is, in the words of `KeyType` where it is one of ours."""
     if isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
@@ -52,12 +58,13 @@ def write_key(key: PrivateKey) -> bytes:
     )
 
 
-def read_key(pem: bytes, source: str) -> PrivateKey:
+def read_key(pem: bytes, source: str, password: bytes | None = None) -> PrivateKey:
     """The key in `pem`. Raises CaError, naming `source`, if there is none that we can use."""
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
+        key = serialization.load_pem_private_key(pem, password=password)
     except (ValueError, TypeError) as exc:
-        raise CaError(f"{source} holds no readable private key (PEM, without a password)") from exc
+        how = "without a password" if password is None else "with this password"
+        raise CaError(f"{source} holds no readable private key (PEM, {how})") from exc
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise CaError(f"{source} holds a {describe(key)} key; this tool works with EC and RSA keys")
     return key

@@ -26,6 +26,10 @@ class Subject:
     common_name: str = ""
     organization: str = ""
     names: tuple[x509.GeneralName, ...] = ()
+    exact: x509.Name | None = None
+    """The whole name, of one that is renewed: what it has signed names its issuer so."""
+    key_id: x509.SubjectKeyIdentifier | None = None
+    """The same for its key, if that stays."""
 
 
 def utc_now() -> datetime:
@@ -59,7 +63,9 @@ def sign(
     )
     builder = _with_usage(builder, profile, key.public_key())
     builder = _with_names(builder, subject)
-    builder = _with_key_ids(builder, key.public_key(), issuer)
+    builder = _with_key_ids(
+        builder, subject.key_id or x509.SubjectKeyIdentifier.from_public_key(key.public_key()), issuer
+    )
     signing_key = key if issuer is None else issuer.key
     return Credential(
         certificate=builder.sign(signing_key, hashes.SHA256()),
@@ -68,7 +74,23 @@ def sign(
     )
 
 
+def subject_of(certificate: x509.Certificate, *, with_key: bool) -> Subject:
+    """The subject of a certificate that is to be renewed; `with_key` if its key stays."""
+    try:
+        names = tuple(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        names = ()
+    return Subject(
+        common_name=common_name(certificate),
+        names=names,
+        exact=certificate.subject,
+        key_id=key_id(certificate) if with_key else None,
+    )
+
+
 def _name(subject: Subject) -> x509.Name:
+    if subject.exact is not None:
+        return subject.exact
     parts = ((NameOID.ORGANIZATION_NAME, subject.organization), (NameOID.COMMON_NAME, subject.common_name))
     return x509.Name([x509.NameAttribute(oid, text) for oid, text in parts if text])
 
@@ -122,9 +144,8 @@ def _with_names(builder: x509.CertificateBuilder, subject: Subject) -> x509.Cert
 
 
 def _with_key_ids(
-    builder: x509.CertificateBuilder, key: PublicKey, issuer: Credential | None
+    builder: x509.CertificateBuilder, own: x509.SubjectKeyIdentifier, issuer: Credential | None
 ) -> x509.CertificateBuilder:
-    own = x509.SubjectKeyIdentifier.from_public_key(key)
     above = own if issuer is None else key_id(issuer.certificate)
     builder = builder.add_extension(own, critical=False)
     return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above), critical=False)

@@ -6,15 +6,18 @@ from urllib.parse import quote
 from edgeca.errors import CaError, Refused
 from edgeca.files import Entry
 from edgeca.folder import Folder
+from edgeca.names import names_as_text, parse_names
 from edgeca.profiles import Kind
 
 DEFAULT_PLACE = PurePosixPath("/etc/aziot/certificates")
 
 
-def config_lines(folder: Folder, name: str, place: PurePosixPath = DEFAULT_PLACE) -> str:
+def config_lines(folder: Folder, name: str, place: PurePosixPath = DEFAULT_PLACE, host_name: str | None = None) -> str:
     """What config.toml of the device `name` needs, once the files lie in `place` there.
 
-    The identity is named too if there is one. Raises Refused if `name` has no edge CA, CaError for a relative `place`.
+    The identity is named too if there is one, and with `host_name` the name that devices dial.
+
+    Raises Refused if `name` has no edge CA, CaError for a relative `place` or a name that cannot be.
     """
     if not place.is_absolute():
         raise CaError(f"--at {place}: name the folder on the device by its whole path, for example {DEFAULT_PLACE}")
@@ -23,7 +26,7 @@ def config_lines(folder: Folder, name: str, place: PurePosixPath = DEFAULT_PLACE
         raise Refused(f"there is no edge CA {name!r} in {folder.directory}; make one: edgeca edge-ca {name}")
     edge_id = Entry(directory=folder.directory, kind=Kind.EDGE_ID, name=name)
     found = [edge_ca, edge_id] if edge_id.exists() else [edge_ca]
-    parts = [_copy_lines(folder, found, place), _trust_lines(place), _edge_ca_lines(edge_ca, place)]
+    parts = [_copy_lines(folder, found, place), _trust_lines(place, host_name), _edge_ca_lines(edge_ca, place)]
     if edge_id.exists():
         parts.append(_identity_lines(edge_id, place))
     return "\n".join(parts)
@@ -49,8 +52,13 @@ def _copy_lines(folder: Folder, found: list[Entry], place: PurePosixPath) -> str
     return "\n".join(lines)
 
 
-def _trust_lines(place: PurePosixPath) -> str:
-    return f'# before the first [section]\ntrust_bundle_cert = "{_uri(f"{place}/trust-bundle.pem")}"\n'
+def _trust_lines(place: PurePosixPath, host_name: str | None) -> str:
+    lines = ["# before the first [section]"]
+    if host_name is not None:
+        (name,) = names_as_text(parse_names([host_name]))[:1]
+        lines.append(f'hostname = "{name}"')
+    lines.append(f'trust_bundle_cert = "{_uri(f"{place}/trust-bundle.pem")}"')
+    return "\n".join(lines) + "\n"
 
 
 def _edge_ca_lines(entry: Entry, place: PurePosixPath) -> str:

@@ -75,25 +75,28 @@ def test_entries_come_cas_first_and_leave_out_what_was_retired(tmp_path: Path) -
         (Kind.ROOT, ""),
     ):
         files.save(Entry(directory=tmp_path, kind=kind, name=name), AUTHORITY.issue_server(["x"]))
-    files.retire(server_entry(tmp_path, "b"), NOW)
-    assert [entry.label for entry in files.entries(tmp_path)] == ["root", "issuing", "edge-ca pi", "server a"]
+    files.copy_aside(server_entry(tmp_path, "b"), NOW)
+    found = [entry.label for entry in files.entries(tmp_path)]
+    assert found == ["root", "issuing", "edge-ca pi", "server a", "server b"]
 
 
 def test_an_empty_or_missing_folder_has_no_entries(tmp_path: Path) -> None:
     assert list(files.entries(tmp_path / "none")) == []
 
 
-def test_retiring_moves_every_file_and_never_overwrites(tmp_path: Path) -> None:
+def test_every_file_is_copied_aside_and_nothing_overwritten(tmp_path: Path) -> None:
     entry = server_entry(tmp_path)
     kept = []
     for _ in range(3):
         files.save(entry, AUTHORITY.issue_server(["gateway.local"]))
         kept.append(entry.key_path.read_bytes())
-        assert files.retire(entry, NOW) is not None
-        assert not any(path.exists() for path in entry.paths)
+        place = files.copy_aside(entry, NOW)
+        assert place is not None
+        assert sorted(path.name for path in place.iterdir()) == sorted(path.name for path in entry.paths)
+        assert all(path.exists() for path in entry.paths)
     assert sorted(path.read_bytes() for path in tmp_path.glob("retired/*/*.key.pem")) == sorted(kept)
     assert {mode(path) for path in tmp_path.glob("retired/*/*.key.pem")} == {0o600}
-    assert files.retire(entry, NOW) is None
+    assert files.copy_aside(server_entry(tmp_path, "none"), NOW) is None
 
 
 def test_a_key_without_its_certificate_is_kept_too(tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_a_key_without_its_certificate_is_kept_too(tmp_path: Path) -> None:
     files.save(entry, AUTHORITY.issue_server(["gateway.local"]))
     entry.certificate_path.unlink()
     assert not entry.exists()
-    place = files.retire(entry, NOW)
+    place = files.copy_aside(entry, NOW)
     assert place is not None
     assert (place / "gateway.local.key.pem").exists()
 

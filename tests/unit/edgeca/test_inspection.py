@@ -7,6 +7,8 @@ from edgeca import files
 from edgeca.folder import Folder, Wish
 from edgeca.inspection import describe, find_problems
 from edgeca.profiles import Kind
+from edgeca.revocation import Reason
+from edgeca.revoking import Lists, target_of_entry
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -117,17 +119,55 @@ def test_damage_is_a_problem_and_stops_nothing_else(folder: Folder) -> None:
     assert labels == ["edge-ca pi", "server a", "server b"]
 
 
-def test_remedies_are_commands_that_keep_all_names(folder: Folder) -> None:
+def test_what_ends_soon_is_to_be_renewed(folder: Folder) -> None:
     folder.server(["gateway.local", "10.0.0.5"], Wish(days=3))
     folder.edge_id("pi", Wish(days=3))
     folder.self_signed("board-1", Wish(days=3))
-    where = f"--dir {folder.directory} --force"
+    folder.proof("A1", Wish(days=3))
+    where = f"--dir {folder.directory}"
     assert [found.remedy for found in find_problems(folder.directory, NOW, 5 * DAY)] == [
-        f"edgeca edge-id pi {where}",
-        f"edgeca device board-1 --self-signed {where}",
-        f"edgeca device board-1 --self-signed {where}",
-        f"edgeca server gateway.local gateway 10.0.0.5 {where}",
+        f"edgeca renew pi --kind edge-id {where}",
+        f"edgeca renew board-1.primary --kind self-signed {where}",
+        f"edgeca renew board-1.secondary --kind self-signed {where}",
+        f"edgeca renew gateway.local --kind server {where}",
+        f"edgeca proof A1 {where} --force",
     ]
+
+
+def test_a_ca_that_ends_is_to_be_renewed_before_what_it_has_signed(folder: Folder) -> None:
+    folder.server(["a"])
+    remedies = {found.label: found.remedy for found in find_problems(folder.directory, NOW, 1830 * DAY)}
+    assert remedies == {
+        "issuing": f"edgeca renew issuing --dir {folder.directory}",
+        "server a": f"edgeca renew a --kind server --dir {folder.directory}",
+    }
+    remedies = {found.label: found.remedy for found in find_problems(folder.directory, NOW + 3660 * DAY)}
+    assert remedies["root"] == f"edgeca renew root --dir {folder.directory}"
+
+
+def test_what_was_revoked_and_lists_that_are_due_are_problems(folder: Folder) -> None:
+    made = folder.device("board-1")
+    lists = Lists(folder, lambda: NOW)
+    assert list(find_problems(folder.directory, NOW)) == []
+    lists.revoke([target_of_entry(folder, made.entry)], Reason.SUPERSEDED, days=10)
+    (found,) = find_problems(folder.directory, NOW)
+    assert (found.label, found.what) == ("device board-1", "it was revoked on 2026-11-21 (superseded)")
+    assert found.remedy.startswith(f"edgeca device board-1 --dir {folder.directory} --force")
+    due = [each.what for each in find_problems(folder.directory, NOW, 10 * DAY) if each.label.startswith("revocation")]
+    assert due == ["its next one is due in 10 days, on 2026-12-01"] * 2
+    over = [
+        each.what for each in find_problems(folder.directory, NOW + 11 * DAY) if each.label.startswith("revocation")
+    ]
+    assert over == ["its next one was due on 2026-12-01"] * 2
+    (folder.directory / "root.crl.pem").write_text("garbage")
+    assert "holds no readable revocation list" in next(iter(find_problems(folder.directory, NOW))).what
+
+
+def test_a_list_of_another_ca_is_told(folder: Folder) -> None:
+    Lists(folder, lambda: NOW).refresh(within=DAY)
+    folder.init("Other", Wish(force=True))
+    whats = [found.what for found in find_problems(folder.directory, NOW)]
+    assert whats == ["it is that of another CA"] * 2
 
 
 def test_the_remedy_for_an_unreadable_server_names_what_is_known(folder: Folder) -> None:

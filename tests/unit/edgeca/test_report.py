@@ -82,6 +82,7 @@ def test_json_has_the_same_facts(folder: Folder) -> None:
         "endsAt": "2027-02-19T12:00:00Z",
         "daysLeft": 90,
         "chain": list(found.chain),
+        "revokedAt": None,
         "files": {
             "certificate": f"{folder.directory}/server/gateway.local.cert.pem",
             "key": f"{folder.directory}/server/gateway.local.key.pem",
