@@ -1,6 +1,7 @@
 """`make manifest`: what it makes of a template, and what it refuses, with a sentence that says what to do."""
 
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -281,3 +282,32 @@ def test_the_command_writes_nothing_if_anything_is_wrong(solution: Path) -> None
     assert f"manifest: {solution}/t.template.json: ${{CONTAINER_REGISTRY_USERNAME}} has no value" in done.stderr
     assert "secret" not in done.stderr
     assert not output.exists()
+
+
+PAGES: Final = ("docs/deployment.md", "docs/pi.md", "docs/fleet.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_the_pages_write_the_files_that_they_name(page: str, tmp_path: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in VALUES.items()))
+    commands = re.findall(r"^make manifest(?: PLATFORM=(\w+))?(?: TEMPLATE=\"([^\"]+)\")?", text, re.MULTILINE)
+    assert commands
+    made = set()
+    for platform, templates in commands:
+        words = [str(ROOT / name) for name in templates.split()] + ["--platform", platform or "amd64"]
+        assert MANIFEST.main([*words, "--env-file", str(tmp_path / ".env"), "--output", str(tmp_path / "config")]) == 0
+        made |= {path.name for path in (tmp_path / "config").iterdir()}
+    assert set(re.findall(r"config/([\w.-]+\.json)", text)) <= made
+
+
+def test_the_makefile_passes_on_what_is_asked() -> None:
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "manifest", "PLATFORM=arm32v7", "TEMPLATE=a.json b.json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1].endswith("tools/manifest.py a.json b.json --platform arm32v7")

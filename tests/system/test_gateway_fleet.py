@@ -1,6 +1,7 @@
 """Deployments of a fleet: layers by tags, merged in the hub's order, are the settings that a gateway runs with."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ VALUES: Final = {
     "CONTAINER_REGISTRY_PASSWORD": "a-password",
 }
 Document = dict[str, Any]
+REFUSED: Final = re.findall(r"^SELECT .+$", (ROOT / "docs/fleet.md").read_text(), re.MULTILINE)[0]
 
 
 def manifest(template: Document) -> Document:
@@ -43,7 +45,14 @@ def runtime_alone() -> Document:
 
 def deploy(site: GatewaySite, name: str, template: Document, target: str, priority: int) -> None:
     body = {"id": name, "content": manifest(template), "targetCondition": target, "priority": priority}
-    site.hub.configurations.put(name, body, None)
+    site.hub.configurations.put(name, body | {"metrics": {"queries": {"refused": REFUSED}}}, None)
+
+
+def refused(site: GatewaySite) -> int:
+    """What the metric of the page says."""
+    _, own = site.hub.configurations.metrics(site.hub.configurations.get("gateway"))
+    count: int = own["results"]["refused"]
+    return count
 
 
 def tag(at: GatewaySite, **tags: str | None) -> None:
@@ -89,6 +98,7 @@ async def test_layers_make_the_settings_of_a_site(site: GatewaySite, tmp_path: P
     assert agent["modules"]["gateway"]["settings"]["image"] == "registry.example/edge-gateway:0.1.0-arm64v8"
     assert "gateway-upstream" in site.hub.hub.twin(identity("edge-1", "$edgeHub")).desired["routes"]
     assert not await passes(site, {"temperature": 10})
+    assert refused(site) == 0
 
     tag(site, site="cold-store")
     await routes_in_force(site, "alerts", "climate", "doors")
@@ -99,3 +109,9 @@ async def test_layers_make_the_settings_of_a_site(site: GatewaySite, tmp_path: P
     tag(site, site=None)
     await routes_in_force(site, "alerts", "climate")
     assert not await passes(site, {"temperature": 10})
+
+    wrong = of_file("docs/examples/cold-store.template.json")
+    wrong["content"]["modulesContent"]["gateway"]["properties.desired.routes.climate"] = {"route": "FROM nowhere"}
+    deploy(site, "wrong", wrong, "tags.gateway = 'pi'", 40)
+    await until(lambda: refused(site) == 1)
+    assert not await passes(site, {"temperature": 10}), "the last good settings stay"
