@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -53,6 +54,14 @@ class Disk:
     ) -> None:
         """Arm: the `nth` of these operations from now on fails, and `times` in all; a failed sync keeps nothing."""
         await self._tell(do="fail", kinds=sorted(kinds), ending=ending, nth=nth, times=times, error=error)
+
+    def halt(self) -> None:
+        """From now on it answers nothing: whoever reads or writes there waits."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """It answers again, also what was asked meanwhile."""
+        self._process.send_signal(signal.SIGCONT)
 
     async def heal(self) -> None:
         """No more failures."""

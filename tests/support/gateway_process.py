@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,8 @@ class GatewayProcess:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
+        self.program: Sequence[str | Path] = (GATEWAY, "run")
+        """What is started; a test may put something around it."""
         self.lines: list[str] = []
         self._first = 0
         self._process: asyncio.subprocess.Process
@@ -54,8 +56,7 @@ class GatewayProcess:
         self.environment |= environment
         self._first = len(self.lines)
         self._process = await asyncio.create_subprocess_exec(
-            GATEWAY,
-            "run",
+            *self.program,
             env=clean_environment(self.environment),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

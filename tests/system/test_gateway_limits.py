@@ -1,0 +1,164 @@
+"""Limits of devices, with real clients over TLS: a device that floods is slowed or refused, and nobody else is."""
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+import aiohttp
+from paho.mqtt import client as paho
+
+from support.gateway_site import GatewaySite
+from support.paho_device import Dial, PahoDevice, let_in
+
+EVERYTHING = {"everything": "FROM /messages/* INTO $upstream"}
+QUOTA_EXCEEDED = 0x97
+PER_SECOND = 50
+FLOOD = 300
+"""Messages as fast as the client can: some 2,500 in a second, fifty times the limit."""
+FLOOD_S = 4.0
+"""The least that they take at 50 in a second, after a burst of 50 and one read of the socket."""
+
+
+async def limited(site: GatewaySite, **limits: Any) -> None:
+    """Start with these limits for `d1`, and none for others."""
+    path = site.write_settings(routes=EVERYTHING, limits={"devices": {"d1": limits}})
+    await site.gateway.start(GATEWAY_SETTINGS_FILE=str(path))
+
+
+async def latencies(device: PahoDevice, count: int) -> list[float]:
+    """How long each of so many messages took to be acknowledged, one after the other."""
+    took = []
+    for number in range(count):
+        began_at = time.perf_counter()
+        await device.publish(f"g{number}")
+        took.append(time.perf_counter() - began_at)
+    return took
+
+
+async def flood(device: PahoDevice, *, qos: int = 1, count: int = FLOOD) -> None:
+    """All at once; returns when all are acknowledged."""
+    device.client.max_inflight_messages_set(count)
+    for number in range(count):
+        device.client.publish(device.events_topic, str(number), qos=qos)
+    for _ in range(count if qos else 0):
+        await device.acknowledged.next()
+
+
+async def test_a_device_that_floods_is_slowed_alone_and_loses_nothing(site: GatewaySite) -> None:
+    await limited(site, messagesPerSecond=PER_SECOND, burst=PER_SECOND)
+    async with let_in(site, "d1") as noisy, let_in(site, "d2") as good:
+        alone = await latencies(good, 60)
+        began_at = time.perf_counter()
+        flooding = asyncio.create_task(flood(noisy))
+        await site.gateway.said("sends more than the 50 messages in a second that it is allowed")
+        beside = await latencies(good, 60)
+        assert not flooding.done(), "the good device was to send while the other was slowed"
+        await flooding
+        took_s = time.perf_counter() - began_at
+    assert took_s > FLOOD_S, "the flood was not slowed"
+    slower = statistics.median(beside) / statistics.median(alone)
+    assert slower < 3 or statistics.median(beside) < 0.05, f"the good device was {slower:.1f} times slower"
+    events = await site.arrived(FLOOD + 120)
+    assert [int(event.body) for event in events if not event.body.startswith(b"g")] == list(range(FLOOD))
+    assert await site.counted('gateway_limited_devices_total{limit="messages_per_second",when_over="slow"}') == 1
+    assert "limit" not in str((await site.metrics()).get("gateway_refused_messages_total"))
+
+
+async def test_qos_0_is_slowed_too_and_arrives_in_order(site: GatewaySite) -> None:
+    await limited(site, messagesPerSecond=PER_SECOND, burst=PER_SECOND)
+    async with let_in(site, "d1") as noisy:
+        began_at = time.perf_counter()
+        await flood(noisy, qos=0)
+        events = await site.arrived(FLOOD)
+        assert time.perf_counter() - began_at > FLOOD_S
+    assert [int(event.body) for event in events] == list(range(FLOOD))
+
+
+async def test_bytes_count_and_a_reconnect_does_not_help(site: GatewaySite) -> None:
+    await limited(site, bytesPerSecond=20_000, burstBytes=20_000)
+    began_at = time.perf_counter()
+    for number in range(4):
+        async with let_in(site, "d1") as noisy:
+            await noisy.publish(bytes([number]) * 30_000)
+    assert time.perf_counter() - began_at > 3.5, "120,000 bytes at 20,000 in a second, and as many at once"
+    assert len(await site.arrived(4)) == 4
+
+
+async def test_over_the_limit_mqtt_5_refuses_message_by_message(site: GatewaySite) -> None:
+    await limited(site, messagesPerSecond=0.1, burst=10, whenOver="refuse")
+    async with let_in(site, "d1", Dial(version=paho.MQTTv5)) as noisy:
+        reasons: list[int] = []
+        noisy.client.on_publish = lambda *_: None
+        answered = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        # paho 1.6 tells no reason of a PUBACK to `on_publish`: it is read where the packet comes in.
+        heard = noisy.client._handle_pubackcomp  # noqa: SLF001 — see above
+
+        def hear(command: str) -> Any:
+            packet = bytes(noisy.client._in_packet["packet"])  # noqa: SLF001 — as above
+            reasons.append(packet[2] if len(packet) > 2 else 0)
+            if len(reasons) == 30:
+                loop.call_soon_threadsafe(answered.set)
+            return heard(command)
+
+        noisy.client._handle_pubackcomp = hear  # noqa: SLF001 — as above
+        for number in range(30):
+            noisy.client.publish(noisy.events_topic, str(number), qos=1)
+        await asyncio.wait_for(answered.wait(), 20)
+    assert reasons.count(QUOTA_EXCEEDED) in (19, 20)
+    good = reasons.count(0)
+    assert len(await site.arrived(good)) == good
+    assert await site.counted('gateway_refused_messages_total{reason="over_limit"}', 30 - good) == 30 - good
+
+
+async def test_over_the_limit_mqtt_3_is_closed_and_nothing_acknowledged_is_lost(site: GatewaySite) -> None:
+    await limited(site, messagesPerSecond=0.1, burst=10, whenOver="refuse")
+    acknowledged: list[int] = []
+    async with let_in(site, "d1") as noisy:
+        noisy.client.on_publish = lambda *args: acknowledged.append(args[2])
+        for number in range(30):
+            noisy.client.publish(noisy.events_topic, str(number), qos=1)
+        await noisy.disconnects.next()
+    await site.gateway.said("more messages per second than it is allowed")
+    assert len(acknowledged) <= len(await site.arrived(10)) <= 11
+
+
+async def test_over_the_limit_https_is_told_when_to_come_again(site: GatewaySite) -> None:
+    path = site.write_settings(routes=EVERYTHING, limits={"devices": {"d1": {"messagesPerSecond": 0.05, "burst": 2}}})
+    await site.gateway.start(GATEWAY_SETTINGS_FILE=str(path), GATEWAY_WEBSOCKET_PORT="443")
+    url = f"https://{site.address}/devices/{{}}/messages/events?api-version=2021-04-12"
+    statuses = []
+    async with aiohttp.ClientSession() as session:
+        for _ in range(4):
+            async with session.post(
+                url.format("d1"), data=b"1", headers={"Authorization": site.token("d1")}, ssl=site.client_tls()
+            ) as answer:
+                statuses.append(answer.status)
+                retry_after = answer.headers.get("Retry-After")
+        async with session.post(
+            url.format("d2"), data=b"2", headers={"Authorization": site.token("d2")}, ssl=site.client_tls()
+        ) as answer:
+            assert answer.status == 204
+    assert statuses == [204, 204, 429, 429]
+    assert retry_after is not None
+    assert 1 <= int(retry_after) <= 20
+
+
+async def test_the_day_is_remembered_across_a_restart_and_a_change_frees_at_once(site: GatewaySite) -> None:
+    await limited(site, messagesPerDay=5, whenOver="refuse")
+    async with let_in(site, "d1", Dial(version=paho.MQTTv5)) as device:
+        for number in range(3):
+            await device.publish(str(number))
+    await site.gateway.stop()
+    await site.gateway.start()
+    async with let_in(site, "d1") as device:
+        for number in range(3, 5):
+            await device.publish(str(number))
+        device.client.publish(device.events_topic, "5", qos=1)
+        await device.disconnects.next()
+    assert len(await site.arrived(5)) == 5
+    site.write_settings(routes=EVERYTHING)
+    await site.gateway.said("settings", after=len(site.gateway.lines))
+    async with let_in(site, "d1") as device:
+        await device.publish("6")
