@@ -47,7 +47,9 @@ def test_a_port_in_use_names_who_has_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         finding = only(mqtt_at(tmp_path, port))
-        assert owner_of(port) == os.getpid()
+        assert owner_of("127.0.0.1", port) == os.getpid()
+        assert owner_of("0.0.0.0", port) == os.getpid()
+        assert owner_of("127.0.0.99", port) is None
         assert finding.verdict is Verdict.PROBLEM
         assert f"(process {os.getpid()})" in finding.says
         assert "GATEWAY_MQTT_PORT" in finding.fix
@@ -56,7 +58,13 @@ def test_a_port_in_use_names_who_has_it(tmp_path: Path) -> None:
 
 
 def test_nobody_listens_at_a_free_port() -> None:
-    assert owner_of(free_port()) is None
+    assert owner_of("127.0.0.1", free_port()) is None
+
+
+def test_who_listens_on_all_addresses_has_each_of_them() -> None:
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        with socket.create_server((address, 0), family=family) as every:
+            assert owner_of("127.0.0.1", every.getsockname()[1]) == os.getpid()
 
 
 def test_two_listeners_at_one_port_are_a_problem(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The ports of the listeners: free, the gateway's own, or whose."""
 
 import errno
+import ipaddress
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -105,7 +107,7 @@ def _not_ours(where: str) -> Finding:
 
 def _taken(patient: Patient, door: Door, where: str) -> Finding:
     running = patient.running
-    owner = owner_of(door.port)
+    owner = owner_of(door.address, door.port)
     if running is not None and (owner is None or owner == running.pid):
         return ok(f"{where} is the gateway's")
     who = "another process, which cannot be seen from here" if owner is None else f"{name_of(owner)} (process {owner})"
@@ -134,9 +136,9 @@ def cannot_bind(address: str, port: int) -> int | None:
     return None
 
 
-def owner_of(port: int) -> int | None:
-    """The process that listens at a port of this machine; None if it cannot be seen."""
-    sockets = set(_listening(port))
+def owner_of(address: str, port: int) -> int | None:
+    """The process that listens at an address and port of this machine; None if it cannot be seen."""
+    sockets = set(_listening(address, port))
     if not sockets:
         return None
     for folder in Path("/proc").glob("[0-9]*/fd"):
@@ -148,14 +150,36 @@ def owner_of(port: int) -> int | None:
     return None
 
 
-def _listening(port: int) -> Iterator[str]:
-    """The numbers of the sockets that listen there."""
+def _listening(address: str, port: int) -> Iterator[str]:
+    """The numbers of the sockets that listen there, or on all addresses; for all addresses, those on any."""
+    wanted = ipaddress.ip_address(address) if _is_address(address) else None
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
+                place, _, number = fields[1].rpartition(":")
+                if fields[3] != _LISTENS or int(number, 16) != port:
+                    continue
+                theirs = _read_address(place)
+                if wanted is None or wanted.is_unspecified or theirs.is_unspecified or theirs == wanted:
                     yield fields[9]
+
+
+def _read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address of /proc/net/tcp: words of four bytes, each as this machine holds numbers."""
+    words = [bytes.fromhex(text[at : at + 8]) for at in range(0, len(text), 8)]
+    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    found = ipaddress.ip_address(raw)
+    mapped = getattr(found, "ipv4_mapped", None)
+    return found if mapped is None else mapped
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def name_of(pid: int) -> str:
