@@ -162,7 +162,11 @@ class _Reader:
         whole = isinstance(given, float) and given.is_integer()
         if isinstance(given, bool) or not (isinstance(given, kind) or whole) or not shape.least <= given <= shape.most:
             what = "number" if isinstance(shape, Number) else "whole number"
-            self._problem(f"{path}.{key}", f"{given!r} is no {what} from {shape.least:,g} to {shape.most:,g}", "")
+            self._problem(
+                f"{path}.{key}",
+                f"{given!r} is no {what} from {shape.least:,} to {shape.most:,}",
+                "correct it; left out: no limit",
+            )
             return None
         return float(given)
 

@@ -1,0 +1,86 @@
+import asyncio
+from collections.abc import Sequence
+
+from gateway.dispatch.allowance import Allowance, Allowances, Limits, WhenOver
+from gateway.head.toll import Toll
+
+
+class Payer:
+    """A connection that remembers what became of it."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.refused: list[int] = []
+        self.steps: list[str] = []
+        self.free = asyncio.Event()
+
+    def take_paid(self, paid: Sequence[int], over: Sequence[int]) -> None:
+        self.taken += paid
+        self.refused += over
+
+    def hold(self) -> None:
+        self.steps.append("hold")
+
+    def release(self) -> None:
+        self.steps.append("release")
+        self.free.set()
+
+    def excuse(self, now: float) -> None:
+        if self.steps[-1] != "excuse":
+            self.steps.append("excuse")
+
+
+def toll(payer: Payer, allowance: Allowance) -> tuple[Toll[int], Allowances]:
+    loop = asyncio.get_running_loop()
+    allowances = Allowances(lambda _: None, loop.time, lambda: 0.0)
+    allowances.use(Limits(per_device=allowance))
+    return Toll(allowances.account("d1"), payer, lambda _: 1), allowances
+
+
+async def test_what_may_not_be_sent_yet_waits_and_comes_in_order() -> None:
+    payer = Payer()
+    made, _ = toll(payer, Allowance(messages_per_s=100, burst=3))
+    made.come(range(10))
+    assert payer.taken == [0, 1, 2]
+    assert made.holds
+    await asyncio.wait_for(payer.free.wait(), 10)
+    assert payer.taken == list(range(10))
+    assert payer.steps == ["hold", "excuse", "release"]
+    assert not made.holds
+
+
+async def test_a_debt_from_before_holds_from_the_start() -> None:
+    payer = Payer()
+    made, allowances = toll(payer, Allowance(messages_per_s=100, burst=3))
+    allowances.account("d1").charge(5, 0)
+    made.look()
+    assert payer.steps == ["hold"]
+    await asyncio.wait_for(payer.free.wait(), 10)
+
+
+async def test_who_refuses_holds_nothing() -> None:
+    payer = Payer()
+    made, _ = toll(payer, Allowance(messages_per_s=0.01, burst=3, when_over=WhenOver.REFUSE))
+    made.come(range(5))
+    made.look()
+    assert (payer.taken, payer.refused, payer.steps) == ([0, 1, 2], [3, 4], [])
+    assert "messages per second" in made.why
+
+
+async def test_settings_without_limits_free_what_waits() -> None:
+    payer = Payer()
+    made, allowances = toll(payer, Allowance(messages_per_s=0.01, burst=3))
+    made.come(range(5))
+    allowances.use(None)
+    await asyncio.wait_for(payer.free.wait(), 10)
+    assert payer.taken == list(range(5))
+
+
+async def test_what_waits_at_the_end_is_taken_and_paid_by_the_next_connection() -> None:
+    payer = Payer()
+    made, allowances = toll(payer, Allowance(messages_per_s=1, burst=3))
+    made.come(range(10))
+    made.close()
+    made.close()
+    assert payer.taken == list(range(10))
+    assert allowances.account("d1").wait_s() > 6
