@@ -84,3 +84,9 @@ def test_the_worst_verdict_is_the_verdict() -> None:
         Verdict.WARNING,
         Verdict.PROBLEM,
     ]
+
+
+def test_the_page_of_the_doctor_has_each_check_with_its_sentence() -> None:
+    page = (Path(__file__).parents[4] / "docs/doctor.md").read_text(encoding="utf-8")
+    for each in CHECKS:
+        assert f"| `{each.name}`{'*' if each.needs is Needs.NETWORK else ''} | {each.help} |" in page
