@@ -143,3 +143,38 @@ def test_a_field_without_end_is_cut() -> None:
     log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
     log.write_event(MessageRefused("x" * 65_535, RefusedMessage.UNKNOWN_TOPIC, ""))
     assert len(json.loads(lines[0])["identity"]) == FIELD_CHARS
+
+
+def test_what_was_held_back_is_told_when_nothing_else_comes() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    log = Log(lines.append, clock, level=Level.INFO)
+    for _ in range(LINES_PER_PERIOD + 30):
+        log.write_event(Dropped(Why.FULL, 1))
+    log.tell_held_back()
+    assert len(lines) == LINES_PER_PERIOD, "the flood may go on"
+    clock.now += PERIOD_S
+    log.tell_held_back()
+    log.tell_held_back()
+    assert len(lines) == LINES_PER_PERIOD + 1
+    assert "30 more of the same kind (Dropped)" in lines[-1]
+
+
+def test_the_last_call_tells_all_of_it() -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
+    for _ in range(LINES_PER_PERIOD + 3):
+        log.write_event(Dropped(Why.FULL, 1))
+    log.tell_all_held_back()
+    log.tell_all_held_back()
+    assert len(lines) == LINES_PER_PERIOD + 1
+    assert json.loads(lines[-1])["message"].startswith("3 more of the same kind")
+
+
+def test_a_text_and_a_line_have_the_form_of_all_lines() -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.ERROR, as_json=True)
+    log.write_text(Level.INFO, "READY here")
+    assert json.loads(lines[0])["message"] == "READY here"
+    assert json.loads(log.line(Dropped(Why.FULL, 2)))["event"] == "Dropped"
+    assert len(lines) == 1

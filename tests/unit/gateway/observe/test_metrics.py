@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observe.dispatch import MessagesReceived
 from gateway.observe.events import Event
-from gateway.observe.metrics import Metrics
+from gateway.observe.metrics import Metrics, MetricType
 from gateway.observe.store import MessagesRefused, RefusalReason
 
 
@@ -73,3 +73,44 @@ def test_whatever_a_text_holds_it_stays_on_its_line() -> None:
     assert family.documentation == r"A \ in it."
     assert family.samples[0].labels == {"what": 'a "quoted"\n\\ text'}
     assert metrics.text().count(b"\n") == 3
+
+
+def test_what_is_asked_for_is_asked_when_somebody_looks() -> None:
+    metrics, asked = Metrics(), []
+
+    def ask() -> list[tuple[tuple[str, ...], float]]:
+        asked.append(1)
+        return [(("a",), 1), (('b"\n\\',), 2.5)]
+
+    metrics.ask("gateway_things", "How\nmany", ("of",), ask)
+    metrics.ask("gateway_nothing", "None of it now", (), list)
+    assert asked == []
+    (family,) = text_string_to_metric_families(metrics.text().decode())
+    assert (family.name, family.type) == ("gateway_things", "gauge")
+    assert [(sample.labels["of"], sample.value) for sample in family.samples] == [("a", 1), ('b"\n\\', 2.5)]
+    assert metrics.totals() == {}
+
+
+def test_a_summary_is_its_sum_and_its_count() -> None:
+    metrics = Metrics()
+    values = [(("sum", "x"), 1.5), (("count", "x"), 2)]
+    metrics.ask("gateway_waits_seconds", "Waits", ("of",), lambda: values, kind=MetricType.SUMMARY)
+    (family,) = text_string_to_metric_families(metrics.text().decode())
+    assert family.type == "summary"
+    assert [(sample.name, sample.labels, sample.value) for sample in family.samples] == [
+        ("gateway_waits_seconds_sum", {"of": "x"}, 1.5),
+        ("gateway_waits_seconds_count", {"of": "x"}, 2),
+    ]
+
+
+def test_a_histogram_counts_what_took_less_too() -> None:
+    metrics = Metrics()
+    times = metrics.histograms("gateway_took_seconds", "How long", ("of",))
+    for took in (0.0001, 0.0005, 0.02, 100.0):
+        times.of("x").observe(took)
+    (family,) = text_string_to_metric_families(metrics.text().decode())
+    buckets = {each.labels["le"]: each.value for each in family.samples if each.name.endswith("_bucket")}
+    assert (buckets["0.0005"], buckets["0.01"], buckets["0.025"], buckets["30"], buckets["+Inf"]) == (2, 2, 3, 3, 4)
+    others = {each.name: each.value for each in family.samples if not each.name.endswith("_bucket")}
+    assert others == {"gateway_took_seconds_sum": pytest.approx(100.0206), "gateway_took_seconds_count": 4}
+    assert metrics.families()["gateway_took_seconds"] == (MetricType.HISTOGRAM, ("of",), "How long")
