@@ -100,6 +100,10 @@ class GatewayProcess:
         assert code == 0, self.transcript()
         return loop.time() - began_at
 
+    def hang_up(self) -> None:
+        """SIGHUP: it looks at certificates and lists at once."""
+        self._process.send_signal(signal.SIGHUP)
+
     def pause(self) -> None:
         """SIGSTOP: its sockets stay, it reads and answers nothing. It can be killed as it is."""
         self._process.send_signal(signal.SIGSTOP)
