@@ -1,7 +1,7 @@
 import asyncio
 import json
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -147,3 +147,82 @@ async def test_a_folder_whose_name_is_too_long_is_refused_in_words(tmp_path: Pat
 async def test_a_folder_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(ControlSocketError, match="cannot be made"):
         await ControlSocket({}).open(tmp_path / "missing")
+
+
+# Answers without end.
+
+
+class Counting:
+    """Streams numbers as fast as they are taken; `ended` is set once nobody takes them any more."""
+
+    def __init__(self, size: int = 1) -> None:
+        self._size = size
+        self.ended = asyncio.Event()
+        self.count = 0
+
+    async def __call__(self, question: Mapping[str, Any]) -> AsyncGenerator[bytes]:
+        if question.get("bad"):
+            raise QuestionError(400, "it is bad")
+        try:
+            while True:
+                self.count += 1
+                yield b"%d%s\n" % (self.count, b" " * self._size)
+                await asyncio.sleep(0)
+        finally:
+            self.ended.set()
+
+
+@asynccontextmanager
+async def streaming(folder: Path, counting: Counting) -> AsyncIterator[ControlSocket]:
+    socket = ControlSocket({"echo": echo}, {"count": counting})
+    await socket.open(folder)
+    try:
+        yield socket
+    finally:
+        await socket.close()
+
+
+async def test_a_stream_goes_on_until_who_asked_has_gone(tmp_path: Path) -> None:
+    counting = Counting()
+    async with streaming(tmp_path, counting), asyncio.timeout(10):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
+        writer.write(b'{"ask": "count"}\n')
+        assert [int(await reader.readline()) for _ in range(3)] == [1, 2, 3]
+        writer.close()
+        await counting.ended.wait()
+
+
+async def test_a_stream_ends_with_the_gateway(tmp_path: Path) -> None:
+    counting = Counting()
+    async with asyncio.timeout(10):
+        async with streaming(tmp_path, counting):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
+            writer.write(b'{"ask": "count"}\n')
+            await reader.readline()
+        await counting.ended.wait()
+        while await reader.readline():
+            pass
+        writer.close()
+
+
+async def test_a_stream_waits_for_a_slow_reader_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "STUCK_S", 0.1)
+    counting = Counting(size=100_000)
+    async with streaming(tmp_path, counting), asyncio.timeout(10):
+        _, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # of the read side, which asyncio's type hides
+        writer.write(b'{"ask": "count"}\n')
+        await counting.ended.wait()
+        assert counting.count < 100
+        writer.close()
+
+
+async def test_a_stream_that_is_refused_is_answered_like_any_question(tmp_path: Path) -> None:
+    async with streaming(tmp_path, Counting()):
+        assert await say(tmp_path, b'{"ask": "count", "bad": true}\n') == {
+            "error": {"status": 400, "message": "it is bad"}
+        }
+        unknown = await say(tmp_path, b'{"ask": "what"}\n')
+        assert "answers count, echo" in unknown["error"]["message"]

@@ -27,6 +27,8 @@ async def test_settings_reach_the_routes_the_store_and_the_ways_out(tmp_path: Pa
         assert in_force.board_settings == {}
         in_force.apply(reading.settings, reading.table)
         assert in_force.board_settings == {"interval": 60}
+        assert in_force.settings is reading.settings
+        assert [route.name for route in in_force.routes] == ["up", "ai"]
 
         device = site.login()
         device.publish("devices/d1/messages/events/level=low")

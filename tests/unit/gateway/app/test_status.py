@@ -40,6 +40,7 @@ async def test_the_status_tells_who_what_and_why_in_json(tmp_path: Path) -> None
         assert (status["devices"], status["connections"], status["uptimeSecs"]) == (1, 3, 105)
         assert status["upstream"]["state"] == "waiting"
         assert "no route to host" in status["upstream"]["sentence"]
+        assert status["upstream"]["forSecs"] >= 0
         assert status["upstreamOnBehalf"]["state"] == "connected"
         assert status["settings"]["batchesWithoutSender"] == ["all"]
         (queue,) = status["store"]["queues"]

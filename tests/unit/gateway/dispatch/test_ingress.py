@@ -1,8 +1,9 @@
 from pathlib import Path
 
 from edgewire.message import UPSTREAM, Envelope, Message, identity
-from gateway.dispatch.ingress import AppendResult
+from gateway.dispatch.ingress import MAX_SENDERS, AppendResult
 from gateway.observe.dispatch import MessagesReceived, MessagesUnrouted
+from gateway.observe.ledger import Ledger
 from gateway.observe.tap import Routed
 from gateway.routing.compile import RouteSpec, compile_routes
 from support.mqtt_site import Site
@@ -73,3 +74,32 @@ async def test_batches_are_answered_in_their_order_also_those_of_nothing(tmp_pat
         site.ingress.accept([message("high")], lambda _: order.append("third"))
         await site.store.flush()
         assert order == ["first", "second", "third"]
+
+
+async def test_the_ledger_hears_who_sent_and_which_routes_matched_once_a_second(tmp_path: Path) -> None:
+    async with Site.open(tmp_path, routes=HIGH_ONLY) as site:
+        ledger = Ledger(lambda: 1_800_000_000.0, lambda _: True)
+        site.ingress.follow(ledger)
+        site.ingress.accept([message("high"), message("low"), message("high")], lambda _: None)
+        assert (site.ingress.received, ledger.received) == (3, 0)
+        site.ingress.report()
+        site.ingress.accept([message("high")], lambda _: None)
+        assert (site.ingress.received, ledger.received) == (4, 3)
+        table = compile_routes({"other": RouteSpec(text="FROM /messages/* INTO $upstream")}).table
+        assert table is not None
+        site.ingress.use(table)  # what was counted by the old one is not lost
+        site.ingress.accept([message("high")], lambda _: None)
+        site.ingress.report()
+        assert (ledger.route("high").hits, ledger.route("other").hits, ledger.unrouted) == (3, 1, 1)
+        record = ledger.device("d1")
+        assert record is not None
+        assert record.messages == 5
+
+
+async def test_senders_of_a_flood_are_told_before_the_second_is_over(tmp_path: Path) -> None:
+    async with Site.open(tmp_path) as site:
+        ledger = Ledger(lambda: 1_800_000_000.0, lambda _: True)
+        site.ingress.follow(ledger)
+        for _ in range(MAX_SENDERS // 64):
+            site.ingress.accept([message("high")] * 64, lambda _: None)
+        assert ledger.received == MAX_SENDERS

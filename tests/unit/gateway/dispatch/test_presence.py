@@ -55,3 +55,10 @@ def test_when_the_clock_was_set_every_link_is_told_also_if_it_ends_by_that() -> 
     presence.judge_again()
     assert expired.ended == [Ending.TOKEN_EXPIRED]
     assert (good.judged, good.ended) == (1, [])
+
+
+def test_the_link_of_an_identity_is_the_newest_one() -> None:
+    presence, link = Presence(), RecordedLink()
+    assert presence.link(DEVICE) is None
+    presence.enter(DEVICE, link)
+    assert presence.link(DEVICE) is link

@@ -551,3 +551,19 @@ async def test_a_cloud_that_does_not_answer_is_away(site: Site, monkeypatch: pyt
     async with asyncio.timeout(5):
         await site.sent.wait()
     assert site.cloud.twin(D1).reported == {"a": 1}
+
+
+async def test_the_mirror_is_told_without_the_cloud(site: Site) -> None:
+    assert await site.twins.mirrored(D1) is None
+    await site.get()
+    calls = len(site.cloud.calls)
+    kept = await site.twins.mirrored(D1)
+    assert kept is not None
+    assert orjson.loads(kept)["desired"]["$version"] == 1
+    assert len(site.cloud.calls) == calls
+    with pytest.raises(TwinStoreError, match="just started"):
+        await Twins(lambda _: None).mirrored(D1)
+    closed = Twins(lambda _: None)
+    closed.closed_because("the disk is gone")
+    with pytest.raises(TwinStoreError, match="the disk is gone"):
+        await closed.mirrored(D1)

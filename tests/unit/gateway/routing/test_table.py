@@ -130,3 +130,15 @@ def test_a_shadowing_property_is_seen_by_match_and_explain_alike() -> None:
     shadowed = Message(envelope, b"")
     assert found.match(shadowed).routes == ("a", "b")
     assert [explanation.matched for explanation in found.explain(shadowed)] == [True, True, False]
+
+
+def test_what_was_counted_on_decisions_is_taken_once() -> None:
+    found = table(
+        all="FROM /messages/* WHERE kind = 'a' INTO $upstream", hot="FROM /messages/* WHERE hot = 'x' INTO $upstream"
+    )
+    for properties in ({"kind": "a"}, {"kind": "a", "hot": "x"}, {"kind": "b"}, {"kind": "b"}):
+        found.match(message(None, **properties)).count += 1
+    hits = found.take_hits()
+    assert (hits.routes, hits.unrouted) == ({"all": 2, "hot": 1}, 2)
+    hits = found.take_hits()
+    assert (hits.routes, hits.unrouted) == ({}, 0)

@@ -4,6 +4,7 @@ The connection string is a secret: it is in no text, no event and no answer.
 """
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ import orjson
 
 from edgewire.iothub import sas
 from edgewire.message import Identity
+from edgewire.transport.certificates import SecurityError
 from edgewire.transport.proxy import Proxy, ProxyError, proxy_for
+from edgewire.transport.tls_client import client_context
 from gateway.app.dialing import Place, read_place
 from gateway.app.page_deeds import shown_twin
 from gateway.dashboard.answers import NotAnsweredError
@@ -96,7 +99,7 @@ class HubService:
                 status, answer = await self._exchange(method, _path(who), body, etag)
         except TimeoutError:
             raise NotAnsweredError(504, f"the hub did not answer within {SERVICE_S:.0f} s") from None
-        except (aiohttp.ClientError, OSError, ProxyError) as error:
+        except (aiohttp.ClientError, OSError, ProxyError, SecurityError) as error:
             raise NotAnsweredError(502, f"the hub cannot be reached: {_said(error)}") from error
         if status != 200:
             raise _refusal(status, answer, who)
@@ -109,8 +112,6 @@ class HubService:
         return document
 
     async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, etag: str) -> tuple[int, bytes]:
-        from edgewire.transport.tls_client import client_context  # noqa: PLC0415 — only who has this setting asks
-
         access = self._access
         context = await asyncio.to_thread(client_context, self._trust_pem())
         headers = {"Authorization": access.token(time.time()), "Accept": "application/json"}
@@ -145,8 +146,11 @@ def _by_proxy(proxy: Proxy | None) -> dict[str, Any]:
     if proxy is None:
         return {}
     host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
-    login = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password)
-    return {"proxy": f"http://{host}:{proxy.port}", "proxy_auth": login}
+    headers = {}
+    if proxy.user is not None:
+        login = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode("ascii")
+        headers["Proxy-Authorization"] = f"Basic {login}"
+    return {"proxy": f"http://{host}:{proxy.port}", "proxy_headers": headers}
 
 
 def _path(who: Identity) -> str:
@@ -183,4 +187,6 @@ def _said(error: Exception) -> str:
         return f"its certificate is not one of an authority that we believe ({error.certificate_error})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or type(error.os_error).__name__
+    if isinstance(error, SecurityError | ProxyError):
+        return str(error)
     return type(error).__name__

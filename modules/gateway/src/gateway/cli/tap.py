@@ -153,7 +153,8 @@ def line_of(message: Mapping[str, Any]) -> str:
     sender = message["device"] if message["module"] is None else f"{message['device']}/{message['module']}"
     parts = [f"{message['at'][11:23]} {sender:<12}"]
     if message["properties"]:
-        parts.append("[" + " ".join(f"{name}={value}" for name, value in message["properties"].items()) + "]")
+        pairs = (name if value is None else f"{name}={value}" for name, value in message["properties"].items())
+        parts.append(f"[{' '.join(pairs)}]")
     if "body" in message:
         parts.append(_body(message))
     if message["routes"]:

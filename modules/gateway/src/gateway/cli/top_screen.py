@@ -42,13 +42,14 @@ def screen(state: Mapping[str, Any], width: int, height: int | None, order: Orde
 
 
 def _fitted(tables: Sequence[list[str]], room: int | None) -> list[list[str]]:
-    """Each table gets an even share of what is left, the last ones what the first leave over."""
-    fitted: list[list[str]] = []
-    for number, table in enumerate(tables):
-        share = len(table) if room is None else max(0, min(len(table), room // (len(tables) - number)))
-        if room is not None:
-            room -= share
-        fitted.append(table[:share])
+    """Each table gets an even share of the lines there are; what a short one leaves over goes to the others."""
+    if room is None:
+        return list(tables)
+    shares: dict[int, int] = {}
+    for number in sorted(range(len(tables)), key=lambda number: len(tables[number])):
+        shares[number] = min(len(tables[number]), room // (len(tables) - len(shares)))
+        room -= shares[number]
+    fitted = [table[: shares[number]] for number, table in enumerate(tables)]
     return [table for table in fitted if len(table) > 1]
 
 
