@@ -1,5 +1,6 @@
 """A gateway whose upstream is another gateway of ours: what devices send arrives, what is for them comes down."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ ON_BEHALF: Final = {"GATEWAY_UPSTREAM": "none", "GATEWAY_UPSTREAM_AMQP": "edgehu
 AS_MODULE: Final = {"GATEWAY_LOWER_GATEWAYS": "edge-2/gateway"}
 METHODS: Final = "$iothub/methods/POST/"
 TWIN: Final = "$iothub/twin/"
+RECEIVED: Final = "gateway_received_messages_total"
 
 
 class Floors:
@@ -203,3 +205,35 @@ async def test_an_upper_gateway_without_a_way_on_behalf_says_what_the_lower_one_
         async with sending(devices):
             await progress(devices, 5)
         await until(lambda: not judge(devices, site.hub.events.read(0, 1_000_000)).lost)
+
+
+async def test_two_gateways_that_are_each_others_upstream_are_told_and_nothing_goes_round(
+    site: GatewaySite, floors: Floors
+) -> None:
+    loop = "is a gateway to which this one sends: set GATEWAY_UPSTREAM_AMQP of one of the two to another place"
+    site.register("n0")
+    site.hub.add_device("n0", keys=KEYS)
+    await site.gateway.start(GATEWAY_UPSTREAM="none", GATEWAY_UPSTREAM_AMQP=floors.address)
+    async with floors.below(site, "devices") as lower:
+        both = (site.gateway, lower.gateway)
+        done, waiting = await asyncio.wait(
+            [asyncio.ensure_future(each.said(loop, 20)) for each in both], return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait([*done, *waiting])
+        lower.register("n0")
+        devices = [NumberedDevice(lower, "n0", burst_pause_s=0.1)]
+        async with sending(devices):
+            await progress(devices, 20)
+        said = 0
+
+        async def is_quiet() -> bool:
+            """Whether nothing has been received for a second: what goes round would be, again and again."""
+            nonlocal said
+            before, said = said, sum([(await each.metrics()).get(RECEIVED, 0) for each in (site, lower)])
+            await asyncio.sleep(1)
+            return before == said
+
+        await until(is_quiet)
+        assert said <= 2 * len(devices[0].acknowledged), "each gateway has each message once at most"

@@ -13,6 +13,7 @@ from gateway.app.upstream import CLOSE_S
 from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.twins import Twins
+from gateway.identity.neighbours import Neighbours
 from gateway.identity.registry import Registry
 from gateway.identity.tokens import FILE_NAME as TOKENS_FILE
 from gateway.identity.tokens import DeviceTokens, PresentedTokens
@@ -78,12 +79,22 @@ def make_devices_upstream(
     trust_pem: Callable[[], bytes],
     emit: Callable[[Event], None],
     end: Callable[[Identity], object],
+    neighbours: Neighbours | None = None,
 ) -> "DevicesUpstream | None":
     """The way that the settings want, None for none. Raises ConfigError."""
     place = place_of(environment, environ)
     if place is None:
         return None
-    return DevicesUpstream(environment, environ, place, registry=registry, trust_pem=trust_pem, emit=emit, end=end)
+    return DevicesUpstream(
+        environment,
+        environ,
+        place,
+        registry=registry,
+        trust_pem=trust_pem,
+        emit=emit,
+        end=end,
+        neighbours=neighbours or Neighbours(),
+    )
 
 
 class DevicesUpstream:
@@ -99,6 +110,7 @@ class DevicesUpstream:
         trust_pem: Callable[[], bytes],
         emit: Callable[[Event], None],
         end: Callable[[Identity], object],
+        neighbours: Neighbours,
     ) -> None:
         """`end` hears of a device that is unknown here and that the hub lets in no more. Raises ConfigError."""
         hub = environment.hub_name
@@ -118,6 +130,7 @@ class DevicesUpstream:
             emit=emit,
             times=AmqpTimes(close_s=CLOSE_S, stall_s=float(environment.upstream_stall_s)),
             window=Window(environment.upstream_amqp_window, WINDOW_BYTES),
+            neighbours=neighbours,
         )
         self._emit = emit
         self._calls: CloudCalls | None = None
@@ -125,7 +138,9 @@ class DevicesUpstream:
         self._voucher: AmqpVoucher | None = None
         self.vouchers: Vouchers | None = None
         if environment.unknown_devices == "ask":
-            self._voucher = AmqpVoucher(hostname=place.host, dial=dialer.dial, name_of=self._tokens.name_of)
+            self._voucher = AmqpVoucher(
+                hostname=place.host, dial=dialer.dial, name_of=self._tokens.name_of, neighbours=neighbours
+            )
             self.vouchers = Vouchers(self._presented, self._voucher)
         self._presented.listen(self._on_token)
         self._presented.on_end(end)

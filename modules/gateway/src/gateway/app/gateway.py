@@ -46,6 +46,7 @@ from gateway.dispatch.twin_desk import NoTwins, TwinDesk
 from gateway.head.mqtt import MqttHead
 from gateway.head.sessions import SessionsError, SessionStore
 from gateway.identity.authenticator import Authenticator
+from gateway.identity.neighbours import Neighbours
 from gateway.identity.registry import FILE_NAME, Registry, RegistryError
 from gateway.observe.app import ClockJumped, GatewayStarted, GatewayStopped, LatestTimeNotKept
 from gateway.observe.metrics import Metrics
@@ -91,6 +92,7 @@ class Gateway:
         self._environ = environ
         self._data = environment.data_dir
         self._started_at = time.time()
+        self._neighbours = Neighbours()
         self.observer = Observer()
         self.metrics = Metrics()
         self.tap = Tap()
@@ -244,6 +246,7 @@ class Gateway:
             trust_pem=self._certificates.trust_pem,
             emit=self._emit,
             end=lambda who: self._presence.end([who], Ending.CREDENTIALS_CHANGED),
+            neighbours=self._neighbours,
         )
         if devices is not None:
             twins = self._open_twins(strangers_come=devices.vouchers is not None)
@@ -421,6 +424,7 @@ class Gateway:
             hub_names=self._hub_names,
             limits=AmqpLimits(),
             allowances=self._limits.in_force,
+            neighbours=self._neighbours,
         )
 
     async def _open_showing(self, rooms: AsyncExitStack) -> None:

@@ -1,7 +1,6 @@
 """The AMQP head: one `AmqpHead` for the gateway, one `AmqpConnection` per connection, with one or many identities."""
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -52,6 +51,7 @@ from gateway.head.amqp_links import RefusedLinkError, Wish, end_of, read_attach,
 from gateway.head.amqp_telemetry import Telemetry, TelemetryLink
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Claim, RefusalReason, Refused
+from gateway.identity.neighbours import Neighbours
 from gateway.observe.events import Event
 from gateway.observe.head import (
     ClosedBeforeLogin,
@@ -102,6 +102,7 @@ class AmqpHead:
         clock: Callable[[], float],
         hub_names: Sequence[str],
         limits: AmqpLimits,
+        neighbours: Neighbours | None = None,
         allowances: "Callable[[], Allowances | None]" = lambda: None,
     ) -> None:
         self.house = House(
@@ -119,7 +120,7 @@ class AmqpHead:
         self.hubs: Mapping[str, str] = {hub_label(name): name for name in reversed(hub_names)}
         """Host names by what user names call them."""
         self.limits = limits
-        self.container_id = f"gateway-{uuid.uuid4().hex}"
+        self.neighbours = neighbours or Neighbours()
 
     def accept(self, peer: Peer) -> "tuple[AmqpServer, AmqpConnection]":
         """An engine and its owner, for a connection that has come."""
@@ -127,7 +128,7 @@ class AmqpHead:
             self.limits,
             asyncio.get_running_loop().time(),
             offers_external=bool(peer.certificates),
-            container_id=self.container_id,
+            container_id=self.neighbours.name,
         )
         return engine, AmqpConnection(self, Line(self.house, engine, peer))
 
@@ -181,6 +182,7 @@ class AmqpConnection:
     def on_closed(self) -> None:
         """The connection is gone."""
         self._leave_all(Leaving.LOST)
+        self._head.neighbours.left(self)
         self._line.engine.connection_lost()
 
     # Opening.
@@ -189,8 +191,8 @@ class AmqpConnection:
         match event:
             case SaslInitReceived():
                 self._on_sasl(event)
-            case OpenReceived():
-                self._on_open()
+            case OpenReceived(container_id=name):
+                self._on_open(name)
             case SessionBegun():
                 self._on_begun()
             case SessionEnded(session):
@@ -266,11 +268,23 @@ class AmqpConnection:
             self._line.engine.refuse_sasl(code)
             self._shut()
 
-    def _on_open(self) -> None:
+    def _on_open(self, name: str) -> None:
         self._opened = True
+        if self._head.neighbours.is_above(name):
+            self._end_loop()
+            return
+        self._head.neighbours.came(self, name, self._end_loop)
         self._line.engine.open()
         if self._line.credentials.plain is None:
             self._unclaimed = asyncio.get_running_loop().call_later(UNCLAIMED_S, self._give_up)
+
+    def _end_loop(self) -> None:
+        """A gateway that we send to, or we ourselves, would send to us."""
+        what = "it is a gateway to which this one sends: set GATEWAY_UPSTREAM_AMQP of one of the two to another place"
+        self._line.house.emit(ConnectionRefused(ClosedBeforeLogin.LOOP, self._line.peer.address, what))
+        self._leave_all(Leaving.PROTOCOL_ERROR, what)
+        self._line.engine.close(NOT_ALLOWED, what)
+        self._shut()
 
     def _give_up(self) -> None:
         what = f"nobody was let in on it within {UNCLAIMED_S:g} s"

@@ -52,6 +52,7 @@ class ClosedBeforeLogin(Enum):
     BAD_UPGRADE = "bad_upgrade"
     NO_SUBPROTOCOL = "no_subprotocol"
     HEAD_TOO_LARGE = "head_too_large"
+    LOOP = "loop"
 
 
 class Cut(Enum):

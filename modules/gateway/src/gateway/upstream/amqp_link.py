@@ -36,6 +36,7 @@ from edgewire.session.amqp.link import Delivery, Link, Role
 from edgewire.session.amqp.session import Session
 from edgewire.transport.pump import Accept, Peer, Pump
 from gateway import __version__
+from gateway.identity.neighbours import Neighbours
 from gateway.observe.upstream import LinkFault
 from gateway.upstream.amqp_refusal import words_of
 
@@ -110,7 +111,16 @@ class LinkFailedError(Exception):
 class AmqpLink:
     """The connection; the owner of its engine. `open` it once."""
 
-    def __init__(self, listener: AmqpLinkListener, dial: Dial, *, hostname: str, limits: AmqpLimits) -> None:
+    def __init__(
+        self,
+        listener: AmqpLinkListener,
+        dial: Dial,
+        *,
+        hostname: str,
+        limits: AmqpLimits,
+        neighbours: Neighbours | None = None,
+    ) -> None:
+        self._neighbours = neighbours or Neighbours()
         self._listener = listener
         self._dial = dial
         self._hostname = hostname
@@ -248,7 +258,7 @@ class AmqpLink:
         self._client = AmqpClient(
             self._limits,
             self._loop.time(),
-            container_id=f"edge-gateway-{id(self):x}",
+            container_id=self._neighbours.name,
             hostname=self._hostname,
             sasl=SASL,
             idle_timeout_s=IDLE_TIMEOUT_S,
@@ -291,6 +301,9 @@ class AmqpLink:
             case SessionEnded(session=session, error=error):
                 self._on_session_ended(session, error)
             case Opened(open=opened):
+                if not self._neighbours.joined(opened.container_id):
+                    self._fail(LinkFault.OTHER, f"{self._hostname} is this gateway itself: set another place")
+                    return
                 self.max_devices = min(opened.channel_max, self._limits.channel_max)
                 self._open_cbs()
             case SaslOutcomeReceived(ok=False, code=code):

@@ -12,6 +12,7 @@ from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Link
 from edgewire.transport.backoff import Backoff
 from edgewire.transport.dialer import DialError, DialFault
+from gateway.identity.neighbours import Neighbours
 from gateway.identity.tokens import Token
 from gateway.observe.events import Event
 from gateway.observe.upstream import (
@@ -128,7 +129,9 @@ class AmqpProxy:
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours or Neighbours()
         self._hostname = hostname
         self._dial = dial
         self._tokens = tokens
@@ -388,7 +391,7 @@ class AmqpProxy:
             started_at = self._loop.time()
             self._become(LinkState.CONNECTING, self._status[1])
             self._ended.clear()
-            link = AmqpLink(self, self._dial, hostname=self._hostname, limits=self._limits)
+            link = AmqpLink(self, self._dial, hostname=self._hostname, limits=self._limits, neighbours=self._neighbours)
             try:
                 async with asyncio.timeout(self._times.open_s):
                     await link.open()

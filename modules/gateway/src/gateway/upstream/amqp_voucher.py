@@ -14,6 +14,7 @@ from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Delivery
 from edgewire.session.amqp.session import Session
 from edgewire.transport.dialer import DialError
+from gateway.identity.neighbours import Neighbours
 from gateway.identity.tokens import Token
 from gateway.identity.vouching import Vouching
 from gateway.observe.upstream import LinkFault
@@ -111,7 +112,9 @@ class AmqpVoucher:
         answer_s: float = ANSWER_S,
         idle_s: float = IDLE_S,
         rest_s: float = REST_S,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours or Neighbours()
         self._hostname = hostname
         self._dial = dial
         self._name_of = name_of
@@ -169,7 +172,7 @@ class AmqpVoucher:
 
     async def _serve(self) -> None:
         """One connection: for the questions there are, and those that come until it is idle."""
-        link = AmqpLink(self, self._dial, hostname=self._hostname, limits=self._limits)
+        link = AmqpLink(self, self._dial, hostname=self._hostname, limits=self._limits, neighbours=self._neighbours)
         try:
             async with asyncio.timeout(OPEN_S):
                 await link.open()
