@@ -578,3 +578,33 @@ async def test_an_answer_of_the_hub_may_find_a_link_or_a_client_that_is_gone(sit
     client.transfer()
     assert not link.attached
     assert len(site.presence) == 0
+
+
+# --- gateways above and below -----------------------------------------------------------------------------------------
+
+
+def loops(site: AmqpSite) -> list[ConnectionRefused]:
+    refused = [event for event in site.events if isinstance(event, ConnectionRefused)]
+    return [event for event in refused if event.reason is ClosedBeforeLogin.LOOP]
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_the_gateway_that_this_one_sends_to_is_not_let_in(site: AmqpSite, *, before: bool) -> None:
+    if before:
+        site.amqp.neighbours.joined("client")
+    client = site.plain()
+    if not before:
+        client.begin()
+        site.amqp.neighbours.joined("client")
+    assert conditions(client) == [NOT_ALLOWED]
+    assert client.is_closed()
+    [event] = loops(site)
+    assert "set GATEWAY_UPSTREAM_AMQP of one of the two to another place" in event.sentence()
+
+
+async def test_a_connection_that_is_gone_is_forgotten(site: AmqpSite) -> None:
+    client = site.plain()
+    client.begin()
+    client.lose()
+    site.amqp.neighbours.joined("client")
+    assert loops(site) == []

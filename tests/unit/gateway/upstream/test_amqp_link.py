@@ -10,6 +10,7 @@ from edgewire.session.amqp.events import MessageReceived
 from edgewire.session.amqp.limits import AmqpLimits
 from edgewire.session.amqp.link import Delivery, Link
 from edgewire.transport.pump import Accept
+from gateway.identity.neighbours import Neighbours
 from gateway.observe.upstream import LinkFault
 from gateway.upstream.amqp_link import FLUSH_BYTES, MAX_PUTS, AmqpLink, LinkFailedError
 from support.amqp_hub import FakeHub, HubConnection, unreachable
@@ -237,6 +238,22 @@ async def test_an_end_before_it_is_open_is_raised() -> None:
     link = AmqpLink(Listener(), Vanishing().dial, hostname="hub.example", limits=AmqpLimits())
     with pytest.raises(LinkFailedError, match="is gone"):
         await link.open()
+
+
+async def test_a_way_that_leads_to_this_gateway_itself_is_none() -> None:
+    neighbours = Neighbours()
+    neighbours.name = "hub"  # as the other end calls itself
+    link = AmqpLink(Listener(), FakeHub().dial, hostname="hub.example", limits=AmqpLimits(), neighbours=neighbours)
+    with pytest.raises(LinkFailedError, match=r"hub\.example is this gateway itself: set another place"):
+        await link.open()
+
+
+async def test_it_is_known_where_the_way_leads() -> None:
+    neighbours = Neighbours()
+    link = AmqpLink(Listener(), FakeHub().dial, hostname="hub.example", limits=AmqpLimits(), neighbours=neighbours)
+    await link.open()
+    assert neighbours.is_above("hub")
+    await link.close(1)
 
 
 async def test_nobody_there_is_raised_as_it_is() -> None:
