@@ -384,9 +384,8 @@ def test_every_output_has_a_route_and_every_route_an_output(template: Document) 
 def test_an_output_without_a_route_would_be_noticed(template: Document) -> None:
     own_settings(template)["routes"]["raw"] = 'FROM /messages/* INTO BrokeredEndpoint("/modules/detector/inputs/raw")'
     assert outputs_named(own_settings(template)) - outputs_routed(hub_routes(template)) == {"detector.raw"}
-    hub_routes(template)["raw"] = (
-        'FROM /messages/modules/gateway/outputs/detector.raw INTO BrokeredEndpoint("/modules/detector/inputs/raw")'
-    )
+    into = 'BrokeredEndpoint("/modules/detector/inputs/raw")'
+    hub_routes(template)["raw"] = {"route": f"FROM /messages/modules/gateway/outputs/detector.raw INTO {into}"}
     assert outputs_named(own_settings(template)) == outputs_routed(hub_routes(template))
 
 

@@ -25,7 +25,8 @@ REFUSED: Final = re.findall(r"^SELECT .+$", (ROOT / "docs/fleet.md").read_text()
 def manifest(template: Document) -> Document:
     """What `make manifest` writes."""
     made: Document = MANIFEST.make_manifest(template, MANIFEST.Wish(platform="arm64v8", values=VALUES, folder=ROOT))
-    return made.get("content", made)
+    content: Document = made.get("content", made)
+    return content
 
 
 def of_file(name: str) -> Document:

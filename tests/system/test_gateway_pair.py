@@ -47,13 +47,13 @@ async def test_what_a_dead_gateway_held_arrives_once_it_is_back(site: GatewaySit
     for name in names:
         site.hub.add_device(name, keys=KEYS)
     await start(site, second)
-    name = copy.copy(site)  # what the one name leads to
-    devices = [NumberedDevice(name, each, burst_pause_s=0.1) for each in names]
+    behind = copy.copy(site)  # what the one name leads to
+    devices = [NumberedDevice(behind, each, burst_pause_s=0.1) for each in names]
     async with sending(devices):
         await progress(devices, 20)
         refuse(site.hub)
         await progress(devices, 20)
-        name.address = second.address
+        behind.address = second.address
         await site.gateway.kill()
         await progress(devices, 20)
         back(site.hub)
