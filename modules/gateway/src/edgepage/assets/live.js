@@ -40,10 +40,7 @@ export function liveList({ label, draw, matches = () => true, keep = 2_000, most
     tell();
   }
 
-  function item(row) {
-    const line = h("li", {}, draw(row));
-    return line;
-  }
+  const item = (row) => h("li", {}, draw(row));
 
   function redraw() {
     fill(element, ...rows.filter(matches).slice(-most).reverse().map(item));
@@ -61,6 +58,16 @@ export function liveList({ label, draw, matches = () => true, keep = 2_000, most
     /** In place of what was kept; the oldest first. */
     reset(list) {
       rows = list.slice(-keep);
+      fresh = [];
+      redraw();
+    },
+    /** Puts rows that are not here yet into their places; `key(row)` tells them apart, and sorts them. */
+    merge(list, key) {
+      const all = new Map([...rows, ...fresh, ...list].map((row) => [key(row), row]));
+      if (isPaused || all.size === rows.length) {
+        return;
+      }
+      rows = [...all].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, row]) => row).slice(-keep);
       fresh = [];
       redraw();
     },

@@ -226,7 +226,8 @@ def _table(codes: Sequence[ListedCode]) -> Markup:
     left_out = len(codes) - MAX_ROWS
     more = markup('<p class="pager">And {count} more: gateway claims list.</p>\n', count=left_out)
     return markup(
-        '<table class="list" data-phone-columns="2">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{more}',
+        '<table class="list" data-phone-columns="2">\n<thead><tr>{heads}</tr></thead>\n'
+        "<tbody>\n{rows}</tbody>\n</table>\n{more}",
         heads=joined(markup('<th scope="col">{name}</th>', name=name) for name in _COLUMNS),
         rows=joined(_row(code) for code in codes[:MAX_ROWS]),
         more=more if left_out > 0 else Markup(),

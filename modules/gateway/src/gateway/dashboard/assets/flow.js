@@ -3,7 +3,7 @@
 import { button, card, count, empty, fill, h, icon, liveList, number, searchBox, select } from "/assets/parts/parts.js";
 import { messageRow, senderOf } from "./message.js";
 
-const AT_FIRST = 50;
+const REMEMBERED = 500;
 const REST_MS = 300;
 
 export function openFlow(page) {
@@ -13,6 +13,7 @@ export function openFlow(page) {
   const blank = h("div", {});
   let lost = 0;
   let isOpen = false;
+  let isCleared = false;
 
   const live = liveList({
     label: "Messages, the newest first",
@@ -28,6 +29,7 @@ export function openFlow(page) {
   const pause = button("Pause", () => setPaused(!live.isPaused), { icon: "pause", pressed: false });
   const clear = button("Clear", () => {
     lost = 0;
+    isCleared = true;
     leftOut.hidden = true;
     live.reset([]);
   }, { kind: "quiet" });
@@ -94,7 +96,18 @@ export function openFlow(page) {
     }, (state) => {
       isOpen = state === "open";
       live.setPaused(live.isPaused);
+      if (isOpen) {
+        remember();
+      }
     }, listening.signal);
+  }
+
+  /** What passed before the stream was open, as far as the gateway remembers it. */
+  async function remember() {
+    const said = await page.attempt(() => page.ask("GET", `/api/messages?last=${REMEMBERED}`));
+    if (said !== null && !isCleared) {
+      live.merge(said.messages, ({ at, n }) => `${at} ${String(n).padStart(12, "0")}`);
+    }
   }
 
   page.draw(
@@ -115,9 +128,5 @@ export function openFlow(page) {
     const said = await page.ask("GET", "/api/routes");
     routes.give([["", "All routes"], ...said.routes.map(({ name }) => [name, name])], wanted.route);
   });
-  page.attempt(async () => {
-    const said = await page.ask("GET", `/api/messages?last=${AT_FIRST}`);
-    live.reset(said.messages);
-    listen();
-  });
+  listen();
 }
