@@ -1,4 +1,4 @@
-"""Write docs/events.md, docs/settings.md and docs/schemas/ from the sources' tables.
+"""Write docs/events.md, docs/settings.md, docs/metrics.md, docs/grafana/ and docs/schemas/ from the sources' tables.
 
 `--check` only says whether they are fresh.
 """
@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
+import generate_metrics
 from gateway import observe
 from gateway.app.document_rows import (
     Anything,
@@ -172,6 +173,8 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "events.md": EVENTS_HEAD + "".join(map(event_row, event_classes())),
         DOCS / "settings.md": SETTINGS_HEAD + settings + DOCUMENT_HEAD + document_rows(),
+        DOCS / "metrics.md": generate_metrics.page(),
+        DOCS / "grafana/gateway.json": generate_metrics.dashboard(),
         DOCS / "schemas/settings.schema.json": as_file(settings_schema()),
         DOCS / "schemas/deployment.schema.json": as_file(deployment_schema()),
     }
