@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import generate_metrics
+
 from gateway import observe
 from gateway.app.document_rows import (
     Anything,

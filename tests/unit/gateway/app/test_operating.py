@@ -12,7 +12,7 @@ from gateway.observe.observer import Observer
 from gateway.store.values import StoreState
 from support.gateway_site import until
 
-NO_SOURCES = cast("Sources", SimpleNamespace(started_at=0.0, store=lambda: SimpleNamespace(state=StoreState.READY)))
+NO_SOURCES = cast("Sources", SimpleNamespace(store=lambda: SimpleNamespace(state=StoreState.READY)))
 
 
 class Site:

@@ -163,8 +163,12 @@ class Gauges:
 
     def _of_the_process(self) -> Iterable[tuple[str, str, Sequence[str], Ask]]:
         """As Prometheus' own clients name them."""
-        started = self._sources.started_at
-        yield "process_start_time_seconds", "When it was started, since 1970", (), lambda: _one(started)
+        yield (
+            "process_start_time_seconds",
+            "When it was started, since 1970",
+            (),
+            lambda: _one(self._sources.started_at),
+        )
         yield "process_cpu_seconds_total", "Time on the processor, its own and the system's for it", (), _cpu
         yield "process_resident_memory_bytes", "Memory that it holds", (), _resident
         yield "process_open_fds", "Open files, sockets among them", (), _open_files
