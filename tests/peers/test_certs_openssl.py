@@ -6,13 +6,22 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from edgeca.cli import main as edgeca
 from edgeca.folder import Folder, Made, Wish
 from edgeca.keys import KeyType
+from edgeca.profiles import Kind
+from edgeca.renewal import KeyWish, Renewal, RenewalWish, find_entries
+from edgeca.revocation import Reason
+from edgeca.revoking import Lists, target_of_entry
+from edgeca.signing import utc_now
 
 OPENSSL = shutil.which("openssl") or ""
 
@@ -240,3 +249,116 @@ def test_a_module_server_below_the_edge_ca_is_accepted(site: Site, tmp_path: Pat
     context.load_cert_chain(chain, key)
     _, error = handshake(context, client_context(site), "gateway.local")
     assert error is None
+
+
+# Revocation: OpenSSL as the judge of our lists.
+
+
+@dataclass(frozen=True, slots=True)
+class Revoking:
+    """A site with its lists; what OpenSSL says of a certificate with them."""
+
+    folder: Folder
+    lists: Lists
+
+    def verdict(self, made: Made, *words: object) -> str:
+        """Of the whole chain, with every list; empty if it is good."""
+        entry, directory = made.entry, self.folder.directory
+        done = openssl(
+            *("verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-crl_check_all"),
+            *("-CAfile", directory / "root.cert.pem", "-untrusted", entry.chain_path),
+            *("-CRLfile", directory / "crl.pem", *words, entry.certificate_path),
+        )
+        return "" if done.returncode == 0 else done.stderr
+
+    def revoke(self, *made: Made) -> None:
+        self.lists.revoke([target_of_entry(self.folder, each.entry) for each in made], Reason.KEY_COMPROMISE)
+
+
+@pytest.fixture(params=[KeyType.EC_P256, KeyType.RSA_2048], ids=["EC", "RSA"])
+def revoking(request: pytest.FixtureRequest, tmp_path: Path) -> Revoking:
+    folder = Folder(tmp_path)
+    folder.init("Plant 4", Wish(key_type=request.param))
+    lists = Lists(folder, utc_now)
+    lists.refresh(within=timedelta(days=1))
+    return Revoking(folder, lists)
+
+
+MAKERS: dict[str, Callable[[Folder], Made]] = {
+    "device": lambda folder: folder.device("board-1"),
+    "server": lambda folder: folder.server(["gateway.local"]),
+    "edge-id": lambda folder: folder.edge_id("pi"),
+    "edge-ca": lambda folder: folder.edge_ca("pi"),
+    "proof": lambda folder: folder.proof("A1B2C3"),
+}
+
+
+def test_openssl_refuses_what_is_on_a_list_and_nothing_else(revoking: Revoking) -> None:
+    made = {kind: make(revoking.folder) for kind, make in MAKERS.items()}
+    others = {kind: revoking.verdict(each) for kind, each in made.items()}
+    assert others == dict.fromkeys(MAKERS, "")
+    for kind, each in made.items():
+        revoking.revoke(each)
+        assert "certificate revoked" in revoking.verdict(each), kind
+    assert revoking.verdict(revoking.folder.device("board-2")) == ""
+
+
+def test_openssl_refuses_all_below_an_issuing_ca_that_was_revoked_until_it_has_a_new_key(revoking: Revoking) -> None:
+    device = revoking.folder.device("board-1")
+    (issuing,) = find_entries(revoking.folder, ["issuing"], None)
+    revoking.lists.revoke([target_of_entry(revoking.folder, issuing)], Reason.CA_COMPROMISE)
+    assert "certificate revoked" in revoking.verdict(device)
+    Renewal(revoking.folder, utc_now).renew([issuing], RenewalWish(key=KeyWish.NEW))
+    revoking.lists.refresh(within=timedelta(days=1))
+    assert revoking.verdict(device) == "", "the device was signed again, with its old key"
+
+
+def test_openssl_takes_what_was_renewed(revoking: Revoking) -> None:
+    made = {kind: make(revoking.folder) for kind, make in MAKERS.items()}
+    renewal = Renewal(revoking.folder, utc_now)
+    for key in KeyWish.USUAL, KeyWish.KEEP:
+        renewal.renew([*renewal.due(None), made["proof"].entry], RenewalWish(key=key))
+        assert {kind: revoking.verdict(each) for kind, each in made.items()} == dict.fromkeys(MAKERS, "")
+
+
+def test_openssl_minds_when_the_next_list_is_due(revoking: Revoking) -> None:
+    device = revoking.folder.device("board-1")
+    late = int(time.time() + 91 * 86_400)
+    assert "CRL has expired" in revoking.verdict(device, "-attime", late)
+    Lists(revoking.folder, lambda: utc_now() + timedelta(days=80)).refresh(within=timedelta(days=30))
+    assert revoking.verdict(device, "-attime", late) == ""
+
+
+def test_openssl_reads_numbers_reasons_and_days(revoking: Revoking) -> None:
+    device = revoking.folder.device("board-1")
+    revoking.revoke(device)
+    text = openssl("crl", "-in", revoking.folder.directory / "issuing.crl.pem", "-noout", "-text").stdout
+    assert "X509v3 CRL Number: \n                2" in text
+    assert "Key Compromise" in text
+    assert f"Serial Number: {device.credential.certificate.serial_number:040X}" in text
+    signer = revoking.folder.directory / "issuing.cert.pem"
+    done = openssl("crl", "-in", revoking.folder.directory / "issuing.crl.pem", "-noout", "-CAfile", signer)
+    assert "verify OK" in done.stderr
+
+
+@pytest.mark.parametrize("legacy", [[], ["--legacy"]], ids=["modern", "legacy"])
+def test_openssl_opens_a_pfx(site: Site, legacy: list[str]) -> None:
+    assert edgeca(["pfx", "board-1", "--kind", "device", "--dir", str(site.folder.directory), *legacy]) == 0
+    path = site.device.entry.certificate_path.with_name("board-1.pfx")
+    words = ["pkcs12", "-in", path, "-passin", f"file:{path}.password", "-noenc", *(["-legacy"] if legacy else [])]
+    done = openssl(*words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("BEGIN CERTIFICATE") == 3
+    assert done.stdout.count("BEGIN PRIVATE KEY") == 1
+
+
+def test_a_proof_is_what_iot_hub_and_dps_check(site: Site) -> None:
+    """The code is the common name, and the CA that was registered has signed it directly: nothing between."""
+    shown = openssl(
+        "x509", "-in", site.proof.entry.certificate_path, "-noout", "-subject", "-nameopt", "multiline"
+    ).stdout
+    assert shown.split() == ["subject=", "commonName", "=", "A1B2C3"]
+    assert openssl("verify", "-CAfile", site.root, site.proof.entry.certificate_path).returncode == 0
+    issued = site.folder.proof("B2", ca=Kind.ISSUING)
+    words = ("verify", "-partial_chain", "-CAfile", site.issuing, issued.entry.certificate_path)
+    assert openssl(*words).returncode == 0

@@ -77,3 +77,14 @@ async def test_faults_of_a_connection_are_events() -> None:
     dialer._report(ConnectionCut("10.0.0.1", CutReason.NOT_READING, "9 bytes"))
     dialer._on_crash(ValueError("bug"), "10.0.0.1")
     assert [type(event) for event in events] == [ConnectionCrashed] * 2
+
+
+async def test_the_certificate_that_the_server_showed_is_kept_and_the_same_stays_the_same() -> None:
+    async with echo_server(security=Security(SERVER.pem, SERVER.key_pem)) as server:
+        dialer = to(server.port)
+        assert dialer.seen is None
+        await dialer.dial(accept)
+        first = dialer.seen
+        assert first == SERVER.certificate
+        await dialer.dial(accept)
+        assert dialer.seen is first

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,12 +7,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from edgewire.transport.tls import ClientCertificates
-from gateway.app.server_identity import FileIdentity, server_identity
+from edgewire.transport.tls import ClientCertificates, Security
+from gateway.app.server_identity import FileIdentity, WorkloadIdentity, server_identity
 from gateway.app.settings import ConfigError, read_environment
+from gateway.identity.workload import CertificateKeeper, ServerCertificate, Workload
 from gateway.observe.app import CertificateReloaded, CertificateUnusable
 from gateway.observe.events import Event
+from gateway.observe.workload import CertificateIssued
 from support.certificates import Credential, authority, self_signed, signed
+from support.gateway_site import until
 
 HOST = "gateway.local"
 
@@ -143,3 +147,44 @@ async def test_without_a_host_name_the_start_says_so(tmp_path: Path) -> None:
     async with workload(tmp_path, self_signed(HOST), self_signed("root").pem) as environ:
         with pytest.raises(ConfigError, match="GATEWAY_HOST_NAME is not set"):
             await server_identity(read_environment({}), environ, lambda _: None)
+
+
+async def test_a_pair_whose_key_another_listener_has_is_refused_later_too(tmp_path: Path) -> None:
+    events: list[Event] = []
+    write(tmp_path, self_signed(HOST))
+    identity = FileIdentity(tmp_path / "chain.pem", tmp_path / "key.pem", None, ClientCertificates.NONE, events.append)
+    other = self_signed(HOST)
+    identity.apart_from = Security(other.pem, other.key_pem)
+    before = identity.security.certificate
+    write(tmp_path, other)
+    identity.look_again()
+    assert identity.security.certificate is before
+    assert "have the same key" in events[0].sentence()
+
+
+async def test_a_certificate_of_iot_edge_that_cannot_be_used_is_told_once_until_one_can(tmp_path: Path) -> None:
+    events: list[Event] = []
+    good, over = self_signed(HOST), self_signed(HOST, starts_in_s=-7200, lasts_s=3600)
+
+    def issued(credential: Credential) -> ServerCertificate:
+        return ServerCertificate(chain=credential.pem, key=credential.key_pem, issued_at=0, expires_at=1)
+
+    workload = Workload(uri="unix:///none", api_version="1", module="m", generation="g")
+    keeper = CertificateKeeper(workload=workload, common_name=HOST, emit=events.append)
+    identity = WorkloadIdentity(keeper, issued(good), None, ClientCertificates.NONE, events.append)
+    for credential in (over, over, good, over):
+        identity._apply(issued(credential))
+    assert [type(event) for event in events] == [CertificateUnusable] * 2
+    assert identity.security.expires_at == good.certificate.not_valid_after_utc.timestamp()
+
+
+async def test_whoever_asks_gets_a_new_certificate_from_iot_edge(tmp_path: Path) -> None:
+    events: list[Event] = []
+    async with workload(tmp_path, self_signed(HOST), self_signed("root").pem) as environ:
+        identity = await server_identity(read_environment({"GATEWAY_HOST_NAME": HOST}), environ, events.append)
+        keeping = asyncio.ensure_future(identity.keep())
+        before = identity.security.certificate
+        identity.look_again()
+        await until(lambda: identity.security.certificate is not before)
+        keeping.cancel()
+    assert [type(event) for event in events] == [CertificateIssued] * 2

@@ -17,11 +17,13 @@ from gateway.identity.certificates import TrustBundle
 from gateway.identity.credentials import Admitted, Claim, LoginMethod, RefusalReason, Refused
 from gateway.identity.limiter import PAIR_BURST
 from gateway.identity.registry import FILE_NAME, Registry
+from gateway.identity.revocation import Revocations, WhenOld, read_lists
 from gateway.identity.roster import CaSigned, Group, NoCredential, Registration, Roster, SymmetricKeys, Thumbprints
 from gateway.identity.tokens import PresentedTokens, Token
 from gateway.identity.vouching import Vouchers, Vouching
 from issuing import CLIENT, DAY, NOON, SERVER, Issued, authority, issue
 from project_sources import ROOT as PROJECT
+from support.revocation import revocation_list
 
 VECTORS: dict[str, Any] = json.loads((PROJECT / "tests/vectors/sas.json").read_text())
 HUB = "contoso-hub.azure-devices.net"
@@ -517,3 +519,60 @@ async def test_who_cannot_be_judged_now_is_never_held_back(registry: Registry, t
     authenticator, _ = asking(registry, tmp_path, Vouching.AWAY)
     for _ in range(3 * PAIR_BURST):
         assert await decided(authenticator, stranger(NEW)) == Refused(RefusalReason.UPSTREAM_AWAY)
+
+
+# --- revoked certificates -------------------------------------------------------------------------------------------
+
+
+def revoking(*revoked: Issued, when_old: WhenOld = WhenOld.ACCEPT, **options: Any) -> Revocations:
+    return Revocations(read_lists(revocation_list(ROOT, *revoked, **options), "crl"), when_old=when_old)
+
+
+def test_a_revoked_certificate_lets_nobody_in_and_a_new_one_does(authenticator: Authenticator) -> None:
+    mine = claim(PUMP_ID, None, PUMP, now=NOON.timestamp())
+    assert isinstance(authenticator.authenticate(mine), Admitted)
+    assert [who for who, _ in authenticator.certified] == [PUMP_ID]
+    authenticator.replace_revocations(revoking(PUMP))
+    assert authenticator.authenticate(mine) == Refused(RefusalReason.CERTIFICATE_REVOKED)
+    assert not authenticator.is_issued_to(mine)
+    new = claim(PUMP_ID, None, issue("pump", by=ROOT, usages=(CLIENT,)), now=NOON.timestamp())
+    assert isinstance(authenticator.authenticate(new), Admitted)
+    assert authenticator.is_issued_to(new)
+    authenticator.replace_revocations(Revocations())
+    assert isinstance(authenticator.authenticate(mine), Admitted)
+
+
+def test_a_pinned_certificate_that_its_issuer_revoked_is_refused_too(
+    authenticator: Authenticator, registry: Registry
+) -> None:
+    entry = Registration(PUMP_ID, Thumbprints(thumbprint(PUMP)))
+    registry.edit(lambda roster: roster.with_registration(entry))
+    mine = claim(PUMP_ID, None, PUMP, now=NOON.timestamp())
+    authenticator.replace_trust_bundle(None)
+    assert isinstance(authenticator.authenticate(mine), Admitted)
+    authenticator.replace_revocations(revoking(PUMP, with_key_id=False))
+    assert authenticator.authenticate(mine) == Refused(RefusalReason.CERTIFICATE_REVOKED)
+
+
+def test_a_list_that_has_ended_means_what_was_chosen(authenticator: Authenticator) -> None:
+    mine = claim(PUMP_ID, None, PUMP, now=NOON.timestamp())
+    authenticator.replace_revocations(revoking(at=NOON - 2 * DAY, until=NOON - DAY))
+    assert isinstance(authenticator.authenticate(mine), Admitted)
+    authenticator.replace_revocations(revoking(when_old=WhenOld.REFUSE, at=NOON - 2 * DAY, until=NOON - DAY))
+    assert authenticator.authenticate(mine) == Refused(RefusalReason.REVOCATION_LIST_ENDED)
+
+
+def test_who_shows_nothing_good_hears_nothing_of_lists(authenticator: Authenticator) -> None:
+    authenticator.replace_revocations(revoking(PUMP))
+    stranger = issue("pump", usages=(CLIENT,))
+    verdict = authenticator.authenticate(claim(PUMP_ID, None, stranger, now=NOON.timestamp()))
+    assert verdict == Refused(RefusalReason.CERTIFICATE_UNTRUSTED)
+
+
+def test_who_comes_back_with_a_token_is_no_longer_there_by_certificate(
+    authenticator: Authenticator, registry: Registry
+) -> None:
+    authenticator.authenticate(claim(PUMP_ID, None, PUMP, now=NOON.timestamp()))
+    registry.edit(lambda roster: roster.with_registration(Registration(PUMP_ID, KEYS)))
+    assert isinstance(authenticator.authenticate(claim(PUMP_ID, token_for(PUMP_ID, KEYS.primary))), Admitted)
+    assert len(authenticator.certified) == 0

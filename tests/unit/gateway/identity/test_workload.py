@@ -18,9 +18,10 @@ from cryptography.x509.oid import NameOID
 
 from edgewire.transport.backoff import Backoff
 from gateway.identity import workload as module
-from gateway.identity.workload import CertificateKeeper, ServerCertificate, Workload, WorkloadError
+from gateway.identity.workload import CertificateKeeper, ServerCertificate, Workload, WorkloadError, _certificate
 from gateway.observe.events import Event
 from gateway.observe.workload import CertificateIssued, CertificateRunsOut, CertificateTryFailed
+from support.certificates import authority, self_signed, signed
 
 Reply = tuple[int, Any]
 DAY_S = 86_400.0
@@ -345,3 +346,12 @@ async def test_the_first_certificate_may_be_obtained_before_the_keeper_runs() ->
 
     assert keeper.current is first
     assert applied == []
+
+
+def test_a_chain_ends_with_the_first_of_its_certificates() -> None:
+    edge_ca = authority("edge ca")
+    leaf = signed("gateway", edge_ca)
+    lasting = self_signed("gateway", lasts_s=900 * 86_400)
+    ends_at = leaf.certificate.not_valid_after_utc.timestamp()
+    assert _certificate(leaf.pem, b"").expires_at == ends_at
+    assert _certificate(lasting.pem + leaf.pem, b"").expires_at == ends_at

@@ -49,7 +49,7 @@ class RevocationFiles:
         self._files = FollowedFiles(self._paths)
         try:
             self.revocations = self._read()
-        except RevocationError as error:
+        except (RevocationError, ConfigError) as error:
             raise ConfigError(f"GATEWAY_CRL_FILE: {error}") from error
 
     @property
