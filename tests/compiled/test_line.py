@@ -10,8 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "build" / "compiled"
 TESTS_OF_THE_LINE = (
+    "tests/unit/edgewire/line",
     "tests/unit/edgewire/codec/mqtt",
-    *(f"tests/unit/edgewire/iothub/test_{name}.py" for name in ("bag", "escapes", "messages", "topics")),
+    *(f"tests/unit/edgewire/iothub/test_{name}.py" for name in ("bag", "messages", "topics")),
     "tests/unit/edgewire/session/mqtt",
     *(f"tests/unit/edgewire/transport/test_{name}.py" for name in ("connection", "listener", "pump", "websocket")),
     "tests/unit/gateway/dispatch/test_ingress.py",

@@ -142,3 +142,32 @@ def test_what_was_counted_on_decisions_is_taken_once() -> None:
     assert (hits.routes, hits.unrouted) == ({"all": 2, "hot": 1}, 2)
     hits = found.take_hits()
     assert (hits.routes, hits.unrouted) == ({}, 0)
+
+
+def test_of_a_large_body_routes_see_the_same() -> None:
+    padding = [{"n": number, "text": "x"} for number in range(1_000)]
+    texts = {
+        "a": "FROM /messages/* WHERE $body.kind = 'alert' INTO $upstream",
+        "b": "FROM /messages/* WHERE $body.machine.temperature > 70 INTO $upstream",
+        "c": "FROM /messages/* WHERE is_defined($body.none) INTO $upstream",
+        "d": "FROM /messages/* WHERE NOT is_defined($body.kind) INTO $upstream",
+        "e": "FROM /messages/* WHERE $body.kind < 'b' INTO $upstream",
+    }
+    every = {"every": "FROM /messages/* WHERE $body.*.temperature = 71 INTO $upstream"}
+    bodies: list[object] = [
+        {"kind": "alert", "machine": {"temperature": 71}},
+        {"kind": "2020-01-01T00:00:00", "machine": 5},
+        {"machine": None},
+        {},
+        [],
+        {"kind": 7, "machine": {"temperature": "x" * 80}},
+    ]
+    for specs in (texts, texts | every):
+        found = table(**specs)
+        for body in bodies:
+            large = {**body, "padding": padding} if isinstance(body, dict) else [*padding]
+            strict = message(large)
+            leniently = Message(strict.envelope, strict.body + b"/**/")
+            assert found.match(strict).routes == found.match(leniently).routes
+            if isinstance(body, dict):
+                assert found.match(message(large)).routes == found.match(message(body)).routes

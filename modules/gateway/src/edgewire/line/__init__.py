@@ -8,8 +8,8 @@ nothing is compiled the same files run as they are, and pass the same tests.
 `names`             `TopicCache`, `check_topic_name`, `decode_text`: a topic from its bytes. `BagNames`, `split_bag`,
                     `sort_pairs`: names and values at a topic's end. Called by `codec.mqtt`, `iothub.bag`.
 `escapes`           `percent_decode`, `percent_encode`, `percent_encoded_size`. Called by `iothub`, heads, commands.
-`bodies`            `read_object`, `members_at`, `Selection`, `MAX_DEPTH`: what routes ask a body for. Called by
-                    `gateway.routing`.
+`bodies`            `read_object`, `members_at`, `Selection`, `MAX_DEPTH`, `MAX_SELECTED`, `SELECTED_FROM`: what routes
+                    ask a body for. Called by `gateway.routing`.
 `records`           `Encoder`, `Batch`, `Plan` and the layout, `RECORD`, `DELIVERY`, `NO_LIMIT`, `PARTS`, `PLANS`.
                     `envelopes`: `write_envelope`, `read_envelope`, `EnvelopeReader`. Called by `gateway.store`.
 `acknowledgements`  `pubacks`: a batch's answers. Called by `session.mqtt.server`.

@@ -1,8 +1,9 @@
 """A message's body as conditions see it: read at most once, by the fast JSON reader where that is safe."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, final
 
-from edgewire.line.bodies import members_at, read_object
+from edgewire.line.bodies import MAX_SELECTED, Selection, members_at, read_object
 from gateway.routing import lenient_json
 from gateway.routing.bodypath import BodyPath
 from gateway.routing.lenient_json import NotReadable
@@ -62,6 +63,22 @@ def read_body(body: bytes, codec: str | None) -> Document:
         if document is not None:
             return document
     return _read_leniently(body, codec)
+
+
+def members_reader(names: Sequence[str]) -> Callable[[bytes, str | None], Document]:
+    """A `read_body` for large bodies of which only the members of these names, at the top, are asked for.
+
+    What it gives has these members as `read_body` has them; others may be missing.
+    """
+    if not 0 < len(names) <= MAX_SELECTED:
+        return read_body
+    selection = Selection(names)
+
+    def read_members(body: bytes, codec: str | None) -> Document:
+        document = selection.read(body) if codec == "utf-8" else None
+        return read_body(body, codec) if document is None else document
+
+    return read_members
 
 
 def _read_leniently(body: bytes, codec: str | None) -> Document:

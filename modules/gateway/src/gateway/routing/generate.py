@@ -6,13 +6,14 @@ by what is asked of it: a route asks "is it true?", so AND and OR become Python'
 operand "is it false?" instead. Where a value is needed it comes from the same functions the interpreter uses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from edgewire.line.bodies import SELECTED_FROM
 from gateway.routing import values
 from gateway.routing.absence import Evaluate, by_keys, look_up
-from gateway.routing.body import as_value, read_body, value_at
+from gateway.routing.body import as_value, members_reader, read_body, value_at
 from gateway.routing.bodypath import BodyPath
 from gateway.routing.expression import (
     Apply,
@@ -36,6 +37,7 @@ Match: TypeAlias = Callable[[int, View, bytes], int]
 """(a bit for each group that takes part, view, body) → a bit for each condition that is true."""
 
 _UNREAD: Final = object()
+_READ: Final = f"read_body(body, codec) if len(body) < {SELECTED_FROM} else read_members(body, codec)"
 _PYTHON: Final = {"=": "==", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _NUMBER_RANK: Final = RANK[float]
 _TEXT_RANK: Final = RANK[str]
@@ -133,7 +135,7 @@ class _Writer:
         return f"value_at({self._document()}, {self.constant(path)})" if found is None else f"as_value({found})"
 
     def _document(self) -> str:
-        return "doc" if "doc" in self.known else "(doc if doc is not UNREAD else (doc := read_body(body, codec)))"
+        return "doc" if "doc" in self.known else f"(doc if doc is not UNREAD else (doc := {_READ}))"
 
     def _found(self, path: BodyPath) -> str | None:
         """What JSON has at a path of plain names, member by member without a call; None for any other path.
@@ -168,7 +170,7 @@ class _Writer:
             if slot in self.known:
                 continue
             if "doc" not in self.known:
-                lines.append("if doc is UNREAD: doc = read_body(body, codec)")
+                lines.append(f"if doc is UNREAD: doc = {_READ}")
                 self.known.add("doc")
             lines += (f"if {slot} is UNREAD:", *(f"    {line}" for line in self._read_into(slot, value.path)))
             self.known.add(slot)
@@ -258,7 +260,8 @@ def _globals() -> dict[str, Any]:
 
 def generate(groups: Sequence[Group]) -> Match:
     """One function for all groups of conditions."""
-    writer = _Writer(namespace=_globals())
+    names = _names_at_top(condition for group in groups for _, condition in group)
+    writer = _Writer(namespace={**_globals(), "read_members": members_reader(names)})
     lines: list[str] = []
     for number, group in enumerate(groups):
         if group:
@@ -267,6 +270,19 @@ def generate(groups: Sequence[Group]) -> Match:
             lines += (f"    {line}" for line in _group_lines(writer, group))
     match: Match = _function(writer, "groups, view, body", ["doc = UNREAD", *lines])
     return match
+
+
+def _names_at_top(conditions: Iterable[Expression]) -> list[str]:
+    """The members at the top of a body that conditions read; none if one of them asks for every member."""
+    steps = dict.fromkeys(path.steps[0] for each in conditions for path in _paths(each) if path.steps)
+    return [] if None in steps else [step for step in steps if isinstance(step, str)]
+
+
+def _paths(expression: Expression) -> Iterator[BodyPath]:
+    if isinstance(expression, BodyValue):
+        yield expression.path
+    for child in children(expression):
+        yield from _paths(child)
 
 
 def _function(writer: _Writer, parameters: str, lines: Sequence[str]) -> Any:
@@ -299,7 +315,7 @@ def _group_lines(writer: _Writer, group: Group) -> list[str]:
         lines.append(f"hits |= {split.true}")
     if split.keyed:
         matched = look_up([(part, _evaluator(writer, part.conditions)) for part in split.keyed])
-        lines.append("if doc is UNREAD: doc = read_body(body, codec)")
+        lines.append(f"if doc is UNREAD: doc = {_READ}")
         lines.append(f"hits = {writer.constant(matched)}(doc, view, hits)")
     return lines
 
