@@ -275,15 +275,18 @@ class Revoking:
         self.lists.revoke([target_of_entry(self.folder, each.entry) for each in made], Reason.KEY_COMPROMISE)
 
 
-@pytest.fixture(params=[KeyType.EC_P256, KeyType.RSA_2048], ids=["EC", "RSA"])
+@pytest.fixture
 def revoking(request: pytest.FixtureRequest, tmp_path: Path) -> Revoking:
     folder = Folder(tmp_path)
-    folder.init("Plant 4", Wish(key_type=request.param))
+    folder.init("Plant 4", Wish(key_type=getattr(request, "param", KeyType.EC_P256)))
     lists = Lists(folder, utc_now)
     lists.refresh(within=timedelta(days=1))
     return Revoking(folder, lists)
 
 
+both_kinds_of_keys = pytest.mark.parametrize(
+    "revoking", [KeyType.EC_P256, KeyType.RSA_2048], ids=["EC", "RSA"], indirect=True
+)
 MAKERS: dict[str, Callable[[Folder], Made]] = {
     "device": lambda folder: folder.device("board-1"),
     "server": lambda folder: folder.server(["gateway.local"]),
@@ -293,6 +296,7 @@ MAKERS: dict[str, Callable[[Folder], Made]] = {
 }
 
 
+@both_kinds_of_keys
 def test_openssl_refuses_what_is_on_a_list_and_nothing_else(revoking: Revoking) -> None:
     made = {kind: make(revoking.folder) for kind, make in MAKERS.items()}
     others = {kind: revoking.verdict(each) for kind, each in made.items()}
@@ -313,6 +317,7 @@ def test_openssl_refuses_all_below_an_issuing_ca_that_was_revoked_until_it_has_a
     assert revoking.verdict(device) == "", "the device was signed again, with its old key"
 
 
+@both_kinds_of_keys
 def test_openssl_takes_what_was_renewed(revoking: Revoking) -> None:
     made = {kind: make(revoking.folder) for kind, make in MAKERS.items()}
     renewal = Renewal(revoking.folder, utc_now)
