@@ -227,6 +227,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "transport.tls_engine": {"RECORD_BYTES", "HANDSHAKE_RECORD"},  # TLS's own
         "transport.tls_openssl": {"OUTPUT_BYTES"},
         "app.configuration": {"FORMAT"},
+        "app.hub_service": {"HTTPS_PORT"},
         "app.sending_trial": {  # arithmetic of IoT Hub's meter, and of a trial's time
             *("DAY_S", "START_S", "BLOCK_BYTES", "FREE_BLOCK_BYTES", "ENTRY_ID_CHARS", "LEAF_NAME_CHARS"),
         },
