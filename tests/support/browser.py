@@ -38,7 +38,7 @@ class Window:
     def assert_content(self, *, but: Sequence[str] = ()) -> None:
         """The console has no error, no warning and no violation; `but`: parts of those that must be."""
         left = [line for line in self.complaints if not any(part in line for part in but)]
-        assert left == []
+        assert not left, left
 
     async def assert_fits(self) -> None:
         """Nothing is wider than the window."""

@@ -4,18 +4,23 @@ import { fill, h } from "./dom.js";
 
 const DRAW_MS = 200;
 
-/** `draw(row)` gives a row's element, `matches(row)` says whether it is shown now.
+/** `draw(row)` gives a row's element, `matches(row)` says whether it is shown now, `key(row)` is a text that tells rows
+    apart and puts them in order.
 
     Keeps the newest `keep` rows and shows the newest `most` of those that match, newest first. `heard` is called after
     each change with {kept, shown, waiting, isPaused}. */
-export function liveList({ label, draw, matches = () => true, keep = 2_000, most = 200, heard = () => {} }) {
+export function liveList({ label, draw, key = () => "", matches = () => true, keep = 2_000, most = 200, heard = () => {} }) {
   const element = h("ol", { class: "live", "aria-label": label });
   let rows = []; // the oldest first
   let fresh = []; // arrived since the last drawing
+  let merged = new Set();
   let isPaused = false;
   let timer = 0;
 
   function add(row) {
+    if (merged.delete(key(row))) {
+      return; // it came by both ways
+    }
     fresh.push(row);
     if (fresh.length > keep) {
       fresh = fresh.slice(-keep);
@@ -40,6 +45,7 @@ export function liveList({ label, draw, matches = () => true, keep = 2_000, most
     tell();
   }
 
+  const byKey = (one, other) => (key(one) < key(other) ? -1 : 1);
   const item = (row) => h("li", {}, draw(row));
 
   function redraw() {
@@ -61,13 +67,21 @@ export function liveList({ label, draw, matches = () => true, keep = 2_000, most
       fresh = [];
       redraw();
     },
-    /** Puts rows that are not here yet into their places; `key(row)` tells them apart, and sorts them. */
-    merge(list, key) {
-      const all = new Map([...rows, ...fresh, ...list].map((row) => [key(row), row]));
-      if (isPaused || all.size === rows.length) {
+    /** Puts rows that are not here yet into their places; while it is paused, those that are newer wait. */
+    merge(list) {
+      const known = new Set([...rows, ...fresh].map(key));
+      merged = new Set(list.map(key).filter((one) => !known.has(one)));
+      const unknown = list.filter((row) => !known.has(key(row)));
+      if (unknown.length === 0) {
         return;
       }
-      rows = [...all].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, row]) => row).slice(-keep);
+      if (isPaused) {
+        const last = rows.length > 0 ? key(rows[rows.length - 1]) : "";
+        fresh = [...fresh, ...unknown.filter((row) => key(row) > last)].sort(byKey);
+        tell();
+        return;
+      }
+      rows = [...rows, ...fresh, ...unknown].sort(byKey).slice(-keep);
       fresh = [];
       redraw();
     },

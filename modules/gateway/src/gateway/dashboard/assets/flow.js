@@ -18,6 +18,7 @@ export function openFlow(page) {
   const live = liveList({
     label: "Messages, the newest first",
     draw: (message) => messageRow(message, { opened: () => setPaused(true) }),
+    key: ({ at, n }) => `${at} ${String(n).padStart(12, "0")}`,
     matches,
     heard: ({ kept, shown, waiting, isPaused }) => {
       status.textContent = isPaused ? `Paused. ${count(waiting, "new message")} since.` : isOpen ? `Live. ${count(kept, "message")} seen, the newest ${number(shown)} shown.` : "Connecting …";
@@ -106,7 +107,7 @@ export function openFlow(page) {
   async function remember() {
     const said = await page.attempt(() => page.ask("GET", `/api/messages?last=${REMEMBERED}`));
     if (said !== null && !isCleared) {
-      live.merge(said.messages, ({ at, n }) => `${at} ${String(n).padStart(12, "0")}`);
+      live.merge(said.messages);
     }
   }
 
