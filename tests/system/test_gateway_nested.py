@@ -89,6 +89,10 @@ async def test_nothing_is_lost_with_the_hub_away_and_the_upper_gateway_killed(
         know_the_lower(site)
     await site.gateway.start(**(ON_BEHALF if upper_way == "devices" else AS_MODULE))
     async with floors.below(site, lower_way) as lower:
+        if (lower_way, upper_way) == ("module", "devices"):
+            await comes_to_its_settings(site, lower)
+        if upper_way == "module":
+            await lower.gateway.said("the module twin could not be synchronised: twin operation returned status 501")
         devices = at_the_hub(site, lower, 3)
         async with sending(devices):
             await progress(devices, 20)
@@ -115,6 +119,16 @@ async def test_nothing_is_lost_with_the_hub_away_and_the_upper_gateway_killed(
         case _:
             assert (senders, leaves) == ({"edge-1/gateway"}, named)
             assert {event.properties["leafGatewayId"] for event in events} == {"edge-2/gateway"}
+
+
+async def comes_to_its_settings(upper: GatewaySite, lower: GatewaySite) -> None:
+    """The lower gateway's own twin and methods come through the upper one."""
+    routes = {"all": "FROM /messages/* INTO $upstream"}
+    upper.hub.set_desired(LOWER, {"schemaVersion": "1.0", "routes": routes})
+    await lower.gateway.said("from twin in force")
+    await until(lambda: upper.hub.reported(LOWER).get("routes") == {"all": {"status": "ok"}})
+    called = await upper.hub.hub.invoke_method(LOWER, "getStatus", None, connect_timeout_s=20)
+    assert called.status == 200
 
 
 class Listener:
@@ -179,32 +193,6 @@ async def test_messages_methods_and_twins_come_down_through_both(site: GatewaySi
                     await site.gateway.kill()
                     await site.gateway.start()
                     await lower.gateway.said(UP, after=len(lower.gateway.lines))
-
-
-async def test_the_lower_gateways_own_twin_and_methods_come_through_the_upper_one(
-    site: GatewaySite, floors: Floors
-) -> None:
-    await site.gateway.start(**ON_BEHALF)
-    async with floors.below(site, "module") as lower:
-        routes = {"all": "FROM /messages/* INTO $upstream"}
-        site.hub.set_desired(LOWER, {"schemaVersion": "1.0", "routes": routes})
-        await lower.gateway.said("from twin in force")
-        await until(lambda: site.hub.reported(LOWER).get("routes") == {"all": {"status": "ok"}})
-        called = await site.hub.hub.invoke_method(LOWER, "getStatus", None, connect_timeout_s=20)
-        assert called.status == 200
-
-
-async def test_an_upper_gateway_without_a_way_on_behalf_says_what_the_lower_one_cannot_have(
-    site: GatewaySite, floors: Floors
-) -> None:
-    know_the_lower(site)
-    await site.gateway.start(**AS_MODULE)
-    async with floors.below(site, "module") as lower:
-        await lower.gateway.said("the module twin could not be synchronised: twin operation returned status 501")
-        devices = at_the_hub(site, lower, 1)
-        async with sending(devices):
-            await progress(devices, 5)
-        await until(lambda: not judge(devices, site.hub.events.read(0, 1_000_000)).lost)
 
 
 async def test_two_gateways_that_are_each_others_upstream_are_told_and_nothing_goes_round(
