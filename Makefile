@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench device-firmware/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility manifest check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility manifest image image-arm image-debug release check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,18 @@ compatibility: peers ## run the clients of others and write docs/compatibility.m
 manifest: setup ## a deployment manifest of a template: PLATFORM=arm64v8, TEMPLATE="deployment.layered.template.json …"
 	@$(PYTHON) tools/manifest.py $(TEMPLATE) --platform $(or $(PLATFORM),amd64)
 
+image: setup ## the gateway's image, by docker or podman: PLATFORM=arm64v8, COMPILED=no
+	@$(PYTHON) tools/image.py $(if $(PLATFORM),--platform $(PLATFORM)) $(if $(filter no,$(COMPILED)),--plain)
+
+image-debug: setup ## the same, plain Python behind debugpy on port 5678
+	@$(PYTHON) tools/image.py --debug $(if $(PLATFORM),--platform $(PLATFORM))
+
+image-arm: setup ## both images for ARM, built and started here under emulation (docs/images.md)
+	@$(PYTHON) tools/image.py --platform arm
+
+release: setup ## changelog, tag and files of a release: VERSION=1.4.0, IMAGES="amd64 arm64v8" or none, DRY=1
+	@$(PYTHON) tools/release.py $(VERSION) $(if $(IMAGES),--images "$(IMAGES)") $(if $(DRY),--dry-run)
+
 check: setup ## format, lint, types, docs
 	@.venv/bin/ruff format --check $(SOURCES)
 	@.venv/bin/ruff check $(SOURCES)
@@ -68,6 +80,7 @@ format: setup ## rewrite the sources in the house's format
 
 docs: setup ## write the generated pages again
 	@$(PYTHON) tools/generate_docs.py
+	@$(PYTHON) tools/dockerfiles.py
 
 lock: setup ## resolve the dependencies again, for every platform
 	@tools/lock

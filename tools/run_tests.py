@@ -18,9 +18,10 @@ RUNS: Final = (
     ("system", "security", "soak"),
     ("peers",),
     ("firmware", "compiled", "crash", "faults", "hostile"),
+    ("images",),
 )
 """Folders that run together, about as long as each other; whatever is not named is one run more. tests/peers stays
-whole: its run is judged as one."""
+whole: its run is judged as one; tests/images is in a network of its own."""
 LOOK_S: Final = 0.2
 
 

@@ -27,8 +27,8 @@ WINDOW: Final = 20
 """Messages on their way and not acknowledged, as with paho."""
 RECONNECT_S: Final = 0.05
 ANSWER_S: Final = 20.0
-HANDSHAKE_S: Final = 10.0
-"""podman holds a published port open while its container starts, and answers nobody who connects then."""
+CONNECT_S: Final = 10.0
+"""Who dials a published port while its container is being replaced waits for the address of the old one."""
 LEVEL: Final = 4
 DUPLICATE_MARK: Final = "mqtt-dup"
 
@@ -67,9 +67,8 @@ class NumberedDevice:
                 await asyncio.sleep(RECONNECT_S)
 
     async def _connect_and_send(self) -> None:
-        reader, writer = await asyncio.open_connection(
-            self._site.address, 8883, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_S
-        )
+        async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_connection(self._site.address, 8883, ssl=self._tls)
         lost = ""
         try:
             async with asyncio.timeout(ANSWER_S):
