@@ -238,6 +238,9 @@ NOT_LIMITS: Final = MappingProxyType(
         "app.reported": {"GOOD", "BAD"},
         "cli.routes_input": {"EXIT_YES", "EXIT_NO", "EXIT_UNREADABLE"},
         "cli.run": {"DONE", "FAULT", "UNUSABLE"},
+        "app.limits": {"_FORMAT"},
+        "app.watchdog": {"STUCK"},  # an exit code
+        "dispatch.allowance": {"DAY_S"},
         "cli.doctor": {"WIDTH"},
         "doctor.places": {"MQTTS_PORT", "KAFKA_PORT"},
         "doctor.room": {"IDLE_BYTES", "PER_CONNECTION_BYTES", "WORK_BYTES"},  # measures, as docs/performance.md has them
@@ -380,6 +383,7 @@ MESSAGE_ROWS: Final = MappingProxyType(
         "topic of another device": {RefusedMessage.FOREIGN_DEVICE},
         "unknown topic, malformed properties": {RefusedMessage.UNKNOWN_TOPIC, RefusedMessage.MALFORMED_PROPERTIES},
         "message over": {RefusedMessage.TOO_LARGE},
+        "more than the settings allow": {RefusedMessage.OVER_LIMIT},
         "store full": {RefusedMessage.STORE_FULL},
         "the disk does not take it": {RefusedMessage.STORE_FAILED},
     }
