@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from playwright.async_api import Browser, Page, expect
@@ -78,31 +80,44 @@ async def look_at_devices(page: Page) -> None:
     await page.get_by_role("group", name="State").get_by_text("All").click()
 
 
+@asynccontextmanager
+async def listened_anew(page: Page) -> AsyncIterator[None]:
+    """What is done in the block changes the filter: the stream is opened again, and what passed before is asked for."""
+    async with page.expect_response(lambda answer: "/api/messages" in answer.url) as asked:
+        yield
+    await (await asked.value).finished()
+    await page.evaluate("new Promise((done) => setTimeout(done))")  # its answer is drawn in the turn before this one
+
+
 async def watch_the_flow(page: Page, house: PageSite) -> None:
     """Rows come; one filters, opens one, which pauses; and goes on."""
-    await page.get_by_role("link", name="Live flow").click()
     rows = page.locator(".live > li")
+    async with listened_anew(page):
+        await page.get_by_role("link", name="Live flow").click()
     await expect(page.get_by_text(re.compile(r"^Live\."))).to_be_visible()
-    await expect(rows.nth(24)).to_be_attached()
     before = await rows.count()
+    assert before >= 25
     await house.all_send()
     await expect(rows).to_have_count(before + 5)
     first = rows.filter(has_text="press-3").first
     await expect(first).to_contain_text(re.compile(r"press-3\s*vibration\s*archive\s*/modules/detector"))
 
-    await page.get_by_label("Filter by device").fill("press")
+    async with listened_anew(page):
+        await page.get_by_label("Filter by device").fill("press")
     await expect(rows.filter(has_not_text="press-3")).to_have_count(0)
     presses = await rows.count()
     await house.all_send()
     await expect(rows).to_have_count(presses + 1)
-    await page.get_by_label("Route", exact=True).select_option("alerts")
+    async with listened_anew(page):
+        await page.get_by_label("Route", exact=True).select_option("alerts")
     await expect(page.get_by_text("No message fits the filter")).to_be_visible()
-    await page.get_by_label("Filter by device").fill("")
+    async with listened_anew(page):
+        await page.get_by_label("Filter by device").fill("")
     await house.all_send(5)
     await expect(rows.first).to_contain_text("pressure 4.1 bar")
-    await page.get_by_label("Route", exact=True).select_option("")
+    async with listened_anew(page):
+        await page.get_by_label("Route", exact=True).select_option("")
 
-    await expect(rows.filter(has_text="cold-store").first).to_be_visible()
     await rows.nth(1).locator("summary").click()
     await expect(rows.nth(1)).to_contain_text("connectionDeviceId")
     shown = await rows.count()

@@ -94,3 +94,47 @@ def test_every_icon_that_is_named_is_drawn(path: Path) -> None:
     drawn = set(re.findall(r'<symbol id="([a-z]+)"', (PARTS_FOLDER / "icons.svg").read_text(encoding="utf-8")))
     text = path.read_text(encoding="utf-8")
     assert set(re.findall(r'\bicon(?::|\() ?"([a-z]+)"', text)) <= drawn
+
+
+# --- contrast (WCAG 2.2 §1.4.3, §1.4.11) ------------------------------------------------------------------------------
+
+TOKEN = re.compile(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);")
+TOKENS = {
+    name: (light, dark) for name, light, dark in TOKEN.findall((PARTS_FOLDER / "parts.css").read_text(encoding="utf-8"))
+}
+GROUNDS = ("ground", "surface", "raised", "sunken", "hover")
+TEXTS = [
+    *((text, ground) for text in ("text", "soft", "deed", "good", "warn", "bad") for ground in GROUNDS),
+    *((tone, f"{tone}-wash") for tone in ("deed", "good", "warn", "bad")),
+    *(("text", f"{tone}-wash") for tone in ("deed", "good", "warn", "bad")),
+    *(("on-deed", ground) for ground in ("deed-fill", "deed-fill-hover")),
+]
+EDGES = [("line-strong", "surface"), ("deed-fill", "surface"), ("deed-fill", "ground"), ("bad-fill", "surface")]
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_is_measured_as_the_rule_says() -> None:
+    assert round(contrast("#000000", "#ffffff"), 2) == 21
+    assert round(contrast("#777777", "#ffffff"), 2) == 4.48
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(("text", "ground"), TEXTS)
+def test_every_text_can_be_read_on_every_ground(text: str, ground: str, theme: int) -> None:
+    assert contrast(TOKENS[text][theme], TOKENS[ground][theme]) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(("edge", "ground"), EDGES)
+def test_edges_of_fields_and_the_focus_are_seen(edge: str, ground: str, theme: int) -> None:
+    assert contrast(TOKENS[edge][theme], TOKENS[ground][theme]) >= 3
