@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench device-firmware/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility manifest image image-arm image-debug release check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility screenshots manifest image image-arm image-debug release devcontainer-test check fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ soak: peers ## a thousand devices, an upstream that comes and goes: MINUTES=10, 
 compatibility: peers ## run the clients of others and write docs/compatibility.md from what is seen
 	@COMPATIBILITY_PAGE=write $(PYTHON) -m pytest -q tests/peers
 
+screenshots: peers ## make the pictures of docs/screenshots again, by the tests of the pages
+	@SCREENSHOTS=write $(PYTHON) -m pytest -q tests/browser
+
 manifest: setup ## a deployment manifest of a template: PLATFORM=arm64v8, TEMPLATE="deployment.layered.template.json …"
 	@$(PYTHON) tools/manifest.py $(TEMPLATE) --platform $(or $(PLATFORM),amd64)
 
@@ -62,6 +65,9 @@ image-arm: setup ## both images for ARM, built and started here under emulation 
 
 release: setup ## changelog, tag and files of a release: VERSION=1.4.0, IMAGES="amd64 arm64v8" or none, DRY=1
 	@$(PYTHON) tools/release.py $(VERSION) $(if $(IMAGES),--images "$(IMAGES)") $(if $(DRY),--dry-run)
+
+devcontainer-test: setup ## build the dev container, enter it and look around; needs root and registries
+	@tools/devcontainer_test
 
 check: setup ## format, lint, types, docs
 	@.venv/bin/ruff format --check $(SOURCES)
