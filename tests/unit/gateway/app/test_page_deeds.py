@@ -244,7 +244,8 @@ async def test_desired_properties_are_changed_in_the_hub_alone(house: House) -> 
     await deeds.edit_twin(D1, {"desired": {"rate": 5}})
     await deeds.edit_twin(D1, {"desired": {"rate": None}, "etag": "AAA="})
     assert house.service.patched == [("d1", {"rate": 5}, None), ("d1", {"rate": None}, "AAA=")]
-    for asked in ({}, {"desired": []}, {"desired": {}, "etag": 5}):
+    bad: list[dict[str, Any]] = [{}, {"desired": []}, {"desired": {}, "etag": 5}]
+    for asked in bad:
         with pytest.raises(NotAnsweredError) as refused:
             await deeds.edit_twin(D1, asked)
         assert refused.value.status == 400

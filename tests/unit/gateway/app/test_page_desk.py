@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from edgewire.message import identity
 from gateway.app import page_desk
 from gateway.dashboard.answers import NotAnsweredError
-from gateway.identity.roster import CaSigned, NoCredential, Registration
+from gateway.identity.roster import CaSigned, NoCredential, Registration, Roster
 from gateway.observe.watching import MAX_FOLLOWERS
 from support.page_house import JSON, PageHouse
 
@@ -53,7 +54,7 @@ async def test_a_device_says_what_it_listens_to_and_how_it_logs_in(tmp_path: Pat
         assert refused.value.status == 404
         for credential, words in ((CaSigned(), "authority"), (NoCredential(), "by its topics")):
             entry = Registration(identity("other"), credential)
-            house.site.registry.edit(lambda roster, entry=entry: roster.with_registration(entry))
+            house.site.registry.edit(partial(Roster.with_registration, registration=entry))
             assert words in house.desk.device("other")["credential"]
 
 

@@ -40,7 +40,7 @@ def test_messages_are_counted_by_their_senders_however_many_objects_name_one(led
     assert ledger.received == 5
     clock.now += 5
     ledger.heard([D2])
-    assert list(ledger.devices)[-1] == "d2"
+    assert next(ledger.latest_first()) == "d2"
     record = ledger.device("d2")
     assert record is not None
     assert (record.messages, record.seen_at) == (2, START + 5)

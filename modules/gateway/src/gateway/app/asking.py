@@ -4,7 +4,7 @@ import json
 import math
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ def ask(folder: Path, question: Mapping[str, Any], *, within_s: float = ANSWER_S
     return answer
 
 
-def follow(folder: Path, question: Mapping[str, Any], *, until: float = math.inf) -> Iterator[dict[str, Any]]:
+def follow(folder: Path, question: Mapping[str, Any], *, until: float = math.inf) -> Generator[dict[str, Any]]:
     """The lines of an answer without end, until the gateway stops, or `until` by `time.monotonic`.
 
     Raises NobodyAnswersError, QuestionError.

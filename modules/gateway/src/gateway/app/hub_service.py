@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from edgewire.iothub import sas
 from edgewire.message import Identity
@@ -123,7 +124,7 @@ class HubService:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
             session.request(
                 method,
-                aiohttp.client.URL(url, encoded=True),
+                URL(url, encoded=True),
                 data=None if body is None else orjson.dumps(body),
                 headers=headers | ({} if body is None else {"Content-Type": "application/json"}),
                 allow_redirects=False,

@@ -209,7 +209,7 @@ class PageDesk:
     def _names(self) -> Iterator[str]:
         """All devices that are known, those that were heard last first."""
         devices = self._book.ledger.devices
-        yield from reversed(devices)
+        yield from self._book.ledger.latest_first()
         for who in self._registry.roster.registrations:
             if str(who) not in devices:
                 yield str(who)

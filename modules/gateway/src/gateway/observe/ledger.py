@@ -5,7 +5,7 @@ numbers. Nothing here is asked for per message.
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -177,6 +177,10 @@ class Ledger:
     def devices(self) -> Mapping[str, DeviceRecord]:
         """By their names, `device` or `device/module`; the latest last."""
         return self._devices
+
+    def latest_first(self) -> Iterator[str]:
+        """The names of the devices, those that were heard last first."""
+        return reversed(self._devices)
 
     def device(self, name: str) -> DeviceRecord | None:
         """What is remembered of it."""
