@@ -35,20 +35,23 @@ def compiled() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{COMPILED}{os.pathsep}{ROOT / 'tests'}"}
 
 
-def play(seed: int, environment: dict[str, str]) -> tuple[str, str]:
-    """What the line does with the cases of a seed, and the kind of file that it runs from."""
-    command = [sys.executable, str(Path(__file__).with_name("behaviour.py")), str(seed), str(CASES)]
+def play(program: str, seed: int, environment: dict[str, str]) -> tuple[str, str]:
+    """What a program of this folder prints for a seed, and the kind of file that it runs from."""
+    command = [sys.executable, str(Path(__file__).with_name(program)), str(seed), str(CASES)]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=100)
     return done.stdout, done.stderr.strip()
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("program", ["room.py", "behaviour.py"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_mangled_bytes_come_out_alike_plain_and_compiled(seed: int, compiled: dict[str, str]) -> None:
-    plain, suffix = play(seed, {**os.environ, "PYTHONPATH": str(ROOT / "tests")})
+def test_vectors_and_mangled_bytes_come_out_alike_plain_and_compiled(
+    program: str, seed: int, compiled: dict[str, str]
+) -> None:
+    plain, suffix = play(program, seed, {**os.environ, "PYTHONPATH": str(ROOT / "tests")})
     assert suffix == ".py"
     assert plain.count("\n") > CASES
-    assert play(seed, compiled) == (plain, ".so")
+    assert play(program, seed, compiled) == (plain, ".so")
 
 
 @pytest.mark.timeout(900)
