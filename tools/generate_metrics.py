@@ -33,7 +33,7 @@ Whether the gateway lives and is ready, for probes and health checks: [health.md
 ## edgeHub's names
 
 Dashboards made for edgeHub go on working where its metric means the same here. Names, labels and meanings are those of
-edgeHub's page of built-in metrics (Azure/iotedge, `doc/BuiltInMetrics.md`, commit 075af825) and of the classes
+edgeHub's page of built-in metrics (the file BuiltInMetrics.md in Azure/iotedge, commit 075af825) and of the classes
 `Metrics` in its sources. `iothub`, `edge_device` and `instance_number` stand on each of them, as edgeHub has it; the
 last is another after each start. What differs:
 
