@@ -239,7 +239,7 @@ NOT_LIMITS: Final = MappingProxyType(
         "cli.routes_input": {"EXIT_YES", "EXIT_NO", "EXIT_UNREADABLE"},
         "cli.run": {"DONE", "FAULT", "UNUSABLE"},
         "app.limits": {"_FORMAT"},
-        "app.watchdog": {"STUCK"},  # an exit code
+        "app.watchdog": {"STUCK", "STANDARD_OUTPUT", "STANDARD_ERROR"},  # an exit code, descriptors
         "dispatch.allowance": {"DAY_S"},
         "cli.doctor": {"WIDTH"},
         "doctor.places": {"MQTTS_PORT", "KAFKA_PORT"},

@@ -21,12 +21,13 @@ from gateway.app.doors import Doors
 from gateway.app.endpoints import EndpointRoom
 from gateway.app.firmware import FirmwareHouse
 from gateway.app.forwarding import Forwarding
+from gateway.app.gauges import Sources
 from gateway.app.http_house import HttpHouse
 from gateway.app.in_force import InForce
 from gateway.app.latest_time import BUILT_AT, LATEST_TIME_FILE, LatestTime
 from gateway.app.limits import LimitsRoom
 from gateway.app.local_topics import WithoutBroker
-from gateway.app.operating import Operating, Sources
+from gateway.app.operating import Operating
 from gateway.app.sending import SendingRoom
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.settings_file import SettingsFile
