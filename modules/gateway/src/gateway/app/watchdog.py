@@ -11,7 +11,6 @@ watch, of `faulthandler`, which needs no interpreter; it ends the process after 
 import faulthandler
 import os
 import select
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from gateway.observe.process import GatewayStuck, StuckPart
 
 LOOKS: Final = 20
 """Looks without progress that make it stuck, spread over its time."""
+STANDARD_OUTPUT: Final = 1
+STANDARD_ERROR: Final = 2
 STUCK: Final = 3
 """Exit code of a gateway that was stuck."""
 MAX_STACKS_BYTES: Final = 65_536
@@ -82,7 +83,7 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._seconds / LOOKS):
-            faulthandler.dump_traceback_later(2 * self._seconds, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(2 * self._seconds, exit=True, file=STANDARD_ERROR)
             for patience in self._parts:
                 patience.look()
                 if patience.looks >= LOOKS:
@@ -98,8 +99,8 @@ class Watchdog:
         self._words.end(STUCK)
 
     def _say(self, stuck: GatewayStuck) -> None:
-        _write(1, f"{self._words.line(stuck)}\n".encode())
-        _write(2, stacks())
+        _write(STANDARD_OUTPUT, f"{self._words.line(stuck)}\n".encode())
+        _write(STANDARD_ERROR, stacks())
 
 
 def stacks() -> bytes:
