@@ -64,7 +64,7 @@ image-arm: setup ## both images for ARM, built and started here under emulation 
 	@$(PYTHON) tools/image.py --platform arm
 
 release: setup ## changelog, tag and files of a release: VERSION=1.4.0, IMAGES="amd64 arm64v8" or none, DRY=1
-	@$(PYTHON) tools/release.py $(VERSION) $(if $(IMAGES),--images "$(IMAGES)") $(if $(DRY),--dry-run)
+	@$(PYTHON) tools/make_release.py $(VERSION) $(if $(IMAGES),--images "$(IMAGES)") $(if $(DRY),--dry-run)
 
 devcontainer-test: setup ## build the dev container, enter it and look around; needs root and registries
 	@tools/devcontainer_test

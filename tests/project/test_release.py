@@ -103,7 +103,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def release(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(folder / "tools" / "release.py"), *words]
+    command = [sys.executable, str(folder / "tools" / "make_release.py"), *words]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=100)
 
 
@@ -174,7 +174,7 @@ def test_a_platform_that_there_is_no_image_for_is_named(clone: Path) -> None:
 
 
 def test_the_first_section_follows_the_head_and_precedes_the_older_ones() -> None:
-    import release as tool
+    import make_release as tool
 
     text = tool.with_section("# Changes\n\nWords.\n\n## 1.0.0 — then\n\nold\n", "## 1.1.0 — now\n\nnew\n")
     assert text == "# Changes\n\nWords.\n\n## 1.1.0 — now\n\nnew\n\n## 1.0.0 — then\n\nold\n"
