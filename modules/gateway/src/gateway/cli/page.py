@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.app.settings import ConfigError, read_count, read_text
 from gateway.cli.inputs import InputError, NoError, Subparsers, add_data_option, run_action
+from gateway.doctor.patient import running_environ
 from gateway.identity.locked_file import LockedFileError
 from gateway.identity.page_token import TOKEN_FILE, new_page_token, page_token
 
@@ -39,13 +40,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(path: Path, arguments: argparse.Namespace) -> int:
-    port = read_count("GATEWAY_METRICS_PORT", os.environ)
+    # As the gateway has them that runs; its command may be typed in a shell that knows nothing of them.
+    environ = running_environ(path.parent) or os.environ
+    port = read_count("GATEWAY_METRICS_PORT", environ)
     if not port:
         raise NoError(
             "the page is switched off: GATEWAY_METRICS_PORT is 0. Set it to a free port, 9600 unless that is taken, "
             "and start the gateway again"
         )
-    given = read_text("GATEWAY_METRICS_ADDRESS", os.environ)
+    given = read_text("GATEWAY_METRICS_ADDRESS", environ)
     host = _ANY.get(given, given)
     token = new_page_token(path) if arguments.new else page_token(path)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/login?token={token}"

@@ -119,6 +119,12 @@ def _peer(path: Path) -> int | None:
     return pid or None
 
 
+def running_environ(folder: Path) -> Mapping[str, str]:
+    """The environment of the gateway that runs on this data folder; nothing if none does, or we may not see it."""
+    pid = _peer(folder / SOCKET_NAME)
+    return {} if pid is None else environ_of(pid)
+
+
 def environ_of(pid: int) -> dict[str, str]:
     """The environment of a process as it began; nothing if we may not see it."""
     try:
