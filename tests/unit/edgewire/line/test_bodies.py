@@ -144,6 +144,7 @@ def test_a_name_that_stands_for_what_is_no_text_is_not_looked_for(name: str) -> 
     assert Selection([name]).read(b'{"a":1}') is None
 
 
+@pytest.mark.plain  # what is compiled imports a module once
 def test_without_msgspec_nothing_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "msgspec", None)
     assert Selection(["a"]).read(b'{"a":1}') is None
