@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import generate_metrics
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped] # no stubs of it are among the peers
 from generate_docs import event_classes
 
 from gateway.observe.edgehub import COMMON

@@ -46,7 +46,8 @@ def test_all_of_it_is_read() -> None:
 
 
 def test_what_limits_nobody_is_none() -> None:
-    for nothing in (None, {}, {"perDevice": {}}, {"perDevice": None, "devices": {"d1": {}}}):
+    nothings: list[Any] = [None, {}, {"perDevice": {}}, {"perDevice": None, "devices": {"d1": {}}}]
+    for nothing in nothings:
         assert read(nothing) == (None, [], [])
 
 

@@ -81,8 +81,8 @@ async def test_a_write_that_does_not_come_back_is_known_before_the_end() -> None
         runner = operating.begin(rooms)
         operating.open(NO_SOURCES, lambda: True)
         operating.health.started()
-        loop, gate = asyncio.get_running_loop(), threading.Event()
-        runner.submit(gate.wait, lambda _: loop.call_soon(free.set))
+        gate = threading.Event()
+        runner.submit(gate.wait, lambda _: free.set())
         await until(lambda: not operating.health.report()["live"])
         assert (await answer(operating))["reasons"] == ["store_stuck"]
         gate.set()
