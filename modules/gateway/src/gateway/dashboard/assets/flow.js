@@ -115,7 +115,7 @@ export function openFlow(page) {
     h("div", { class: "page-head" }, h("div", { class: "grow" }, h("h1", {}, "Live flow"), status), h("div", { class: "buttons" }, clear, pause)),
     h(
       "div",
-      { class: "toolbar" },
+      { class: "toolbar filters" },
       searchBox("Filter by device", (value) => choose("device", value), { value: wanted.device }),
       searchBox("Filter by text", (value) => choose("text", value), { value: wanted.text }),
       routes,
