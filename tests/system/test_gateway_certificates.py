@@ -341,6 +341,7 @@ async def test_what_ends_soon_is_told_in_log_metric_twin_and_status(site: Gatewa
     assert await site.counted('gateway_certificate_warnings_total{kind="server"}') == 1
     reported: Mapping[str, Any] = await site.reported(lambda all_: "certificates" in all_)
     assert reported["certificates"]["server%20certificate"]["state"] == "7 days"
+    assert reported["certificateState"] == "7 days"
     status = {each["name"]: each for each in (await site.status())["certificates"]}
     assert status["server certificate"]["state"] == "7 days"
     assert status["server certificate"]["daysLeft"] in (4, 5)

@@ -135,7 +135,7 @@ def _lists_of(path: Path, issuer: x509.Certificate) -> Iterator[Crl]:
     for pem in blocks_of(path):
         try:
             crl = x509.load_pem_x509_crl(pem)
-            if not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type] — of our CAs: EC or RSA
+            if not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type] # of our CAs: EC or RSA
                 continue
             number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
             revoked = tuple(_read_line(each) for each in crl)

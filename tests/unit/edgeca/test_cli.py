@@ -247,7 +247,7 @@ README = Path(__file__).parents[3] / "certs/README.md"
 def test_the_guide_works_as_it_is_written(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = README.read_text()
     lines = re.findall(r"^edgeca (.+)$", text.split("```sh\n")[1].split("```")[0], re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 12
     for line in lines:
         assert run(*line.split()) == 0, line
         if line.startswith("toml"):

@@ -20,7 +20,7 @@ LINES = tuple(Revoked(serial=number + 1, at=NOW, reason=reason) for number, reas
 def test_a_list_is_signed_numbered_and_has_its_day(key_type: KeyType) -> None:
     issuer = Authority.create(key_type=key_type, clock=lambda: NOW).issuing
     crl = x509.load_pem_x509_crl(sign_crl(issuer, LINES, number=7, now=NOW).pem)
-    assert crl.is_signature_valid(issuer.certificate.public_key())  # type: ignore[arg-type] — EC or RSA
+    assert crl.is_signature_valid(issuer.certificate.public_key())  # type: ignore[arg-type] # EC or RSA
     assert crl.issuer == issuer.certificate.subject
     assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 7
     own = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

@@ -18,7 +18,7 @@ from edgeca.signing import utc_now
 from edgewire.message import identity
 from gateway.app import certificate_room
 from gateway.app.certificate_room import CertificateRoom
-from gateway.app.certificate_watch import DAY_S, Kind, Mark
+from gateway.app.certificate_watch import Kind, Mark
 from gateway.app.settings import ConfigError, read_environment
 from gateway.dispatch.presence import Ending, Presence
 from gateway.identity.authenticator import Authenticator
@@ -30,6 +30,7 @@ from gateway.observe.events import Event
 from support.gateway_site import until
 
 HUB = "hub.azure-devices.net"
+DAY_S = 86_400.0
 
 
 class Link:

@@ -5,7 +5,6 @@ import pytest
 
 from gateway.app import certificate_watch
 from gateway.app.certificate_watch import (
-    DAY_S,
     Candidate,
     CertificateWatch,
     Kind,
@@ -18,6 +17,7 @@ from gateway.observe.events import Event
 from support.certificates import self_signed
 
 START = 1_800_000_000.0
+DAY_S = 86_400.0
 
 
 class Clock:

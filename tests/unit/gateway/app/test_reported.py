@@ -214,3 +214,60 @@ def test_a_device_that_came_back_is_taken_out_of_the_twin() -> None:
     before = {"connections": {"connected": 1, "offline": {"d2": "lost"}}}
     after = {"connections": {"connected": 2, "offline": {}}}
     assert patch_from(before, after) == {"connections": {"connected": 2, "offline": {"d2": None}}}
+
+
+def certified(**states: str) -> dict[str, Any]:
+    return {
+        name: {"state": state, "notAfter": f"2030-01-01T00:{number:02}:00Z"}
+        for number, (name, state) in enumerate(states.items())
+    }
+
+
+def with_certificates(certificates: dict[str, Any]) -> dict[str, Any]:
+    return reported(
+        verdict_with(()),
+        good_version=4,
+        good_source="twin",
+        gateway_version="1.2.3",
+        connections=NOBODY,
+        certificates=certificates,
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "worst"),
+    [
+        (["good"], "good"),
+        (["good", "30 days"], "30 days"),
+        (["1 day", "7 days"], "1 day"),
+        (["ended", "good"], "ended"),
+    ],
+)
+def test_certificates_are_reported_with_the_worst_of_them_for_queries(states: list[str], worst: str) -> None:
+    found = with_certificates(certified(**{f"c{number}": state for number, state in enumerate(states)}))
+    assert found["certificateState"] == worst
+    assert [each["state"] for each in found["certificates"].values()] == states
+
+
+def test_without_certificates_nothing_is_said_of_them() -> None:
+    assert {"certificates", "certificateState"} & set(with_certificates({})) == set()
+
+
+def test_names_of_certificates_become_legal_property_names_and_long_ones_are_cut() -> None:
+    odd = {"state": "good", "notAfter": "2030-01-01T00:00:00Z"}
+    found = with_certificates({"server gateway.local": odd, "\u4e2d" * 5000: odd, "x" * 5000: odd})
+    assert set(found["certificates"]) >= {"server%20gateway%2Elocal", "x" * 100}
+    assert not [name for name in found["certificates"] if set(name) & set(". $")]
+
+
+def test_a_hundred_certificates_with_endless_names_stay_within_the_limits_of_a_twin() -> None:
+    many = certified(**{str(number) + "." * 400: "good" for number in range(100)})
+    found = with_certificates(many)
+    assert len(orjson.dumps(found)) <= MAX_TWIN_SECTION_BYTES
+    assert found["notShown"]["certificates"] == 100 - len(found["certificates"])
+
+
+def test_a_certificate_that_is_gone_is_taken_out_of_the_twin() -> None:
+    old, new = with_certificates(certified(a="good", b="good")), with_certificates(certified(a="good"))
+    assert patch_from(old, new) == {"certificates": {"b": None}}
+    assert patch_from(old, with_certificates({})) == {"certificates": None, "certificateState": None}

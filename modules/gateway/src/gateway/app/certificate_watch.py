@@ -24,7 +24,7 @@ LOOK_EVERY_S: Final = 10.0
 """How often the calendar is looked at; a certificate that is replaced is seen as soon."""
 MAX_REMEMBERED: Final = 1_000
 """Certificates that were told of and are remembered; beyond, the oldest may be told of again."""
-DAY_S: Final = 86_400.0
+_DAY_S: Final = 86_400.0
 
 Emit = Callable[[Event], None]
 
@@ -93,7 +93,7 @@ def mark_at(starts_at: float, ends_at: float, now: float) -> Mark:
     if left_s <= 0:
         return Mark.ENDED
     percent_s = (ends_at - starts_at) / 100
-    return next((mark for mark, count in MARKS.items() if left_s <= count * min(DAY_S, percent_s)), Mark.GOOD)
+    return next((mark for mark, count in MARKS.items() if left_s <= count * min(_DAY_S, percent_s)), Mark.GOOD)
 
 
 def candidate(kind: Kind, name: str, certificate: x509.Certificate, advice: str) -> Candidate:
@@ -173,7 +173,7 @@ class CertificateWatch:
         """Say what has crossed a mark since the last look, and what is beyond one at the first."""
         now = self._clock()
         for each in self._candidates():
-            self._tell(each, mark_at(each.starts_at, each.ends_at, now), (each.ends_at - now) / DAY_S)
+            self._tell(each, mark_at(each.starts_at, each.ends_at, now), (each.ends_at - now) / _DAY_S)
         reported = self.reported()
         if reported != self._before:
             self._before = reported
@@ -216,7 +216,7 @@ def _watched(each: Candidate, now: float) -> WatchedCertificate:
         subject=each.subject,
         issuer=each.issuer,
         not_after=each.ends_at,
-        days_left=(each.ends_at - now) / DAY_S,
+        days_left=(each.ends_at - now) / _DAY_S,
         state=mark_at(each.starts_at, each.ends_at, now),
         advice=each.advice,
     )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import orjson
 
 from edgewire.iothub.limits import MAX_TWIN_NAME_BYTES, MAX_TWIN_SECTION_BYTES, MAX_TWIN_TEXT_BYTES
+from gateway.app.certificate_watch import Mark
 from gateway.app.configuration import Verdict, sentence
 from gateway.app.document import SettingsProblem
 
@@ -44,6 +45,7 @@ _OURS: Final = (
     "errors",
     "warnings",
     "connections",
+    "certificateState",
     "certificates",
     "notShown",
 )
@@ -74,6 +76,8 @@ def reported(
         document["lastGoodVersion"] = good_version
     if verdict.version is not None:
         document["lastDesiredVersion"] = verdict.version
+    if certificates:
+        document["certificateState"] = _worst(certificates)
     left_out = _fill(document, verdict, connections, certificates)
     if left_out:
         document["notShown"] = left_out
@@ -103,6 +107,12 @@ def _status(verdict: Verdict) -> dict[str, Any]:
         return {"code": GOOD, "description": ""}
     more = f" (and {len(verdict.errors) - 1} more)" if len(verdict.errors) > 1 else ""
     return {"code": BAD, "description": _cut(sentence(verdict.errors[0]), _TEXT_BYTES - len(more)) + more}
+
+
+def _worst(certificates: Mapping[str, Any]) -> str:
+    """The state of the one that is nearest to its end: what a query over a fleet asks for."""
+    nearest_last = [mark.value for mark in Mark]
+    return max((str(each["state"]) for each in certificates.values()), key=nearest_last.index)
 
 
 class _Room:
