@@ -4,7 +4,7 @@ Replaced are the words that the pages tell their readers to replace. The reader 
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from edgewire.iothub import sas
 from support.gateway_process import GATEWAY, clean_environment
 from support.gateway_site import KEY, GatewaySite
-from support.page_blocks import ROOT, RUN, blocks_of
+from support.page_blocks import ALONE, AT_A_SITE, ROOT, blocks_of
 from support.recipe import Shell
 
 TOPICS = [
@@ -30,8 +30,9 @@ ARRIVE = {"docs/quick-start.md": 1, "docs/connect.md": 4, "docs/https.md": 1, "d
 """Messages that the blocks of a page send."""
 
 
-@pytest.mark.parametrize("page", RUN)
-async def test_the_blocks_of_a_page_do_what_they_say(page: str, site: GatewaySite) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("pages", AT_A_SITE, ids=lambda pages: pages[0])
+async def test_the_blocks_of_pages_do_what_they_say_at_a_site(pages: tuple[str, ...], site: GatewaySite) -> None:
     site.hub.add_device("boiler", keys=(sas.encode_key(KEY),))
     settings = site.write_settings(routes=ROUTES, topics=TOPICS, topicDevices={"create": True})
     await site.gateway.start(
@@ -41,17 +42,28 @@ async def test_the_blocks_of_a_page_do_what_they_say(page: str, site: GatewaySit
         GATEWAY_SETTINGS_FILE=str(settings),
         GATEWAY_UPSTREAM_AMQP="edgehub",
     )
-    with tempfile.TemporaryDirectory(prefix="page-") as name:
-        folder = Path(name)
-        furnish(folder, site)
-        async with Shell.open(folder, environment(page, site)) as shell:
-            for block in blocks_of(page):
-                if not block.reason:
-                    code, said = await shell.type(checked(here(block.text, site)))
-                    assert code == 0, f"{block.text}\n{said}\n{site.gateway.transcript()}"
-    if page in ARRIVE:
-        await site.arrived(ARRIVE[page])
+    for page in pages:
+        with tempfile.TemporaryDirectory(prefix="page-") as name:
+            furnish(Path(name), site)
+            await follow(page, Path(name), environment(page, site), lambda text: here(text, site))
+    await site.arrived(sum(ARRIVE.get(page, 0) for page in pages))
     await site.gateway.stop()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", ALONE)
+async def test_the_blocks_of_a_page_do_what_they_say(page: str, tmp_path: Path) -> None:
+    found = clean_environment({})
+    await follow(page, tmp_path, found | {"PATH": f"{GATEWAY.parent}:{found['PATH']}"}, lambda text: text)
+
+
+async def follow(page: str, folder: Path, environ: Mapping[str, str], word: Callable[[str], str]) -> None:
+    """Type the blocks of a page into a shell of its own."""
+    async with Shell.open(folder, environ) as shell:
+        for block in blocks_of(page):
+            if not block.reason:
+                code, said = await shell.type(checked(word(block.text)))
+                assert code == 0, f"{page}\n{block.text}\n{said}"
 
 
 def furnish(folder: Path, site: GatewaySite) -> None:

@@ -1,5 +1,7 @@
 """Each ```sh block of each page either runs in a test, or a list says why not."""
 
+import re
+
 import pytest
 
 from project_sources import ROOT
@@ -27,3 +29,11 @@ def test_each_block_runs_or_has_a_reason(page: str) -> None:
 def test_each_reason_is_for_a_block_that_is_there(page: str) -> None:
     for start in NOT_HERE[page]:
         assert any(block.text.startswith(start) for block in blocks_of(page)), f"{page} has no block '{start}…'"
+
+
+def test_tests_that_reasons_name_are_there() -> None:
+    named = {
+        found for why in NOT_HERE.values() for reason in why.values() for found in re.findall(r"tests/[\w/.]+", reason)
+    }
+    assert len(named) > 5
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -1,6 +1,6 @@
 """The ```sh blocks of the pages, which of them run here, and why the others do not.
 
-`RUN`: pages whose blocks a test types into one shell, in their order, at a site of a gateway and the stand-in.
+`RUN`: pages whose blocks a test types into one shell each, in their order; most at a gateway and a stand-in.
 `NOT_HERE` names the blocks of these and of all other pages that no test types, by how they begin, with their reasons.
 """
 
@@ -14,20 +14,15 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 _BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
-RUN: Final = (
-    "README.md",
-    "certs/README.md",
-    "docs/quick-start.md",
-    "docs/connect.md",
-    "docs/commands.md",
-    "docs/doctor.md",
-    "docs/health.md",
-    "docs/https.md",
-    "docs/pi.md",
-    "docs/plain.md",
-    "docs/publishers.md",
-    "docs/troubleshooting.md",
+AT_A_SITE: Final = (
+    ("docs/quick-start.md",),
+    ("docs/connect.md", "docs/https.md", "docs/publishers.md"),
+    ("README.md", "docs/commands.md", "docs/doctor.md", "docs/health.md", "docs/troubleshooting.md"),
 )
+"""Pages whose readers have a gateway; those of a row share one, in this order."""
+ALONE: Final = ("certs/README.md", "docs/pi.md")
+"""Pages whose readers have none yet."""
+RUN: Final = (*(page for row in AT_A_SITE for page in row), *ALONE)
 """Their blocks run, but for those of NOT_HERE."""
 
 _MAKE: Final = "it makes the environment that this test runs in; tools/demo.py is what it starts"
@@ -37,7 +32,9 @@ _RELEASE: Final = "needs a released bundle: tests/firmware/test_release.py and t
 _CLOUD: Final = "needs Azure"
 _PI: Final = "changes the machine: a Raspberry Pi with IoT Edge"
 _INSTALLS: Final = "installs what tools/peers has installed"
-_STANDIN: Final = "tests/peers/test_standin_*.py and tests/unit/standin/cli run them one by one, with their answers"
+_IMAGE: Final = "builds images: tests/images, where there is an engine"
+_WATCHES: Final = "watches until it is told to stop: tests/system/test_gateway_tap.py"
+_STANDIN: Final = "tests/peers and tests/unit/standin run them one by one, with their answers"
 
 NOT_HERE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -45,9 +42,12 @@ NOT_HERE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "docs/quick-start.md": {"make run": _MAKE},
         "docs/boards.md": {"gateway firmware add": _RELEASE},
         "docs/brokers.md": {"GATEWAY_BROKER=": _LINES},
+        "docs/certificates.md": {"edgeca revoke": "needs the authority that made it: tests/unit/edgeca/test_cli.py"},
         "docs/commands.md": {
             "gateway run ": "runs until it is told to stop: tests/system does nothing else",
             "gateway method": "needs a board that has this method: tests/system/test_gateway_asked.py",
+            "gateway top": _WATCHES,
+            "gateway tap": _WATCHES,
             "gateway firmware add": _RELEASE,
             "gateway support-bundle --out help.tar.gz --log": "its log is yours: tests/unit/gateway/cli",
         },
@@ -74,16 +74,26 @@ NOT_HERE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "docs/https.md": {
             "curl -s --cacert root.pem --cert": "needs a device's certificate: tests/system/test_gateway_bootstrap.py",
         },
+        "docs/images.md": {"make image": _IMAGE, "sudo apt-get": _IMAGE, "tools/image_base": _IMAGE},
+        "docs/page.md": {
+            "ssh -L": "needs another machine",
+            "GATEWAY_SERVICE": _LINES,
+            "gateway top": _WATCHES,
+        },
         "docs/pi.md": {
             "curl -fsSLO": _PI,
             "sudo install": _PI,
             "sudo iotedge": _PI,
             "make manifest": _CLOUD,
         },
-        "docs/plain.md": {"GATEWAY_PLAIN_PORT": _LINES},
+        "docs/plain.md": {
+            "GATEWAY_PLAIN_PORT": _LINES,
+            "gateway users add": "asks for a password: tests/unit/gateway/cli/test_users.py",
+        },
         "docs/recipes/mqtt-js.md": {"npm install": _INSTALLS},
         "docs/recipes/node-red.md": {"npm install": _INSTALLS},
         "docs/recipes/paho.md": {"pip install": _INSTALLS},
+        "docs/release.md": {"make release": _IMAGE, "docker": "needs a registry"},
         "docs/standin.md": {
             "standin run --dir run --address": _STANDIN,
             "standin enrolments": _STANDIN,
