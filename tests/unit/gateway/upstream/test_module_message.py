@@ -100,10 +100,10 @@ def test_whom_a_gateway_below_names_stays_named() -> None:
     assert system["outputName"] == "upstream"
 
 
-def test_the_lowest_of_several_gateways_is_named() -> None:
+def test_of_several_gateways_the_one_that_has_logged_in_here_is_the_last() -> None:
     properties, _ = wire(from_below(leafDeviceId="board-1", leafGatewayId="edge-3/gateway"), LOWER)
 
-    assert properties == {"leafDeviceId": "board-1", "leafGatewayId": "edge-3/gateway"}
+    assert properties == {"leafDeviceId": "board-1", "leafGatewayId": "edge-3/gateway,edge-2/gateway"}
 
 
 def test_what_a_gateway_below_says_of_itself_is_its_own() -> None:

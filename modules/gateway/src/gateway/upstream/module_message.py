@@ -9,7 +9,7 @@
 | creationTime, messageSchema, dt-subject, iothub-interface-id, to, ack, operation | by their names on the wire |
 | sender | application properties `leafDeviceId`, `leafModuleId`; the sender cannot set them itself |
 | outputName | application property `leafOutputName`: the message leaves by an output of the gateway |
-| sender, if it is a gateway below this one | these three as it has written them; itself in `leafGatewayId` |
+| sender, if it is a gateway below this one | these three as it has written them; itself, behind those below it, in `leafGatewayId` |
 
 Not carried: RETAIN, DUP and will marks are ordinary properties already; enqueued time, delivery count and lock token
 are the hub's own. The hub sees the gateway's module as the sender (connectionDeviceId, connectionModuleId); the three
@@ -92,9 +92,9 @@ def _origin(envelope: Envelope, *, is_gateway: bool) -> Iterator[tuple[str, str]
     """Who has sent it: the sender, or whom the sender names, if that is a gateway which hands on."""
     if is_gateway and envelope.properties.get(LEAF_DEVICE):
         named = {name: envelope.properties.get(name) or "" for name in _LEAF}
+        # The way it came, the nearest last: that one has logged in here, those before are its word.
+        named[LEAF_GATEWAY] = ",".join(filter(None, (named[LEAF_GATEWAY], str(envelope.sender))))
         yield from ((name, value) for name, value in named.items() if value)
-        if not named[LEAF_GATEWAY]:
-            yield LEAF_GATEWAY, str(envelope.sender)
         return
     yield LEAF_DEVICE, envelope.sender.device
     if envelope.sender.module is not None:
