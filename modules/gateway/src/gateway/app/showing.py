@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from gateway.dispatch.twins import Twins
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Neither compared nor shown: what that would take would be memory for nothing.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class House:
     """What is shown, and what is asked for on behalf of people."""
 
