@@ -73,14 +73,14 @@ def _licences(name: str) -> list[JsonObject]:
         said = metadata(name)
     except PackageNotFoundError:  # not for the platform that this runs on
         return []
-    if expression := said.get("License-Expression"):
-        return [{"expression": expression}]
+    if "License-Expression" in said:
+        return [{"expression": said["License-Expression"]}]
     words = [
         each.rpartition(" :: ")[2]
         for each in said.get_all("Classifier", [])
         if each.count(" :: ") > 1 and each.startswith("License")
     ]
-    words = words or [line for line in (said.get("License") or "").splitlines()[:1] if line]
+    words = words or (said["License"].splitlines()[:1] if "License" in said else [])
     return [{"license": {"name": word}} for word in words]
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,8 +102,8 @@ def found_wheels(platform: str) -> dict[str, dict[str, str]]:
     with TemporaryDirectory() as folder:
         lines, report = Path(folder) / "lines", Path(folder) / "report"
         lines.write_text("\n".join(each.line() for each in wanted))
-        where = ["--dry-run", "--ignore-installed", "--target", folder, "--report", report]
-        command = ["install", "--only-binary", ":all:", "--require-hashes", "--requirement", lines, *where]
+        where = ("--dry-run", "--ignore-installed", "--target", folder, "--report", report)
+        command = ("install", "--only-binary", ":all:", "--require-hashes", "--requirement", lines, *where)
         subprocess.run(pip_for(platform, *command), check=True)
         return {_name_of(each): _file_of(each) for each in json.loads(report.read_text())["install"]}
 
@@ -139,22 +139,24 @@ def is_fetched(platform: str) -> bool:
     return stamp_of(platform).exists() and stamp_of(platform).read_text() == locks()
 
 
+def download(chosen: Iterable[Pinned], command: Sequence[str | Path]) -> None:
+    """Have pip fetch these into the folder that the Dockerfiles look into. Raises CalledProcessError."""
+    with TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines"
+        lines.write_text("\n".join(each.line() for each in chosen))
+        where = ("--require-hashes", "--requirement", lines, "--dest", WHEELHOUSE)
+        subprocess.run((*command, *where), check=True)
+
+
 def fetch(platform: str) -> None:
-    """Put wheels, and sources of what is compiled, into the folder that the Dockerfiles look into."""
+    """Fetch the wheels, and the sources of what is compiled."""
     WHEELHOUSE.mkdir(parents=True, exist_ok=True)
     print(f"wheels: fetching what the image for {platform} is made of (some seconds, once)", flush=True)
-    for wanted in (True, False):
-        chosen = [each for each in pinned(platform).values() if (platform in COMPILED.get(each.name, {})) is not wanted]
-        with TemporaryDirectory() as folder:
-            lines = Path(folder) / "lines"
-            lines.write_text("\n".join(each.line() for each in chosen))
-            kind = ["--only-binary" if wanted else "--no-binary", ":all:"]
-            how = ["--require-hashes", "--requirement", lines, "--dest", WHEELHOUSE]
-            if wanted:
-                subprocess.run(pip_for(platform, "download", *kind, *how), check=True)
-            else:
-                own = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-                subprocess.run([*own, "--no-build-isolation", *kind, *how], check=True)
+    every = pinned(platform).values()
+    compiled = [each for each in every if platform in COMPILED.get(each.name, {})]
+    download([each for each in every if each not in compiled], pip_for(platform, "download", "--only-binary", ":all:"))
+    own = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    download(compiled, [*own, "--no-build-isolation", "--no-binary", ":all:"])
     stamp_of(platform).write_text(locks())
 
 
