@@ -9,7 +9,7 @@
 | creationTime, messageSchema, dt-subject, iothub-interface-id, to, ack, operation | by their names on the wire |
 | sender | application properties `leafDeviceId`, `leafModuleId`; the sender cannot set them itself |
 | outputName | application property `leafOutputName`: the message leaves by an output of the gateway |
-| sender that is a gateway below this one | these three as it wrote them; itself, behind those below, in `leafGatewayId` |
+| sender that is a gateway below this one | these three as it wrote them; itself as the last of `leafGatewayId` |
 
 Not carried: RETAIN, DUP and will marks are ordinary properties already; enqueued time, delivery count and lock token
 are the hub's own. The hub sees the gateway's module as the sender (connectionDeviceId, connectionModuleId); the three
