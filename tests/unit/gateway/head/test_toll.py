@@ -1,8 +1,14 @@
 import asyncio
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
+
+from edgewire.session.mqtt.events import PublishReceived
 from gateway.dispatch.allowance import Allowance, Allowances, Limits, WhenOver
 from gateway.head.toll import Toll
+from support.mqtt_site import Site
 
 
 class Payer:
@@ -84,3 +90,22 @@ async def test_what_waits_at_the_end_is_taken_and_paid_by_the_next_connection() 
     made.close()
     assert payer.taken == list(range(10))
     assert allowances.account("d1").wait_s() > 6
+
+
+@pytest.mark.plain
+async def test_where_nobody_is_limited_a_message_costs_nothing_more(tmp_path: Path) -> None:
+    """By the ratio of the same work with and without the question, in turns: the machine is loaded for both."""
+    async with Site.open(tmp_path) as site:
+        device = site.login("d1")
+        topic = "devices/d1/messages/events/"
+        publish = PublishReceived(topic=topic, payload=b"{}", qos=0, retain=False, dup=False, packet_id=0)
+        asked, unasked = device.owner._take, device.owner._take_all
+        best = {asked: float("inf"), unasked: float("inf")}
+        for _ in range(15):
+            for take in (asked, unasked):
+                began = time.perf_counter()
+                for _ in range(200):
+                    take([publish])
+                best[take] = min(best[take], time.perf_counter() - began)
+            await site.store.flush()
+        assert best[asked] < 1.1 * best[unasked], f"{best[asked] / best[unasked]:.3f} times"
