@@ -112,7 +112,7 @@ async def test_the_overview_says_what_needs_somebody_the_worst_first(browser: Br
         await expect(banners).to_have_count(4)
         texts = await banners.all_inner_texts()
         assert "$upstream is not reached" in texts[0]
-        assert "no route to host" in texts[0]
+        assert "No route to host." in texts[0]
         assert "And 1 problem more" in texts[1]
         assert "ends in 3 days. Renew it." in texts[2]
         assert "85 % full" in texts[3]

@@ -13,10 +13,10 @@ EXISTING = sorted(PICTURES.glob("*"))
 
 
 def named() -> dict[Path, list[str]]:
-    """Every picture that a page shows, with what is said to whoever does not see it."""
+    """Every picture that a page shows or leads to, with what is said of it."""
     found: dict[Path, list[str]] = {}
     for page in PAGES:
-        for words, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        for words, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+\.png)\)", page.read_text(encoding="utf-8")):
             found.setdefault((page.parent / target).resolve(), []).append(words)
     return found
 

@@ -69,9 +69,9 @@ function needs(said) {
   const found = [];
   for (const { name, kind, state, sentence } of said.upstream) {
     if (state === "waiting" || state === "closed") {
-      found.push(["bad", `${name} is not reached (${kind}).`, sentence.split("; ")[0]]);
+      found.push(["bad", `${name} is not reached (${kind}).`, reasonOf(sentence)]);
     } else if (state === "connecting" && sentence.includes(": ")) {
-      found.push(["warn", `${name} is not reached yet (${kind}).`, sentence.split("; ")[0]]);
+      found.push(["warn", `${name} is not reached yet (${kind}).`, reasonOf(sentence)]);
     }
   }
   const share = said.store.maxBytes ? said.store.bytes / said.store.maxBytes : 0;
@@ -89,6 +89,14 @@ function needs(said) {
   }
   const order = { bad: 0, warn: 1 };
   return found.sort(([one], [other]) => order[one] - order[other]).slice(0, 8);
+}
+
+/** Of "waiting for 9 s: no route to host; last sign of life …" the reason alone, if there is one. */
+function reasonOf(sentence) {
+  const [how] = sentence.split("; ");
+  const at = how.indexOf(": ");
+  const reason = at < 0 ? how : how.slice(at + 2);
+  return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`;
 }
 
 function need([tone, head, text]) {
