@@ -15,14 +15,20 @@ ROOT: Final = Path(__file__).parents[2]
 _BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 AT_A_SITE: Final = (
-    ("docs/quick-start.md",),
-    ("docs/connect.md", "docs/https.md", "docs/publishers.md"),
-    ("README.md", "docs/commands.md", "docs/doctor.md", "docs/health.md", "docs/troubleshooting.md"),
+    "docs/quick-start.md",
+    "docs/connect.md",
+    "docs/https.md",
+    "docs/publishers.md",
+    "README.md",
+    "docs/commands.md",
+    "docs/doctor.md",
+    "docs/health.md",
+    "docs/troubleshooting.md",
 )
-"""Pages whose readers have a gateway; those of a row share one, in this order."""
+"""Pages whose readers have a gateway; they share one, in this order."""
 ALONE: Final = ("certs/README.md", "docs/pi.md")
 """Pages whose readers have none yet."""
-RUN: Final = (*(page for row in AT_A_SITE for page in row), *ALONE)
+RUN: Final = (*AT_A_SITE, *ALONE)
 """Their blocks run, but for those of NOT_HERE."""
 
 _MAKE: Final = "it makes the environment that this test runs in; tools/demo.py is what it starts"

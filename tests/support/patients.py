@@ -22,11 +22,14 @@ def patient_of(
     data: Path,
     *,
     document: Any = None,
-    running: bool | int = False,
-    now: float | None = None,
+    running: Any = False,
+    now: Any = None,
     **environ: str,
 ) -> Patient:
-    """A patient with these variables; `running` is the process of a gateway that runs, True for one without."""
+    """A patient with these variables; `running` is the process of a gateway that runs, True for one without.
+
+    `now` is its clock in seconds. Both are Any, as the variables of tests come by `**`.
+    """
     found = find_patient({"GATEWAY_HOST_NAME": HOST, **environ}, data=data, document=document, document_name="FILE")
     changes: dict[str, Any] = {} if now is None else {"now": lambda: now}
     if running:

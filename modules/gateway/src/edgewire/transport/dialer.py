@@ -132,7 +132,8 @@ async def dial(
         raise DialError(DialFault.TIMED_OUT, f"{near[0]}:{near[1]} did not answer in {times.connect_s:g} s") from None
     except OSError as error:
         # asyncio's own text for a refused connection is "Connect call failed"; the number says why.
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise DialError(DialFault.UNREACHABLE, f"cannot reach {near[0]}:{near[1]}: {why.lower()}") from error
     finally:
         if not host.is_open:
