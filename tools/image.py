@@ -151,14 +151,13 @@ def make(program: str, wish: Wish) -> None:
         raise ImageError(f"image: that is more than the {MAX_COMPRESSED_BYTES / 1e6:.0f} MB of docs/images.md")
 
 
-def start_command(program: str, wish: Wish) -> list[str]:
-    """The call that shows that an image runs on its platform: it prints machine, version and what it is made of."""
-    script = (
-        "import platform, ssl, gateway, gateway.cli.main, gateway.head.mqtt as line, cryptography.x509, orjson;"
-        "print(platform.machine(), platform.python_version(), ssl.OPENSSL_VERSION, gateway.__version__,"
-        " 'compiled' if line.__file__.endswith('.so') else 'plain')"
-    )
-    return [program, "run", "--rm", "--network=none", "--entrypoint", "python", wish.name, "-c", script]
+def start(program: str, wish: Wish) -> None:
+    """Start the gateway in a container of the image, alone, and print what it is. Raises ImageError."""
+    command = [program, "run", "--rm", "--interactive", "--network=none", "--entrypoint", "python", wish.name, "-"]
+    with (ROOT / "tools" / "image_start.py").open("rb") as script:
+        done = subprocess.run(command, stdin=script, check=False)
+    if done.returncode:
+        raise ImageError(f"image: the gateway does not start in {wish.name}")
 
 
 def make_arm(program: str) -> None:
@@ -171,9 +170,7 @@ def make_arm(program: str) -> None:
         )
     for platform in ("arm64v8", "arm32v7"):
         make(program, Wish(platform=platform))
-        done = subprocess.run(start_command(program, Wish(platform=platform)), check=False)
-        if done.returncode:
-            raise ImageError(f"image: {Wish(platform=platform).name} does not start")
+        start(program, Wish(platform=platform))
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -182,12 +179,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--platform", choices=(*DOCKER_PLATFORM, "arm"), default=OF_MACHINE.get(machine.machine()))
     parser.add_argument("--debug", action="store_true", help="plain Python behind debugpy on port 5678")
     parser.add_argument("--plain", action="store_true", help="leave the straight line of a message uncompiled")
+    parser.add_argument("--start", action="store_true", help="build nothing, start what was built and measure it")
     parser.add_argument("--name", action="store_true", help="print the name and build nothing")
     arguments = parser.parse_args(words)
     wish = Wish(platform=arguments.platform, debug=arguments.debug, plain=arguments.plain)
     try:
         if arguments.name:
             print(wish.name)
+        elif arguments.start:
+            start(engine(), wish)
         elif arguments.platform == "arm":
             make_arm(engine())
         else:

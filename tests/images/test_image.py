@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from support.amqp_peers import BODIES, MESSAGES, UAMQP, Server, accepted, succeed
-from support.container_site import TEMPLATE, ContainerSite, gateway_in, podman
+from support.container_site import TEMPLATE, ContainerSite, gateway_in, podman, podman_beside
 from support.gateway_site import MODULE
 from support.numbered_devices import all_arrived, judge, numbered, progress, sending
 from support.paho_device import JSON, let_in
@@ -72,6 +72,12 @@ async def test_it_runs_with_nothing_but_what_the_template_grants(site: Container
     ]
     assert not [text for text in written if "written" in text]
     assert "written" in site.container.run_inside("sh", "-c", "touch /tmp/x /data/x && echo written")
+
+
+async def test_the_engine_sees_that_it_lives(site: ContainerSite) -> None:
+    await started(site)
+    await podman_beside("healthcheck", "run", "gateway")
+    assert podman("container", "inspect", "--format", "{{.State.Health.Status}}", "gateway") == "healthy"
 
 
 async def test_sigterm_under_load_loses_nothing_that_was_acknowledged(site: ContainerSite) -> None:
