@@ -65,3 +65,30 @@ def test_a_relative_place_is_refused(folder: Folder) -> None:
     folder.edge_ca("pi")
     with pytest.raises(CaError, match="whole path"):
         config_lines(folder, "pi", PurePosixPath("certificates"))
+
+
+# The top-level keys and sections of config.toml in IoT Edge 1.6.
+KNOWN = {
+    *("hostname", "parent_hostname", "trust_bundle_cert", "allow_elevated_docker_permissions"),
+    *("auto_reprovisioning_mode", "prefer_module_identity_cache", "cloud_timeout_sec", "cloud_retries"),
+    *("provisioning", "cert_issuance", "tpm", "aziot_keys", "agent", "connect", "listen", "watchdog", "edge_ca"),
+    *("image_garbage_collection", "moby_runtime"),
+}
+
+
+def test_every_line_is_one_that_iot_edge_knows(folder: Folder) -> None:
+    folder.edge_ca("pi")
+    folder.edge_id("pi")
+    assert set(tomllib.loads(config_lines(folder, "pi", host_name="pi.local"))) <= KNOWN
+
+
+@pytest.mark.parametrize("name", ["pi-hall-3.local", "192.168.1.10", "PI.Local"])
+def test_the_name_that_devices_dial_stands_before_the_first_section(folder: Folder, name: str) -> None:
+    folder.edge_ca("pi")
+    assert tomllib.loads(config_lines(folder, "pi", host_name=name))["hostname"] == name.lower()
+
+
+def test_a_name_that_nobody_can_dial_is_refused(folder: Folder) -> None:
+    folder.edge_ca("pi")
+    with pytest.raises(CaError, match="is neither a host name nor an IP address"):
+        config_lines(folder, "pi", host_name='x"\nevil = "1')
