@@ -101,6 +101,22 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     assert [target for target in relative if not (page.parent / target).exists()] == []
 
 
+def headings_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made where it is read."""
+    lines = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.strip().lower()).replace(" ", "-") for line in lines}
+
+
+@each_page
+def test_every_anchor_leads_to_a_heading(page: Path) -> None:
+    wrong = []
+    for target in re.findall(r"\]\(([^)\s]+\.md#[^)\s]+|#[^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+        file, _, anchor = target.partition("#")
+        if not file.startswith("http") and anchor not in headings_of(page.parent / file if file else page):
+            wrong.append(target)
+    assert wrong == []
+
+
 @each_page
 def test_every_file_that_is_named_exists(page: Path) -> None:
     tops = (ROOT, ROOT / "modules/gateway/src", ROOT / "standin/src", ROOT / "certs/src", page.parent)
@@ -243,7 +259,11 @@ NOT_LIMITS: Final = MappingProxyType(
         "dispatch.allowance": {"DAY_S"},
         "cli.doctor": {"WIDTH"},
         "doctor.places": {"MQTTS_PORT", "KAFKA_PORT"},
-        "doctor.room": {"IDLE_BYTES", "PER_CONNECTION_BYTES", "WORK_BYTES"},  # measures, as docs/performance.md has them
+        "doctor.room": {
+            "IDLE_BYTES",
+            "PER_CONNECTION_BYTES",
+            "WORK_BYTES",
+        },  # measures, as docs/performance.md has them
         "head.subscriptions": {"NOT_AUTHORIZED", "SUCCESS", "NO_SUBSCRIPTION_EXISTED", "MQTT5"},
         "app.devices_upstream": {"AMQPS_PORT", "WEBSOCKET_PORT"},
         "app.provisioning": {"HTTPS_PORT"},
