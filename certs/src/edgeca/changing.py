@@ -98,7 +98,10 @@ def renew(arguments: argparse.Namespace, folder: Folder, clock: Clock) -> int:
         print(json.dumps([report.made_json(*each) for each in described], indent=2))
     else:
         print(report.renewed_text(described, _left_alone(arguments, folder)))
-    return 0
+    unreadable = [] if arguments.names else renewal.unreadable()
+    for text in unreadable:
+        print(f"edgeca: not renewed, {text}", file=sys.stderr)
+    return CaError.exit_code if unreadable else 0
 
 
 def _to_renew(arguments: argparse.Namespace, folder: Folder, renewal: Renewal) -> Sequence[Entry]:

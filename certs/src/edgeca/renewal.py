@@ -54,12 +54,17 @@ class Renewal:
         """What `--all` (`within` None) or `--within` renews, CAs first: all that is not revoked and can be read."""
         now, found = self._clock(), []
         for entry in files.entries(self._folder.directory):
-            if entry.kind in UNRENEWED or self._is_revoked(entry):
+            if entry.kind in UNRENEWED or _why_unreadable(entry) or self._is_revoked(entry):
                 continue
             ends_at = files.load_certificates(entry)[0].not_valid_after_utc
             if within is None or ends_at - now <= within:
                 found.append(entry)
         return found
+
+    def unreadable(self) -> list[str]:
+        """What `due` passes over because it cannot be read, and why: one of them must not keep the others."""
+        reasons = [(entry.label, _why_unreadable(entry)) for entry in files.entries(self._folder.directory)]
+        return [f"{label}: {why}" for label, why in reasons if why]
 
     def renew(self, entries: Sequence[Entry], wish: RenewalWish) -> list[Made]:
         """Renew these, CAs first, and write all chains anew that a renewed CA stands in. Raises Refused or CaError."""
@@ -82,7 +87,7 @@ class Renewal:
                 old = files.load(entry)
                 issuer = None if entry.kind is Kind.SELF_SIGNED else self._issuer(entry, old)
                 self._refuse_revoked_key(entry, old, wish)
-                days = wish.days or self._within(life, issuer)
+                days = self._within(life, issuer) if wish.days is None else wish.days
                 return [self._replace(entry, self._reissue(entry, old, _key(old, wish), issuer, days))]
 
     # CAs.
@@ -174,6 +179,14 @@ class Renewal:
                 f"{entry.label} was revoked, and whoever has its key would have a good certificate again. Renew it "
                 "with a new key: leave out --keep-key, and for the issuing CA say --new-key"
             )
+
+
+def _why_unreadable(entry: Entry) -> str:
+    try:
+        files.load(entry)
+    except CaError as exc:
+        return str(exc)
+    return ""
 
 
 def _put_into_chains(

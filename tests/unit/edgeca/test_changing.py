@@ -63,9 +63,21 @@ def test_renew_within_takes_what_ends_and_names_what_it_leaves(
     assert [each["kind"] for each in made] == ["edge-id"]
 
 
+def test_one_that_cannot_be_read_keeps_no_other_from_being_renewed(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "device/board-1.key.pem").write_text("garbage")
+    capsys.readouterr()
+    assert run("renew", "--within", "30d", later=timedelta(days=380)) == 2
+    out, err = capsys.readouterr()
+    assert "server gateway.local: renewed\n" in out
+    assert err.startswith("edgeca: not renewed, device board-1: ")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
+        (["renew", "board-1", "--days", "0"], 2, "--days 0: a certificate lives 1 to 36500 days"),
         (["renew"], 2, "say what to renew: names, or --all, or --within 30d"),
         (["renew", "board-1", "--all"], 2, "say what to renew"),
         (["renew", "--all", "--within", "3d"], 2, "say what to renew"),
