@@ -7,6 +7,7 @@ from typing import Any
 from playwright.async_api import Browser, Page, expect
 
 from support.browser import open_window
+from support.gateway_site import until
 from support.page_fakes import OVERVIEW, FakeApi, fake_page, row
 
 DASH = "\u2013"
@@ -135,6 +136,41 @@ async def test_a_view_with_nothing_to_show_says_so(browser: Browser) -> None:
         for path, text in words.items():
             await window.page.evaluate("(path) => { location.hash = path; }", path)
             await expect(window.page.get_by_text(text, exact=True)).to_be_visible()
+
+
+async def test_what_is_refused_is_said_in_the_words_of_the_server(browser: Browser) -> None:
+    api = FakeApi()
+    api.refusals = {"devices": "Too many ask. Try again.", "live": "16 pages follow the flow already."}
+    async with fake_page(api) as login, open_window(browser, login) as window:
+        page = window.page
+        notice = page.locator("#notice")
+        await page.get_by_role("link", name="Devices", exact=True).click()
+        await expect(notice).to_have_text("Too many ask. Try again.")
+        await page.get_by_role("link", name="Live flow").click()
+        await expect(notice).to_be_empty()
+        await expect(page.get_by_text("16 pages follow the flow already.")).to_be_visible()
+        api.refusals = {}
+        await expect(page.get_by_text("Live. 0 messages seen")).to_be_visible()
+        window.assert_content(but=["429"])
+
+
+async def test_a_page_that_nobody_looks_at_lets_go_of_the_stream(browser: Browser) -> None:
+    api = FakeApi()
+    async with fake_page(api) as login, open_window(browser, login) as window:
+        page = window.page
+        await page.clock.install()
+        await page.get_by_role("link", name="Live flow").click()
+        await until(lambda: api.streams == 1)
+        for hidden, streams in ((True, 0), (False, 1)):
+            await page.evaluate(
+                "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+                "document.dispatchEvent(new Event('visibilitychange')); }",
+                hidden,
+            )
+            await page.clock.run_for(61_000)
+            await until(lambda wanted=streams: api.streams == wanted)
+        await page.get_by_role("link", name="Events").click()
+        await until(lambda: api.streams == 0)
 
 
 async def test_numbers_and_times_are_said_as_people_read_them(browser: Browser) -> None:

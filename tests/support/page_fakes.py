@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -15,7 +15,8 @@ from gateway.dashboard.server import DashboardServer
 from gateway.observe.metrics import Metrics
 from support.page_visit import TOKEN
 
-OVERVIEW: dict[str, Any] = {
+LOOK_S: Final = 0.05
+OVERVIEW: Final[dict[str, Any]] = {
     "gateway": {
         "version": "0.1.0",
         "hostName": "pi-4711",
@@ -44,6 +45,10 @@ class FakeApi:
             "events": {"events": []},
         }
         self.rows: list[dict[str, Any]] = []
+        self.streams = 0
+        """That are open now."""
+        self.refusals: dict[str, str] = {}
+        """What is refused, by its name, and in which words."""
 
     def add_to(self, application: web.Application) -> None:
         """Serve it."""
@@ -51,15 +56,28 @@ class FakeApi:
         application.router.add_get("/api/{name}", self._tell)
 
     async def _tell(self, request: web.Request) -> web.Response:
-        return web.json_response(self.said[request.match_info["name"]])
+        name = request.match_info["name"]
+        if name in self.refusals:
+            return web.json_response({"error": {"message": self.refusals[name]}}, status=429)
+        return web.json_response(self.said[name])
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
+        if "live" in self.refusals:
+            return web.json_response({"error": {"message": self.refusals["live"]}}, status=429)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
-        for at in range(0, len(self.rows), 500):
-            lot = self.rows[at : at + 500]
-            await stream.write("".join(f"event: message\ndata: {json.dumps(row)}\n\n" for row in lot).encode())
-        await asyncio.Event().wait()
+        self.streams += 1
+        try:
+            for at in range(0, len(self.rows), 500):
+                lot = self.rows[at : at + 500]
+                await stream.write("".join(f"event: message\ndata: {json.dumps(row)}\n\n" for row in lot).encode())
+            while True:  # until the reader has gone, which only a write tells
+                await stream.write(b": \n\n")
+                await asyncio.sleep(LOOK_S)
+        except ConnectionError:
+            pass
+        finally:
+            self.streams -= 1
         return stream
 
 

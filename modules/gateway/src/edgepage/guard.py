@@ -137,9 +137,8 @@ class Guard:
             return self._told(request, 403, f"This page answers to {self._house.names} alone.", self._house.ending)
         if request.path == LOGIN or request.path.startswith(PREFIX):
             return None
-        cookie = request.cookies.get(self._cookie_name(request))
-        if cookie is None or not _same(cookie, _cookie_of(await asyncio.to_thread(self._token))):
-            if cookie is not None:
+        if not await self.knows(request):
+            if self._cookie_name(request) in request.cookies:
                 self._refuse(request, Refusal.WRONG_COOKIE)
             return self._not_logged_in(request)
         if request.method not in ("GET", "HEAD") and not _is_from_here(request):
@@ -148,6 +147,11 @@ class Guard:
                 request, 403, "This came from a page of another site. Nothing was changed.", self._house.ending
             )
         return None
+
+    async def knows(self, request: web.Request) -> bool:
+        """Whether the login that this request came with counts now; what is answered without end asks again."""
+        cookie = request.cookies.get(self._cookie_name(request))
+        return cookie is not None and _same(cookie, _cookie_of(await asyncio.to_thread(self._token)))
 
     async def _log_in(self, request: web.Request) -> web.Response:
         token = await asyncio.to_thread(self._token)

@@ -74,8 +74,9 @@ class Page {
     fill(this.root, ...children);
   }
 
-  ask(method, url, body = null) {
-    return ask(method, url, body, this.signal);
+  /** `patienceMs`: how long the answer may take, if it is more than is usual. */
+  ask(method, url, body = null, patienceMs = undefined) {
+    return ask(method, url, body, this.signal, patienceMs);
   }
 
   poll(url, seconds, show, failed = null) {

@@ -1,6 +1,7 @@
 // Asking the server, and knowing whether it is there: one state for the whole page.
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 45_000;
+const UNSEEN_MS = 60_000;
 
 /** Why something was not done, in the server's words. */
 export class AskError extends Error {
@@ -14,7 +15,22 @@ export class AskError extends Error {
 /** Whether the server answers: "here", "away" (no answer), "ended" (the login counts no more). */
 export const link = {
   state: "unknown",
+  problems: new Map(),
   listeners: new Set(),
+  /** What is asked again and again and refused, by what it is; an empty sentence takes it back. */
+  complain(what, sentence) {
+    if ((this.problems.get(what) ?? "") === sentence) {
+      return;
+    }
+    if (sentence) {
+      this.problems.set(what, sentence);
+    } else {
+      this.problems.delete(what);
+    }
+    for (const listener of this.listeners) {
+      listener(this.state, this.state);
+    }
+  },
   set(state) {
     if (state !== this.state) {
       const before = this.state;
@@ -27,8 +43,8 @@ export const link = {
 };
 
 /** JSON of `url`. Throws AskError; an AbortError passes through. */
-export async function ask(method, url, body = null, signal = null) {
-  const patience = AbortSignal.timeout(PATIENCE_MS);
+export async function ask(method, url, body = null, signal = null, patienceMs = PATIENCE_MS) {
+  const patience = AbortSignal.timeout(patienceMs);
   const asked = { method, signal: signal ? AbortSignal.any([signal, patience]) : patience, headers: { accept: "application/json" } };
   if (body !== null) {
     asked.body = JSON.stringify(body);
@@ -98,9 +114,11 @@ export function seen(signal) {
 
 /** Asks `url()` again and again and shows each answer, until `signal` is aborted; rests while nobody looks.
 
-    Returns {now()}: ask at once. */
+    A refusal is told to `failed`, or else above the page. Returns {now()}: ask at once. */
 export function poll(url, seconds, show, signal, failed = null) {
   let wake = () => {};
+  const name = {};
+  signal.addEventListener("abort", () => link.complain(name, ""), { once: true });
   const run = async () => {
     let failures = 0;
     while (!signal.aborted) {
@@ -109,6 +127,7 @@ export function poll(url, seconds, show, signal, failed = null) {
         const said = await ask("GET", typeof url === "function" ? url() : url, null, signal);
         failures = 0;
         if (!signal.aborted) {
+          link.complain(name, "");
           show(said);
         }
       } catch (error) {
@@ -119,7 +138,11 @@ export function poll(url, seconds, show, signal, failed = null) {
           throw error;
         }
         failures += 1;
-        failed?.(error);
+        if (failed !== null) {
+          failed(error);
+        } else if (link.state === "here") {
+          link.complain(name, error.message);
+        }
       }
       const rest = link.state === "ended" ? 15_000 : Math.min(seconds * 1000 * 2 ** Math.min(failures, 3), Math.max(8_000, seconds * 1000));
       const woken = new AbortController();
@@ -131,28 +154,44 @@ export function poll(url, seconds, show, signal, failed = null) {
   return { now: () => wake() };
 }
 
-/** Server-sent events of `url`, each to its function by name; opened again whenever it breaks, until `signal` is aborted.
+/** Server-sent events of `url`, each to its function by name; opened again whenever it breaks, until `signal` is aborted,
+    and closed while nobody has looked for a minute.
 
-    `state` hears "open" and "broken". */
+    `state` hears "open", "broken", and with "refused" why. */
 export function stream(url, handlers, signal, state = () => {}) {
   let failures = 0;
-  const open = () => {
+
+  function open() {
     if (signal.aborted) {
       return;
     }
     const source = new EventSource(url);
-    const stop = () => source.close();
-    signal.addEventListener("abort", stop, { once: true });
+    const closing = new AbortController();
+    const close = () => {
+      source.close();
+      closing.abort();
+    };
+    signal.addEventListener("abort", close, { signal: closing.signal });
+    leaveUnseen(closing.signal, async () => {
+      close();
+      state("broken");
+      await seen(signal);
+      open();
+    });
     source.onopen = () => {
       failures = 0;
       link.set("here");
       state("open");
     };
     source.onerror = async () => {
-      source.close();
-      signal.removeEventListener("abort", stop);
+      const isRefused = source.readyState === EventSource.CLOSED;
+      close();
       state("broken");
       failures += 1;
+      const why = isRefused ? await refusal(url, signal) : "";
+      if (why) {
+        state("refused", why);
+      }
       await pause(Math.min(1000 * 2 ** (failures - 1), 8_000), signal);
       await seen(signal);
       open();
@@ -164,8 +203,42 @@ export function stream(url, handlers, signal, state = () => {}) {
         }
       });
     }
-  };
+  }
+
   open();
+}
+
+/** Why a stream is refused, which an EventSource does not tell. */
+async function refusal(url, signal) {
+  const enough = new AbortController();
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.any([signal, enough.signal]) });
+    if (answer.ok) {
+      return "";
+    }
+    if (answer.status === 401) {
+      link.set("ended");
+    }
+    return (await told(answer))?.error?.message ?? "";
+  } catch {
+    return ""; // it is away, or nobody waits any more
+  } finally {
+    enough.abort();
+  }
+}
+
+/** Calls `leave` once nobody has looked at the page for a minute, until `signal` is aborted. */
+function leaveUnseen(signal, leave) {
+  let timer = 0;
+  const look = () => {
+    clearTimeout(timer);
+    if (document.hidden) {
+      timer = setTimeout(leave, UNSEEN_MS);
+    }
+  };
+  document.addEventListener("visibilitychange", look, { signal });
+  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  look();
 }
 
 /** What changes `from` into `to` as IoT Hub's twins are changed: members that go are null (RFC 7396). */

@@ -112,6 +112,8 @@ function showLink(state) {
     fill(notice, banner("bad", h("strong", {}, "No answer."), " The program behind this page does not answer. What you see may be old; this page goes on by itself as soon as it is back."));
   } else if (state === "ended") {
     fill(notice, banner("warn", h("strong", {}, "Your login has ended."), " Nothing new is shown until you log in again. ", h("a", { href: "/" }, "Log in")));
+  } else if (link.problems.size > 0) {
+    fill(notice, banner("warn", [...link.problems.values()][0]));
   } else {
     fill(notice);
   }

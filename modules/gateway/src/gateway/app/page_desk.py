@@ -59,6 +59,7 @@ class PageDesk:
         configuration: Configuration,
         in_force: InForce,
         deeds: Deeds,
+        is_limited: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._book = book
         self._overview = overview
@@ -69,6 +70,7 @@ class PageDesk:
         self._configuration = configuration
         self._in_force = in_force
         self._deeds = deeds
+        self._is_limited = is_limited
         self._trials = 0
 
     # The state.
@@ -226,6 +228,7 @@ class PageDesk:
             "protocol": None if link is None else _HEADS.get(type(link).__module__),
             "connectedAt": iso(record.connected_at) if link is not None and record.connected_at else None,
             "lastSeenAt": iso(record.seen_at) if record.seen_at else None,
+            "limited": self._is_limited(name),
             "messages": record.messages,
             "messagesPerMinute": self._book.ledger.per_minute(record.rate),
             "lastError": None

@@ -106,9 +106,10 @@ class Showing:
             configuration=house.configuration,
             in_force=house.in_force,
             deeds=Deeds(delivery=house.delivery, methods=house.methods, twins=house.twins, service=self._service()),
+            is_limited=house.is_limited,
         )
-        pages = open_pages(house.data, house.environment.metrics_address, house.observer.emit)
-        return (*pages, ApiPages(desk, house.observer.emit), LivePages(desk))
+        guard, *pages = open_pages(house.data, house.environment.metrics_address, house.observer.emit)
+        return (guard, *pages, ApiPages(desk, house.observer.emit), LivePages(desk, guard.knows))
 
     def _service(self) -> "HubService | str":
         """The hub's service API, or why there is no way to it."""

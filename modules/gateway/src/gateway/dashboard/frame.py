@@ -29,7 +29,7 @@ SHELL: Final = Shell(
 _WITHOUT_SCRIPT: Final = Markup(
     '<noscript><div class="empty"><h3>This view needs JavaScript</h3>\n'
     '<p>The browser runs none here. <a href="/claims">Codes for new boards</a> work without it, and so do the commands '
-    "gateway show, gateway tap and gateway devices.</p></div></noscript>\n"
+    "gateway status, gateway top and gateway tap.</p></div></noscript>\n"
 )
 
 

@@ -1,6 +1,6 @@
 // What is done to a device from here: a message, a method.
 
-import { banner, codeBlock, count, faultOfJson, formDialog, h } from "/assets/parts/parts.js";
+import { banner, codeBlock, faultOfJson, formDialog, h } from "/assets/parts/parts.js";
 
 const SETTLED = {
   accepted: ["good", "The device has taken the message."],
@@ -8,6 +8,8 @@ const SETTLED = {
   released: ["warn", "The device has given the message back, or left before it took it. Nothing is stored: send it again."],
   timeout: ["warn", "The device has not said in time whether it took the message. Nothing is stored."],
 };
+
+const SLACK_S = 15;
 
 const pathOf = (name) => `/api/devices/${encodeURIComponent(name)}`;
 
@@ -45,7 +47,7 @@ export function openCall(page, name) {
       { name: "timeout", label: "Seconds to wait", kind: "number", value: "30", check: (text) => (/^\d+$/.test(text) && Number(text) >= 5 && Number(text) <= 300 ? "" : "Write a number from 5 to 300.") },
     ],
     submit: async (values) => {
-      const said = await page.ask("POST", `${pathOf(name)}/methods`, { method: values.method.trim(), payload: JSON.parse(values.payload), timeoutSecs: Number(values.timeout) });
+      const said = await page.ask("POST", `${pathOf(name)}/methods`, { method: values.method.trim(), payload: JSON.parse(values.payload), timeoutSecs: Number(values.timeout) }, (Number(values.timeout) + SLACK_S) * 1000);
       return h("div", { class: "stack" }, banner(said.status < 300 ? "good" : "warn", `The device answered ${said.status}.`), codeBlock(JSON.stringify(said.payload, null, 2), "answer"));
     },
   });
@@ -62,9 +64,4 @@ export function propertiesOf(text) {
     properties[line.slice(0, at).trim()] = line.slice(at + 1).trim();
   }
   return { fault: "", properties };
-}
-
-/** How many properties, for a heading. */
-export function saidProperties(properties) {
-  return count(Object.keys(properties).length, "property", "properties");
 }

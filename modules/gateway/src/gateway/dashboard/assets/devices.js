@@ -6,11 +6,12 @@ import { messageRow } from "./message.js";
 
 const MOST = 1_000;
 const TONES = { connected: "good", away: "", disabled: "warn", unknown: "" };
-const STATES = [["all", "All"], ["connected", "Connected"], ["away", "Away"], ["trouble", "With errors"]];
+const STATES = [["all", "All"], ["connected", "Connected"], ["away", "Away"], ["trouble", "In trouble"]];
 
 const WORDS = { unknown: "never seen" };
 
 const statePill = (state) => pill(WORDS[state] ?? state, TONES[state]);
+const limitedPill = () => pill("held back", "warn");
 const nameOf = (device) => (device.module ? `${device.id}/${device.module}` : device.id);
 
 export function openDevices(page) {
@@ -24,7 +25,7 @@ export function openDevices(page) {
     sortBy: 0,
     columns: [
       { name: "Device", value: nameOf, draw: (row) => h("a", { class: "whole-row", href: `#/devices/${encodeURIComponent(nameOf(row))}` }, nameOf(row)), headline: true },
-      { name: "State", value: (row) => row.state, draw: (row) => statePill(row.state), aside: true },
+      { name: "State", value: (row) => row.state, said: (row) => row.limited, draw: (row) => [statePill(row.state), row.limited ? [" ", limitedPill()] : null], aside: true },
       { name: "Protocol", value: (row) => row.protocol },
       { name: "Last seen", value: (row) => row.lastSeenAt, draw: (row) => since(row.lastSeenAt) },
       { name: "Messages", value: (row) => row.messages, draw: (row) => number(row.messages), right: true },
@@ -36,7 +37,7 @@ export function openDevices(page) {
   });
 
   function fits(device) {
-    return wanted.state === "all" || device.state === wanted.state || (wanted.state === "trouble" && device.lastError !== null) || (wanted.state === "away" && device.state === "unknown");
+    return wanted.state === "all" || device.state === wanted.state || (wanted.state === "trouble" && (device.lastError !== null || device.limited)) || (wanted.state === "away" && device.state === "unknown");
   }
 
   function draw() {
@@ -111,7 +112,7 @@ export function openDevice(page) {
       return;
     }
     drawnKnown = now;
-    fill(state, statePill(device.state));
+    fill(state, statePill(device.state), device.limited ? [" ", limitedPill()] : null);
     fill(known, factsOf(device));
     fill(trouble, device.lastError ? banner("warn", h("strong", {}, "Last error, "), since(device.lastError.at), h("strong", {}, ": "), device.lastError.sentence) : null);
   }, (error) => {

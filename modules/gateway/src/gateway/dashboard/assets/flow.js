@@ -14,6 +14,7 @@ export function openFlow(page) {
   let lost = 0;
   let isOpen = false;
   let isCleared = false;
+  let refused = "";
 
   const live = liveList({
     label: "Messages, the newest first",
@@ -21,7 +22,7 @@ export function openFlow(page) {
     key: ({ at, n }) => `${at} ${String(n).padStart(12, "0")}`,
     matches,
     heard: ({ kept, shown, waiting, isPaused }) => {
-      status.textContent = isPaused ? `Paused. ${count(waiting, "new message")} since.` : isOpen ? `Live. ${count(kept, "message")} seen, the newest ${number(shown)} shown.` : "Connecting …";
+      status.textContent = isPaused ? `Paused. ${count(waiting, "new message")} since.` : isOpen ? `Live. ${count(kept, "message")} seen, the newest ${number(shown)} shown.` : refused || "Connecting …";
       drawPause(waiting);
       drawBlank(kept, shown);
     },
@@ -94,8 +95,9 @@ export function openFlow(page) {
         leftOut.hidden = false;
         leftOut.textContent = `${count(lost, "message")} passed too quickly to be shown, or did not fit the filter. The flow is not slowed for this page.`;
       },
-    }, (state) => {
+    }, (state, why = "") => {
       isOpen = state === "open";
+      refused = why;
       live.setPaused(live.isPaused);
       if (isOpen) {
         remember();

@@ -113,7 +113,7 @@ function tilesOf({ counts, rates, store }) {
   return [
     tile("Devices connected", "#/devices", [number(counts.connected), h("small", {}, ` of ${number(counts.devices)}`)], counts.connected === 0 ? "None is here now" : `${count(counts.routes, "route")} in force`, meter(counts.connected, counts.devices, "Devices connected")),
     tile("Messages/s", "#/flow", number(counts.messagesPerSecond), `At most ${number(Math.max(...rates, 0))} in the last minute`, sparkline(rates, "Messages per second in the last minute")),
-    tile("Waiting in the store", "#/", number(waiting), store.maxBytes ? `${bytes(store.bytes)} of ${bytes(store.maxBytes)}` : bytes(store.bytes), meter(store.bytes, store.maxBytes || 1, "Store in use", share >= TIGHT ? "warn" : "")),
+    tile("Waiting in the store", "#/", number(waiting), store.maxBytes ? `${bytes(store.bytes)} of ${bytes(store.maxBytes)}` : bytes(store.bytes), meter(store.bytes, store.maxBytes ?? 0, "Store in use", share >= TIGHT ? "warn" : "")),
     tile("Refused per minute", "#/events", h("span", { class: counts.refusedPerMinute > 0 ? "warn-text" : null }, number(counts.refusedPerMinute)), counts.refusedPerMinute > 0 ? "The events say why" : "Logins and messages"),
   ];
 }
@@ -135,7 +135,7 @@ function storeOf({ state, bytes: used, maxBytes }) {
       "div",
       { class: "stack tight" },
       h("div", { class: "line-head" }, h("span", { class: "strong" }, bytes(used)), maxBytes ? h("span", { class: "soft" }, `of ${bytes(maxBytes)} on disk`) : null, h("span", { class: "grow" }), pill(words, tone)),
-      meter(used, maxBytes || 1, "Store in use", tone === "bad" ? "bad" : share >= TIGHT ? "warn" : ""),
+      meter(used, maxBytes ?? 0, "Store in use", tone === "bad" ? "bad" : share >= TIGHT ? "warn" : ""),
     ),
   ];
 }
