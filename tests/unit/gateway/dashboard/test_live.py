@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pytest
 
-from edgepage.guard import Guard
+from edgepage.guard import Guard, PageClosedError
 from edgewire.message import Envelope, Message, identity
 from gateway.dashboard import live
 from gateway.dashboard.answers import NotAnsweredError
@@ -20,6 +20,8 @@ from gateway.observe.watching import Follower, Wanted, Watching
 from support.page_visit import TOKEN, Visitor
 
 PATIENCE_S = 10.0
+LAST_CHUNK = b"0\r\n"
+"""RFC 9112 §7.1: the answer is whole."""
 
 
 @dataclass
@@ -82,6 +84,10 @@ class Reader:
         finally:
             writer.close()
 
+    async def more(self) -> bytes:
+        """The next line, as it is sent."""
+        return await self._reader.readline()
+
     async def next(self, event: str) -> Any:
         """The data of the next event of this kind."""
         async with asyncio.timeout(PATIENCE_S):
@@ -96,9 +102,20 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-async def visitor(desk: Desk) -> AsyncIterator[Visitor]:
-    guard = Guard(HOUSE, token=lambda: TOKEN, address="127.0.0.1", witness=Reporter(lambda _event: None))
-    async with Visitor.at((guard, LivePages(desk))) as visitor:
+def tokens() -> list[str]:
+    """The one that counts now is the last; none: it cannot be read."""
+    return [TOKEN]
+
+
+@pytest.fixture
+async def visitor(desk: Desk, tokens: list[str]) -> AsyncIterator[Visitor]:
+    def current() -> str:
+        if not tokens:
+            raise PageClosedError("the token cannot be read")
+        return tokens[-1]
+
+    guard = Guard(HOUSE, token=current, address="127.0.0.1", witness=Reporter(lambda _event: None))
+    async with Visitor.at((guard, LivePages(desk, guard.knows))) as visitor:
         await visitor.log_in()
         yield visitor
 
@@ -127,6 +144,20 @@ async def test_who_goes_is_followed_no_more(visitor: Visitor, desk: Desk, monkey
         await reader.next("overview")
     async with asyncio.timeout(PATIENCE_S):
         await desk.left.wait()
+
+
+@pytest.mark.parametrize("later", [["x" * 43], []])
+async def test_a_stream_ends_with_the_login(
+    visitor: Visitor, desk: Desk, tokens: list[str], later: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "OVERVIEW_S", 0.05)
+    async with Reader.of(visitor) as reader:
+        await reader.next("overview")
+        tokens[:] = later
+        async with asyncio.timeout(PATIENCE_S):
+            await desk.left.wait()
+            while await reader.more() != LAST_CHUNK:
+                pass
 
 
 async def test_who_does_not_read_is_cut_off_after_a_while(

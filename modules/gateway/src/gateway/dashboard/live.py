@@ -5,12 +5,12 @@ A reader that is slow loses rows and is told how many; the flow never waits for 
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiohttp import web
 
-from edgepage.guard import HEADERS
+from edgepage.guard import HEADERS, PageClosedError
 from gateway.dashboard.answers import NotAnsweredError, refused, text_of, written
 from gateway.observe.timeline import Happened, Timeline
 from gateway.observe.watching import Follower
@@ -48,10 +48,11 @@ class LiveDesk(Protocol):
 
 
 class LivePages:
-    """Serves the stream of `desk`."""
+    """Serves the stream of `desk`, as long as `knows` says that the login counts."""
 
-    def __init__(self, desk: LiveDesk) -> None:
+    def __init__(self, desk: LiveDesk, knows: Callable[[web.Request], Awaitable[bool]]) -> None:
         self._desk = desk
+        self._knows = knows
 
     def add_to(self, application: web.Application) -> None:
         """Serve it there."""
@@ -68,9 +69,9 @@ class LivePages:
         try:
             stream = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
             await stream.prepare(request)
-            await self._run(stream, follower, events)
-        except ConnectionError:
-            pass  # the reader has gone
+            await self._run(request, stream, follower, events)
+        except (ConnectionError, PageClosedError):
+            pass  # the reader has gone; or nobody can say whether it is logged in, which it hears when it comes again
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()  # it does not read: a goodbye would wait in its buffer, too
@@ -79,12 +80,16 @@ class LivePages:
             self._desk.unfollow(follower)
         return stream
 
-    async def _run(self, stream: web.StreamResponse, follower: Follower, events: deque[Happened]) -> None:
+    async def _run(
+        self, request: web.Request, stream: web.StreamResponse, follower: Follower, events: deque[Happened]
+    ) -> None:
         clock = asyncio.get_running_loop().time
         overview_at = clock()
         while True:
             lot = bytearray()
             if clock() >= overview_at:
+                if not await self._knows(request):
+                    return
                 overview_at = clock() + OVERVIEW_S
                 lot += _event("overview", written(self._desk.overview()))
             while events:
