@@ -84,6 +84,25 @@ def test_what_is_imported_exists(path: Path) -> None:
         assert file.is_file(), source
 
 
+def exported(path: Path) -> set[str]:
+    text = path.read_text(encoding="utf-8")
+    found = set(re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", text, re.MULTILINE))
+    for other in re.findall(r'^export \* from "\./([^"]+)"', text, re.MULTILINE):
+        found |= exported(path.parent / other)
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".js"], ids=lambda path: path.name)
+def test_each_name_that_is_imported_is_there_and_is_used(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for names, source in re.findall(r'^import \{([^}]+)\} from "([^"]+)"', text, re.MULTILINE):
+        file = PARTS_FOLDER / source.rpartition("/")[2] if source.startswith("/assets/parts/") else path.parent / source
+        wanted = {name.partition(" as ")[0].strip() for name in names.split(",")}
+        assert wanted <= exported(file)
+        code = re.sub(r'"[^"\n]*"|//.*', "", text)
+        assert [name for name in sorted(wanted) if len(re.findall(rf"\b{name}\b", code)) < 2] == []
+
+
 def test_what_the_template_names_exists() -> None:
     for name in (ICONS, SHELL, STYLE, THEME):
         assert (PARTS_FOLDER / name.rpartition("/")[2]).is_file()

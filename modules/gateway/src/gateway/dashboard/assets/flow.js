@@ -1,6 +1,6 @@
 // Messages as they pass: device → route → endpoint. One can filter, pause, open; what was left out is said.
 
-import { button, card, count, empty, fill, h, icon, liveList, number, searchBox, select } from "/assets/parts/parts.js";
+import { button, count, empty, fill, h, icon, liveList, number, searchBox, select } from "/assets/parts/parts.js";
 import { messageRow, senderOf } from "./message.js";
 
 const REMEMBERED = 500;

@@ -1,6 +1,6 @@
 // A message as a row that opens: when, from whom, by which routes, where to; and all of it below.
 
-import { button, bytes, chip, clock, codeBlock, facts, h, icon, moment, pretty } from "/assets/parts/parts.js";
+import { bytes, chip, clock, codeBlock, facts, h, icon, moment, pretty } from "/assets/parts/parts.js";
 
 const PREVIEW = 160;
 const SHOWN_ROUTES = 3;
