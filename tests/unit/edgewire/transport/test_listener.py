@@ -356,3 +356,12 @@ def test_uvloop_listens_alike() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(day())
+
+
+async def test_a_listener_knows_whether_the_kernel_still_takes_connections_for_it() -> None:
+    server = await listen_on("127.0.0.1", 0)
+    assert server.is_listening
+    server._listening.shutdown(socket.SHUT_RDWR)  # what nobody should do, and what a watchdog is for
+    assert not server.is_listening
+    server.stop_accepting()
+    assert not server.is_listening

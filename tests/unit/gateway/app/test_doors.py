@@ -90,6 +90,8 @@ async def test_doors_open_where_the_settings_say_and_close(tmp_path: Path) -> No
         context.verify_mode = ssl.CERT_NONE
         _, writer = await asyncio.open_connection(ADDRESS, mqtt, ssl=context)
         assert ours.connections == 1
+        assert ours.by_listener() == {"mqtt": 1, "amqp": 0, "websocket": 0}
+        assert ours.is_listening()
         writer.close()
         await ours.close(1)
         with pytest.raises(ConnectionRefusedError):

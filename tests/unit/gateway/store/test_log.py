@@ -2,6 +2,7 @@ import errno
 from collections.abc import Callable
 
 from faults.model_disk import ModelDisk
+from gateway.observe.metrics import Histogram
 from gateway.store.checkpoint import NAME, Positions, PositionsFile, create_positions
 from gateway.store.log import Commit, Committed, Log, Refused, Retired, Verifier, empty, seal
 from gateway.store.record import Row
@@ -201,3 +202,14 @@ def test_the_verifier_passes_over_what_is_given_back() -> None:
     disk.rename(segment_name(1), freed_name(1, 2))
     assert large.step() is None
     large.close()
+
+
+def test_how_long_commits_took_is_measured_those_that_failed_too() -> None:
+    disk = ModelDisk()
+    written = log(disk)
+    times = written.commit_times = Histogram()
+    assert isinstance(written.commit(commit()), Committed)
+    disk.before = fail("sync")
+    assert isinstance(written.commit(commit()), Refused)
+    assert sum(times.counts) == 2
+    assert 0 < times.sum < 60

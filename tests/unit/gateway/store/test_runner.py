@@ -89,3 +89,27 @@ def test_a_thread_whose_loop_is_closed_ends() -> None:
     runner.submit(lambda: None, lambda _: None)
     runner.close()
     assert not runner._thread.is_alive()
+
+
+async def test_the_piece_of_work_at_hand_has_a_number_that_grows() -> None:
+    loop = asyncio.get_running_loop()
+    runner = ThreadRunner(loop)
+    gate, begun = threading.Event(), threading.Event()
+    finished = loop.create_future()
+    assert runner.at_work() is None
+
+    def hang() -> None:
+        begun.set()
+        gate.wait()
+
+    runner.submit(hang, lambda _: None)
+    assert await asyncio.to_thread(begun.wait, 5)
+    first = runner.at_work()
+    assert first == runner.at_work() is not None
+    begun.clear()
+    runner.submit(hang, lambda _: finished.set_result(None))
+    gate.set()
+    assert await asyncio.to_thread(begun.wait, 5)
+    await run_until(finished)
+    runner.close()
+    assert runner.at_work() is None

@@ -417,3 +417,15 @@ async def test_a_window_that_grows_lets_more_go_at_once() -> None:
         scene.proxy.wider()
         await settle_down()
         assert scene.proxy.arrived == ["0", "1", "2", "3", "4"]
+
+
+async def test_the_way_there_and_back_is_measured_one_message_at_a_time() -> None:
+    async with forwarding(numbered(6)) as scene:
+        times = scene.forwarder._round_trips
+        assert scene.proxy.arrived == ["0", "1", "2", "3"]
+        scene.proxy.finish(ACCEPTED, 3)
+        await settle_down()
+        assert sum(times.counts) == 1, "the first one was; the fifth is, from now on"
+        scene.proxy.finish(Sent(Outcome.REJECTED, "no"), 2)
+        await settle_down()
+        assert sum(times.counts) == 1, "only what was accepted counts"
