@@ -14,6 +14,7 @@ from gateway.doctor.finding import Verdict
 from gateway.doctor.kept import check_devices, check_secrets, check_store, check_tokens
 from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import NoCredential, Registration
+from gateway.store.segment import SEGMENT
 from gateway.store.store import Store
 from gateway.store.values import StoreLimits
 from support.patients import findings, one, patient_of, verdicts
@@ -23,8 +24,9 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 
 async def fill(data: Path) -> None:
     store = Store.open(data / "store", StoreLimits(), lambda _event: None)
-    store.append([(message(b"x" * 100), (Delivery(UPSTREAM, 0),))], lambda _result: None)
-    await store.flush()
+    for number in range(5):  # a batch each: damage at the very end would be a batch that was never acknowledged
+        store.append([(message(b"%d" % number), (Delivery(UPSTREAM, 0),))], lambda _result: None)
+        await store.flush()
     await store.close()
 
 
@@ -39,9 +41,9 @@ def test_a_good_store_is_good_and_none_is_not_checked(tmp_path: Path) -> None:
 def test_a_damaged_store_is_a_problem_that_names_the_repair(tmp_path: Path) -> None:
     asyncio.run(fill(tmp_path))
     (segment,) = (tmp_path / "store").glob("*.segment")
-    with segment.open("r+b") as file:
-        file.seek(100)
-        file.write(b"?")
+    content = bytearray(segment.read_bytes())
+    content[SEGMENT.size + 60] ^= 1
+    segment.write_bytes(content)
     finding = one(check_store, patient_of(tmp_path))
     assert finding.verdict is Verdict.PROBLEM
     assert f"gateway store repair --data {tmp_path}" in finding.fix
