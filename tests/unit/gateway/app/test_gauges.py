@@ -21,9 +21,9 @@ def link(state: LinkState) -> LinkStatus:
     return LinkStatus(state=state, reason="", since_at=0, last_success_at=None, in_flight=7)
 
 
-def certificate(name: str, days_left: float) -> WatchedCertificate:
+def certificate(name: str, days_left: float, kind: Kind = Kind.SERVER) -> WatchedCertificate:
     return WatchedCertificate(
-        kind=Kind.SERVER,
+        kind=kind,
         name=name,
         subject="s",
         issuer="i",
@@ -66,7 +66,10 @@ def sources(tmp_path: Path, store: StoreStatus) -> Sources:
         links=lambda: {"module": link(LinkState.CONNECTED), "devices": None},
         endpoints=lambda: {"archive": link(LinkState.WAITING)},
         limited=lambda: 3,
-        certificates=lambda: [certificate("server", 9.5), certificate("server", 3.25), certificate("old", -1)],
+        certificates=lambda: [
+            *(certificate("server", 9.5), certificate("server", 3.25), certificate("old", -1)),
+            *(certificate(f"certificate of device {device}", 2.5, Kind.DEVICE) for device in "ab"),
+        ],
     )
 
 
@@ -104,8 +107,10 @@ async def test_every_gauge_is_what_its_source_says(sources: Sources) -> None:
         ("gateway_endpoint_up", ("archive",)): 0,
         ("gateway_certificate_days_left", ("server", "server")): 3.25,
         ("gateway_certificate_days_left", ("server", "old")): -1,
+        ("gateway_certificate_days_left", ("device", "devices")): 2.5,
     }
     assert {name: found[name] for name in expected} == expected
+    assert not [labels for _, labels in found if "certificate of device a" in labels]
     assert ("gateway_upstream_up", ("devices",)) not in found
     assert 60 <= found["gateway_queue_oldest_age_seconds", ("$upstream", "3")] < 90
     assert 100 <= found["gateway_uptime_seconds", ()] < 130

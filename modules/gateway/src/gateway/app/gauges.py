@@ -232,10 +232,11 @@ class Gauges:
         return [((name,), link.state is LinkState.CONNECTED) for name, link in links.items()]
 
     def _certificates(self) -> Values:
-        """The one that ends first, where several have one name."""
+        """The one that ends first, where several have one name; of devices the first of all: their ids are no labels."""
         soonest: dict[Labels, float] = {}
         for each in self._sources.certificates():
-            labels = str(each.kind.value), each.name
+            kind = str(each.kind.value)
+            labels = kind, "devices" if kind == "device" else each.name
             soonest[labels] = min(each.days_left, soonest.get(labels, each.days_left))
         return [(labels, round(days, 3)) for labels, days in soonest.items()]
 
