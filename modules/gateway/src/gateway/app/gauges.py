@@ -232,7 +232,7 @@ class Gauges:
         return [((name,), link.state is LinkState.CONNECTED) for name, link in links.items()]
 
     def _certificates(self) -> Values:
-        """The one that ends first, where several have one name; of devices the first of all: their ids are no labels."""
+        """The one that ends first, where several have one name; of all devices one: their ids are no labels."""
         soonest: dict[Labels, float] = {}
         for each in self._sources.certificates():
             kind = str(each.kind.value)
