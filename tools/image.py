@@ -116,7 +116,7 @@ def build_command(program: str, wish: Wish) -> list[str]:
         # Docker's format keeps HEALTHCHECK; the rest needs no network and no privilege of the machine's.
         command += ["--format", "docker", "--isolation", "chroot", "--network", "host", "--pull=missing"]
         if (bundle := authorities()) is not None and not wheels.is_fetched(wish.platform):
-            command += ["--volume", f"{bundle}:{bundle}:ro", "--env", f"PIP_CERT={bundle}"]
+            command += ["--volume", f"{bundle}:{bundle}:ro", "--build-arg", f"PIP_CERT={bundle}"]
     else:
         command += ["--platform", DOCKER_PLATFORM[wish.platform]]
     return [*command, str(ROOT)]

@@ -126,6 +126,9 @@ def test_the_image_is_what_its_file_says(image: str) -> None:
     assert set(config["ExposedPorts"]) == set(OPTIONS["HostConfig"]["PortBindings"])
     assert (config["Entrypoint"], config["Cmd"]) == (["gateway"], ["run"])
     assert config["StopSignal"] in {"SIGTERM", "15"}
+    # Nothing of the machine that built it: no index, no authority, no proxy.
+    names = {each.partition("=")[0] for each in config["Env"]}
+    assert names == {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "GATEWAY_WEBSOCKET_PORT"}
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == gateway_in(TEMPLATE)["version"]
     assert time.strptime(labels["org.opencontainers.image.created"], "%Y-%m-%dT%H:%M:%SZ")
