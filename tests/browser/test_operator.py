@@ -173,9 +173,24 @@ async def test_routes_are_tried_edited_and_played_over_what_passed(browser: Brow
         for text in await gained.locator(".flow-body").all_inner_texts():
             assert 25 < json.loads(text)["temperature"] <= 30
 
+        await page.get_by_role("button", name="Add", exact=True).click()
+        await page.get_by_role("button", name="Rename new-route-1").click()
+        await page.get_by_role("dialog").get_by_label("Name").fill("hot")
+        await page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+        await expect(page.get_by_text("There is a route of this name.")).to_be_visible()
+        await page.get_by_role("dialog").get_by_label("Name").fill("warm")
+        await page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+        await expect(page.locator('.route-block[data-name="warm"]')).to_contain_text("new")
+        await page.get_by_role("button", name="Remove alerts").click()
         await page.get_by_role("button", name="Copy the settings as JSON").click()
         copied = json.loads(await page.evaluate("navigator.clipboard.readText()"))
         assert copied["routes"]["hot"] == {"route": edited, "priority": 5}
+        assert list(copied["routes"]) == ["hot", "vibration", "archive", "warm"]
+        await page.get_by_role("button", name="Start again").click()
+        await expect(page.locator(".route-block")).to_have_count(4)
+        await expect(hot).not_to_contain_text("edited")
+        await page.get_by_label("hot", exact=True).fill(edited)
+        await expect(hot).to_contain_text("edited")
         assert copied["endpoints"]["archive"]["type"] == "kafka"
         await page.evaluate("scrollTo(0, 0)")
         await window.picture("try-light")

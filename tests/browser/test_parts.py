@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import partial
 from typing import Any
 
 from playwright.async_api import Browser, Page, expect
@@ -154,6 +155,10 @@ async def test_what_is_refused_is_said_in_the_words_of_the_server(browser: Brows
         window.assert_content(but=["429"])
 
 
+def has_streams(api: FakeApi, wanted: int) -> bool:
+    return api.streams == wanted
+
+
 async def test_a_page_that_nobody_looks_at_lets_go_of_the_stream(browser: Browser) -> None:
     api = FakeApi()
     async with fake_page(api) as login, open_window(browser, login) as window:
@@ -168,7 +173,7 @@ async def test_a_page_that_nobody_looks_at_lets_go_of_the_stream(browser: Browse
                 hidden,
             )
             await page.clock.run_for(61_000)
-            await until(lambda wanted=streams: api.streams == wanted)
+            await until(partial(has_streams, api, streams))
         await page.get_by_role("link", name="Events").click()
         await until(lambda: api.streams == 0)
 

@@ -9,6 +9,7 @@ from edgepage.guard import Guard, PageClosedError
 from gateway.dashboard.claims import ClaimsPages, ListedCode, NewCode, NotDoneError
 from gateway.dashboard.door import HOUSE, Reporter
 from gateway.dashboard.frame import ViewPages
+from gateway.dashboard.server import Pages
 from gateway.identity.claim_codes import ClaimsError
 from gateway.identity.claim_making import (
     NoSuchCodeError,
@@ -26,7 +27,7 @@ from gateway.identity.page_token import TOKEN_FILE, PageToken
 from gateway.observe.events import Event
 
 
-def open_pages(data: Path, address: str, emit: Callable[[Event], None]) -> tuple[Guard, ClaimsPages, ViewPages]:
+def open_pages(data: Path, address: str, emit: Callable[[Event], None]) -> tuple[Guard, *tuple[Pages, ...]]:
     """The pages on the data folder `data`, served at `address`, and who guards them."""
     token = PageToken(data / TOKEN_FILE)
 

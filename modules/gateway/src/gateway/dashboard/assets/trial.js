@@ -1,6 +1,6 @@
 // Routes tried on a message, edited, and played over the latest messages: nothing here changes what is in force.
 
-import { AskError, button, card, copyButton, count, empty, faultOfObject, fill, h, icon, jsonEditor, number, openDialog, pill, searchBox, toast } from "/assets/parts/parts.js";
+import { AskError, button, card, copyButton, count, empty, faultOfObject, fill, formDialog, h, icon, jsonEditor, number, openDialog, pill, searchBox, toast } from "/assets/parts/parts.js";
 import { markedRoute, reason, verdict } from "./decision.js";
 import { endpointName, messageRow } from "./message.js";
 
@@ -69,7 +69,7 @@ export function openTrial(page) {
     fill(
       list,
       shown.map((name) => {
-        const block = routeBlock(name, state, { changed, removed: () => remove(name) });
+        const block = routeBlock(name, state, { changed, renamed: () => rename(name), removed: () => remove(name) });
         blocks.set(name, block);
         return block.element;
       }),
@@ -88,6 +88,20 @@ export function openTrial(page) {
     delete state.routes[name];
     drawRoutes();
     soon();
+  }
+
+  function rename(name) {
+    formDialog({
+      title: `Rename ${name}`,
+      deed: "Rename",
+      fields: [{ name: "name", label: "Name", value: name, check: (text) => (text.trim() === "" ? "Write a name." : text.trim() !== name && text.trim() in state.routes ? "There is a route of this name." : "") }],
+      submit: async (values) => {
+        // In its place: the order is the one in which routes are judged.
+        state.routes = Object.fromEntries(Object.entries(state.routes).map(([one, route]) => [one === name ? values.name.trim() : one, route]));
+        drawRoutes();
+        soon();
+      },
+    });
   }
 
   function add() {
@@ -198,7 +212,7 @@ export function openTrial(page) {
 }
 
 /** A route that can be edited, and what it makes of the message. */
-function routeBlock(name, state, { changed, removed }) {
+function routeBlock(name, state, { changed, renamed, removed }) {
   const id = `route-${Math.random().toString(36).slice(2)}`;
   const text = () => (typeof state.routes[name] === "string" ? state.routes[name] : (state.routes[name].route ?? ""));
   const others = () => (typeof state.routes[name] === "string" ? [] : Object.entries(state.routes[name]).filter(([key]) => key !== "route"));
@@ -230,7 +244,7 @@ function routeBlock(name, state, { changed, removed }) {
     element: h(
       "div",
       { class: "route-block", data: { name } },
-      h("div", { class: "line-head" }, h("label", { class: "strong break", for: id }, name), others().map(([key, value]) => h("span", { class: "soft small" }, `${key} ${typeof value === "object" ? "…" : value}`)), edited, h("span", { class: "grow" }), said, button("", removed, { icon: "bin", kind: "small quiet", label: `Remove ${name}` })),
+      h("div", { class: "line-head" }, h("label", { class: "strong break", for: id }, name), others().map(([key, value]) => h("span", { class: "soft small" }, `${key} ${typeof value === "object" ? "…" : value}`)), edited, h("span", { class: "grow" }), said, button("", renamed, { icon: "edit", kind: "small quiet", label: `Rename ${name}` }), button("", removed, { icon: "bin", kind: "small quiet", label: `Remove ${name}` })),
       area,
       shown,
     ),
