@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 from edgewire.iothub import sas
 from standin.app import StandIn
 from support.create_options import podman_options
-from support.gateway_site import KEY, PATIENCE_S, GatewaySite
+from support.gateway_site import KEY, GatewaySite
 from support.own_network import network_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -31,9 +31,11 @@ HOST: Final = "127.0.0.77"
 WORKLOAD_INSIDE: Final = "/var/run/iotedge/workload.sock"
 """Where IoT Edge binds the socket of its workload API."""
 GATEWAY: Final = "gateway"
+ENGINE_S: Final = 90.0
+"""podman waits for its storage while another builds."""
 
 
-def podman(*words: str | Path, check: bool = True, timeout_s: float = 120) -> str:
+def podman(*words: str | Path, check: bool = True, timeout_s: float = ENGINE_S) -> str:
     """Run podman on the tests' own images; what it printed."""
     done = subprocess.run([PODMAN, *words], check=False, capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0 or not check, f"podman {words}: {done.stderr}\n{done.stdout}"
@@ -45,7 +47,7 @@ async def podman_beside(*words: str | Path) -> str:
     process = await asyncio.create_subprocess_exec(
         PODMAN, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(ENGINE_S):
         said, _ = await process.communicate()
     assert process.returncode == 0, f"podman {words}: {said.decode()}"
     return said.decode()
@@ -79,7 +81,7 @@ class ContainerProcess:
             self.is_made = True
         starts = self.transcript().count("READY ")
         await podman_beside("start", GATEWAY)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(ENGINE_S):
             while (await podman_beside("logs", GATEWAY)).count("READY ") == starts:
                 assert self.state() == "running", f"{GATEWAY} has ended:\n{self.transcript()}"
 
