@@ -23,7 +23,7 @@ between: gauges are asked when somebody looks. The first who looks makes the gat
 Labels come from closed sets and from what the operator has named (routes, endpoints, listeners), never from what a
 device sent. The one exception is the label `id` of `edgehub_messages_received_total`, and it is off:
 `GATEWAY_METRICS_PER_DEVICE` counts the first 1,000 devices one by one and all others as `other`, as each is a series of
-its own in Prometheus for as long as it keeps them.
+its own in Prometheus for as long as it keeps them. Whoever reaches the port can then read the ids.
 
 Files to begin with: [prometheus/prometheus.yml](prometheus/prometheus.yml) scrapes a gateway,
 [prometheus/alerts.yml](prometheus/alerts.yml) says when to call somebody, and
