@@ -173,6 +173,9 @@ async def test_routes_are_tried_edited_and_played_over_what_passed(browser: Brow
         for text in await gained.locator(".flow-body").all_inner_texts():
             assert 25 < json.loads(text)["temperature"] <= 30
 
+        await page.evaluate("scrollTo(0, 0)")
+        await window.picture("try-light")
+
         await page.get_by_role("button", name="Add", exact=True).click()
         await page.get_by_role("button", name="Rename new-route-1").click()
         await page.get_by_role("dialog").get_by_label("Name").fill("hot")
@@ -192,8 +195,6 @@ async def test_routes_are_tried_edited_and_played_over_what_passed(browser: Brow
         await page.get_by_label("hot", exact=True).fill(edited)
         await expect(hot).to_contain_text("edited")
         assert copied["endpoints"]["archive"]["type"] == "kafka"
-        await page.evaluate("scrollTo(0, 0)")
-        await window.picture("try-light")
         await window.assert_fits()
         window.assert_content()
 

@@ -22,6 +22,7 @@ export function openTrial(page) {
   const message = jsonEditor({ label: "Message as JSON", value: JSON.stringify(EXAMPLE, null, 2), rows: 14, changed: () => soon(), check: faultOfObject, hint: "As gateway explain reads it: device, body, properties, systemProperties." });
   const trying = oneAtATime(tryAll);
   let timer = 0;
+  let tried = new Map();
   function soon() {
     clearTimeout(timer);
     timer = setTimeout(trying, REST_MS);
@@ -46,9 +47,8 @@ export function openTrial(page) {
   }
 
   function show(said) {
-    for (const row of said.routes) {
-      blocks.get(row.name)?.show(row);
-    }
+    tried = new Map(said.routes.map((row) => [row.name, row]));
+    showBlocks();
     const taken = said.routes.filter(({ matches }) => matches).length;
     fill(
       outcome,
@@ -58,6 +58,14 @@ export function openTrial(page) {
         : h("span", {}, "No route takes this message: it goes nowhere."),
     );
     outcome.dataset.tone = said.endpoints.length ? "good" : "";
+  }
+
+  function showBlocks() {
+    for (const [name, block] of blocks) {
+      if (tried.has(name)) {
+        block.show(tried.get(name));
+      }
+    }
   }
 
   // --- the routes
@@ -75,6 +83,7 @@ export function openTrial(page) {
       }),
       names.length === 0 ? empty({ icon: "routes", title: "No route", text: "Add one to try it.", slim: true }) : null,
     );
+    showBlocks(); // as it was tried last, until it is tried anew
     hidden.textContent = shown.length < names.length ? `${count(names.length - shown.length, "more route")} not shown here, and tried all the same.` : "";
     drawJson();
   }
