@@ -58,3 +58,19 @@ def test_its_python_is_the_one_we_require(container: dict[str, Any]) -> None:
 def test_it_brings_mosquitto_and_its_clients(container: dict[str, Any]) -> None:
     words = (FOLDER / container["build"]["dockerfile"]).read_text().split()
     assert {"mosquitto", "mosquitto-clients", "openssl"} <= set(words)
+
+
+def test_it_asks_for_packages_that_our_own_peers_are_installed_from(container: dict[str, Any]) -> None:
+    # Debian 12 has each of those: CI installs them. A name that it does not have ends the build of the container.
+    dockerfile = (FOLDER / container["build"]["dockerfile"]).read_text()
+    found = re.search(r"--no-install-recommends \\\n(.*?)\\?\n    &&", dockerfile, re.DOTALL)
+    assert found
+    known = (ROOT / "tools/peers").read_text().replace('"', " ").split()
+    assert set(found[1].replace("\\", " ").split()) <= set(known)
+
+
+def test_the_program_that_builds_and_enters_it_is_a_target() -> None:
+    assert re.search(
+        r"^devcontainer-test: .*\n\t@tools/devcontainer_test$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    assert os.access(ROOT / "tools/devcontainer_test", os.X_OK)
