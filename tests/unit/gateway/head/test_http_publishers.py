@@ -8,6 +8,7 @@ import pytest
 
 from edgewire.iothub import sas
 from edgewire.message import Message, identity
+from gateway.dispatch.allowance import Allowance, Allowances, Limits
 from gateway.head.http_publishers import HttpPublishers
 from gateway.head.http_services import HttpService
 from gateway.identity.limiter import PAIR_BURST
@@ -431,3 +432,20 @@ async def test_who_goes_before_the_answer_disturbs_nobody(booth: Booth, monkeypa
     await asyncio.sleep(0)
     waiting[0](AppendResult.STORED)
     assert client.answers() == []
+
+
+async def test_a_publisher_that_sends_too_much_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async with HttpSite.open(tmp_path) as site:
+        allowances = Allowances(site.events.append, asyncio.get_running_loop().time, lambda: 0.0)
+        allowances.use(Limits(devices={"wipy-01": Allowance(messages_per_s=0.01, burst=2)}))
+        door = PublisherDoor(tmp_path, [HUB], site.registry, site.events.append)
+        service: HttpService = HttpPublishers(door, site.ingress, site.events.append, site.clock, lambda: allowances)
+        site.http.services = (service,)
+        booth = Booth(site, tmp_path)
+        booth.keep(TELEMETRY)
+        answers = [await booth.post() for _ in range(3)]
+        assert [answer.status for answer in answers] == [201, 201, 429]
+        assert 1 <= int(answers[2].headers["retry-after"]) <= 100
+        assert b"<Code>429</Code>" in answers[2].body
+        assert site.reasons(MessageRefused) == [RefusedMessage.OVER_LIMIT]
+        assert len(booth.messages()) == 2
