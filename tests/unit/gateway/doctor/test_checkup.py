@@ -76,6 +76,14 @@ def test_on_a_bench_the_deployment_alone_is_looked_at() -> None:
     assert look(bench, check("x"), offline=False)[0].says == "good"
 
 
+def test_of_a_dead_gateway_whose_variables_are_unknown_the_files_are_looked_at(tmp_path: Path) -> None:
+    dead = find_patient({"GATEWAY_DATA_DIR": str(tmp_path)})
+    assert "none of its variables" in look(dead, check("x", needs=Needs.SETTINGS), offline=False)[0].says
+    assert "none of its variables" in look(dead, check("x", needs=Needs.NETWORK), offline=True)[0].says
+    assert look(dead, check("x", needs=Needs.MACHINE), offline=False)[0].says == "good"
+    assert look(PATIENT, check("x", needs=Needs.SETTINGS), offline=False)[0].says == "good"
+
+
 def test_the_worst_verdict_is_the_verdict() -> None:
     every = [ok("a"), warning("b", "", ""), problem("c", "", "")]
     assert [worst(Result("x", each) for each in every[:count]) for count in range(4)] == [

@@ -20,8 +20,10 @@ class Needs(Enum):
 
     MACHINE = "machine"
     """A gateway that runs here, or is to run here."""
+    SETTINGS = "settings"
+    """The same, and the environment that it has, or is to have."""
     NETWORK = "network"
-    """The same, and somebody outside."""
+    """That, and somebody outside."""
     DOCUMENT = "document"
     """Nothing but what was named on the command line, or is there."""
 
@@ -40,17 +42,17 @@ def _check(name: str, look: Callable[[Patient], Iterable[Finding]], needs: Needs
     return Check(name=name, look=look, needs=needs, help=text)
 
 
-_MACHINE, _NETWORK, _DOCUMENT = Needs.MACHINE, Needs.NETWORK, Needs.DOCUMENT
+_MACHINE, _SETTINGS, _NETWORK, _DOCUMENT = Needs.MACHINE, Needs.SETTINGS, Needs.NETWORK, Needs.DOCUMENT
 
 CHECKS: Final = (
-    _check("settings", in_force.check_settings, _MACHINE, "the variables of the container"),
+    _check("settings", in_force.check_settings, _SETTINGS, "the variables of the container"),
     _check(
         "routes", in_force.check_document, _DOCUMENT, "the settings document: routes, endpoints, limits of the store"
     ),
     _check(
-        "edge-environment", edge.check_edge_environment, _MACHINE, "the variables that IoT Edge or its simulator sets"
+        "edge-environment", edge.check_edge_environment, _SETTINGS, "the variables that IoT Edge or its simulator sets"
     ),
-    _check("workload-api", edge.check_workload_api, _MACHINE, "whether IoT Edge's daemon answers"),
+    _check("workload-api", edge.check_workload_api, _SETTINGS, "whether IoT Edge's daemon answers"),
     _check("clock", clock.check_year, _MACHINE, "the year: neither before this version was built nor far after"),
     _check(
         "clock-kept", clock.check_kept_time, _MACHINE, "the clock against the latest time that the gateway has seen"
@@ -58,23 +60,23 @@ CHECKS: Final = (
     _check("clock-sync", clock.check_synchronisation, _MACHINE, "whether NTP or its like keeps the kernel's clock"),
     _check("clock-others", reach.check_clock_of_others, _NETWORK, "the clock against those whom the gateway dials"),
     _check(
-        "host-name", names.check_host_name, _MACHINE, "the name that devices dial: its form, and that it leads here"
+        "host-name", names.check_host_name, _SETTINGS, "the name that devices dial: its form, and that it leads here"
     ),
     _check("names", names.check_upstream_names, _NETWORK, "hosts that the gateway dials have addresses"),
-    _check("ports", listening.check_ports, _MACHINE, "each listener's port: free, ours, or whose"),
+    _check("ports", listening.check_ports, _SETTINGS, "each listener's port: free, ours, or whose"),
     _check(
         "certificate",
         served.check_server_certificate,
-        _MACHINE,
+        _SETTINGS,
         "the server certificate: key, names, dates, use, and the chain to the trust bundle with its path length",
     ),
     _check(
         "small-boards-certificate",
         served.check_small_boards_certificate,
-        _MACHINE,
+        _SETTINGS,
         "the same of the listeners for small boards, and that it is RSA throughout",
     ),
-    _check("trust", served.check_trust, _MACHINE, "the authorities that devices' certificates must lead to"),
+    _check("trust", served.check_trust, _SETTINGS, "the authorities that devices' certificates must lead to"),
     _check("data-folder", folder.check_data_folder, _MACHINE, "there, writable, ours, closed to others"),
     _check("disk-space", folder.check_disk_space, _MACHINE, "room for what the store may take, and names of files"),
     _check("disk-speed", folder.check_disk_speed, _MACHINE, "how long a sync takes"),
@@ -82,9 +84,9 @@ CHECKS: Final = (
     _check("store", kept.check_store, _MACHINE, "the store's version, and whether it is damaged"),
     _check("devices", kept.check_devices, _MACHINE, "the registry, and who may read the files with secrets"),
     _check("tokens", kept.check_tokens, _MACHINE, "tokens that devices have presented"),
-    _check("secrets", kept.check_secrets, _MACHINE, "connection strings, of the environment and of endpoints"),
+    _check("secrets", kept.check_secrets, _SETTINGS, "connection strings, of the environment and of endpoints"),
     _check("upstream", reach.check_reachable, _NETWORK, "each place that the gateway dials, as far as its login"),
-    _check("memory", room.check_memory, _MACHINE, "the container's limit against what the connections may need"),
+    _check("memory", room.check_memory, _SETTINGS, "the container's limit against what the connections may need"),
     _check("open-files", room.check_open_files, _MACHINE, "the limit of descriptors against the connections"),
     _check("deployment-ports", clashes.check_published_ports, _DOCUMENT, "ports that two containers publish, or none"),
     _check(
@@ -143,6 +145,13 @@ def look(patient: Patient, check: Check, *, offline: bool) -> list[Finding]:
     if check.needs is not Needs.DOCUMENT and not patient.is_here:
         return [
             not_checked("nothing says that a gateway runs on this machine: no GATEWAY_ or IOTEDGE_ variable is set")
+        ]
+    if check.needs in (Needs.SETTINGS, Needs.NETWORK) and not patient.has_environment:
+        return [
+            not_checked(
+                "no gateway answers here, and this shell has none of its variables: run the command in its container, "
+                "or with the environment that the gateway gets"
+            )
         ]
     if check.needs is Needs.NETWORK and offline:
         return [not_checked("--offline")]

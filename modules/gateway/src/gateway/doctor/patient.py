@@ -54,6 +54,12 @@ class Patient:
     now: Callable[[], float] = time.time
 
     @property
+    def has_environment(self) -> bool:
+        """Whether `environ` is a gateway's, and more than where its data is."""
+        names = {name for name in self.environ if name.startswith(_OURS)} - {"GATEWAY_DATA_DIR"}
+        return self.running is not None or bool(names)
+
+    @property
     def settings(self) -> Environment:
         """The settings of the container. Raises NotCheckedError."""
         if self.environment is None:
