@@ -1,10 +1,12 @@
 import gc
 import json
 
+import pytest
+
 from edgewire.message import UPSTREAM, Delivery, Envelope, Message, identity, module_input
 from gateway.routing import table as tables
 from gateway.routing.compile import RouteSpec, compile_routes
-from gateway.routing.table import Table, preferred
+from gateway.routing.table import Hits, Table, preferred
 
 SYSTEM = {"contentType": "application/json", "contentEncoding": "utf-8"}
 
@@ -132,16 +134,32 @@ def test_a_shadowing_property_is_seen_by_match_and_explain_alike() -> None:
     assert [explanation.matched for explanation in found.explain(shadowed)] == [True, True, False]
 
 
-def test_what_was_counted_on_decisions_is_taken_once() -> None:
+def test_what_was_counted_is_taken_once() -> None:
     found = table(
         all="FROM /messages/* WHERE kind = 'a' INTO $upstream", hot="FROM /messages/* WHERE hot = 'x' INTO $upstream"
     )
     for properties in ({"kind": "a"}, {"kind": "a", "hot": "x"}, {"kind": "b"}, {"kind": "b"}):
-        found.match(message(None, **properties)).count += 1
+        found.match(message(None, **properties))
+    found.match(message(None, "m1"))
     hits = found.take_hits()
-    assert (hits.routes, hits.unrouted) == ({"all": 2, "hot": 1}, 2)
-    hits = found.take_hits()
-    assert (hits.routes, hits.unrouted) == ({}, 0)
+    assert (hits.routes, hits.unrouted) == ({"all": 2, "hot": 1}, 3)
+    assert hits.senders == {identity("d"): 4, identity("d", "m1"): 1}
+    assert found.take_hits() == Hits()
+
+
+@pytest.mark.plain
+def test_every_message_is_counted_once_whether_envelopes_repeat_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_COUNTED", 3)
+    first, second = (table(all="FROM /messages/* INTO $upstream") for _ in range(2))
+    shared = message(None)
+    for _ in range(5):
+        for each in (shared, message(None), shared):
+            first.match(each)
+        second.match(shared)  # other routes in force meanwhile
+    assert first.take_hits().senders == {identity("d"): 15}
+    assert second.take_hits().senders == {identity("d"): 5}
+    first.match(shared)
+    assert first.take_hits().senders == {identity("d"): 1}
 
 
 def test_of_a_large_body_routes_see_the_same() -> None:

@@ -1,9 +1,9 @@
 """Device to cloud: route each message, keep what a route wants, and answer when the disk has it."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from edgewire.message import Identity, Message, MessageSource
+from edgewire.message import Message, MessageSource
 from gateway.observe.dispatch import MessagesReceived, MessagesUnrouted
 from gateway.observe.events import Event
 from gateway.observe.ledger import Ledger
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "AppendResult", "Ingress"]
 
-MAX_SENDERS: Final = 4_096
-"""Senders of messages that are written down before the ledger is told; of a flood, more than once a second."""
-
 Answer = Callable[[AppendResult], None]
 """Hears what became of a batch, in the store's own words: on disk, or nothing of it kept."""
 
@@ -28,7 +25,7 @@ class Ingress:
     """Where every head hands in what devices sent.
 
     Counts are plain numbers, reported once a second by `report`: an event per message would cost more than the message.
-    So it is with who sent and what matched: a list of senders grows, a decision's number, and `report` sums them up.
+    So it is with who sent and what matched: the table counts as it matches, and `report` takes what it has counted.
     """
 
     def __init__(self, table: Table, store: Store, tap: Tap, emit: Callable[[Event], None]) -> None:
@@ -39,7 +36,6 @@ class Ingress:
         self._received = 0
         self._told = 0
         self._unrouted = 0
-        self._senders: list[Identity] = []
         self._ledger: Ledger | None = None
         self._filters: Filters | None = None
 
@@ -70,18 +66,14 @@ class Ingress:
         if self._filters is not None:
             self._accept_less(messages, answer, self._filters)
             return
-        match, note = self._table.match, self._senders.append
+        match = self._table.match
         batch = []
         for message in messages:
             decision = match(message)
-            decision.count += 1
-            note(message.envelope.sender)
             if self._tap.watchers:
                 self._tap.show(Routed(message, decision.routes, decision.deliveries))
             batch.append((message, decision.deliveries))
         self._received += len(batch)
-        if len(self._senders) >= MAX_SENDERS:
-            self._tell_senders()
         self._store.append(batch, answer)
 
     def _accept_less(self, messages: Sequence[Message], answer: Answer, filters: "Filters") -> None:
@@ -90,31 +82,22 @@ class Ingress:
         passed: Passed = []
         for message in messages:
             decision = self._table.match(message)
-            decision.count += 1
-            self._senders.append(message.envelope.sender)
             deliveries = filters.deliveries(message, decision, passed)
             if self._tap.watchers:
                 self._tap.show(Routed(message, decision.routes, deliveries))
             batch.append((message, deliveries))
         self._received += len(batch)
-        if len(self._senders) >= MAX_SENDERS:
-            self._tell_senders()
         self._store.append(batch, filters.answered(passed, answer))
-
-    def _tell_senders(self) -> None:
-        senders, self._senders = self._senders, []
-        if self._ledger is not None:
-            self._ledger.heard(senders)
 
     def _count_hits(self) -> None:
         hits = self._table.take_hits()
         self._unrouted += hits.unrouted
         if self._ledger is not None:
+            self._ledger.heard(hits.senders)
             self._ledger.matched(hits.routes, hits.unrouted)
 
     def report(self) -> None:
         """Emit what was counted since the last call."""
-        self._tell_senders()
         self._count_hits()
         if self._filters is not None:
             for held in self._filters.report():

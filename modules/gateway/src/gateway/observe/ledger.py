@@ -4,8 +4,8 @@ Devices are kept up to a number, those that were heard last; what a route or the
 numbers. Nothing here is asked for per message.
 """
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -105,18 +105,17 @@ class Ledger:
 
     # What is written.
 
-    def heard(self, senders: Sequence[Identity]) -> None:
-        """A message came of each of these, in any order."""
+    def heard(self, senders: Mapping[Identity, int]) -> None:
+        """So many messages came of each of these."""
         now = self._clock()
-        # By their ids, since hashing an identity costs more than all else here: a connection has one for all it sends.
-        by_id = dict(zip(map(id, senders), senders, strict=True))
-        for number, count in Counter(map(id, senders)).items():
-            record = self._device(str(by_id[number]))
+        for sender, count in senders.items():
+            record = self._device(str(sender))
             record.messages += count
             record.rate.add(count, now)
             record.seen_at = now
-        self.received += len(senders)
-        self._in_this_second += len(senders)
+        received = sum(senders.values())
+        self.received += received
+        self._in_this_second += received
 
     def matched(self, routes: Mapping[str, int], unrouted: int) -> None:
         """So many messages were matched by each of these routes, and so many by none."""

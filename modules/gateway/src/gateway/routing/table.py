@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from edgewire.message import DEFAULT_PRIORITY, Delivery, Endpoint, Envelope, Message, MessageSource
+from edgewire.message import DEFAULT_PRIORITY, Delivery, Endpoint, Envelope, Identity, Message, MessageSource
 from gateway.routing.body import Document, read_body
 from gateway.routing.explain import RouteExplanation, explain_route
 from gateway.routing.expression import Expression
@@ -21,6 +21,9 @@ MAX_SOURCE_CHARS: Final = 2_048
 
 MAX_KNOWN_DECISIONS: Final = 4096
 """How many different outcomes a table keeps as shared objects; devices choose what comes out, so it is bounded."""
+
+MAX_COUNTED: Final = 4_096
+"""Envelopes whose messages are counted before they are summed up: of devices that never repeat one, often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class Route:
 class Decision:
     """Where a message goes: one delivery for each endpoint, and the names of all routes that matched.
 
-    Whoever takes messages in adds each to `count`, which is no part of the value: `Table.take_hits` gathers it.
+    `count`, of the messages that were decided so, is no part of the value: `Table.take_hits` gathers it.
     """
 
     deliveries: tuple[Delivery, ...]
@@ -55,8 +58,9 @@ class Decision:
 
 @dataclass(slots=True)
 class Hits:
-    """How many messages each route has matched, and how many none did."""
+    """How many messages there were of each sender, how many each route has matched, and how many none did."""
 
+    senders: dict[Identity, int] = field(default_factory=dict)
     routes: dict[str, int] = field(default_factory=dict)
     unrouted: int = 0
 
@@ -83,13 +87,16 @@ _NO_TABLE: Final = _Mark()
 class _Known:
     """What an envelope alone decides: routes that match already, groups whose conditions need the body.
 
-    Noted on the envelope: a device repeats its topic, so its messages share one.
+    Noted on the envelope: a device repeats its topic, so its messages share one. `count` is of those messages, since
+    they were gathered last.
     """
 
     mark: _Mark
     view: View
     hits: int
     groups: int
+    sender: Identity
+    count: int = 0
 
 
 @dataclass(slots=True)
@@ -115,27 +122,47 @@ class Table:
         self._sources: dict[str, _Source] = {}
         self._decisions: dict[int, Decision] = {}
         self._hits = Hits()
+        self._counted: list[_Known] = []
 
     def match(self, message: Message) -> Decision:
-        """Where `message` goes. Equal decisions are the same object, as long as there are not too many of them."""
+        """Where `message` goes, which counts it. Equal decisions are the same object, unless there are too many."""
         known = message.envelope.notes.routed
         if not isinstance(known, _Known) or known.mark is not self._mark:
             known = self._learn(message.envelope)
+        if not known.count:
+            self._remember(known)
+        known.count += 1
         hits = known.hits
         if known.groups:
             if known.view.shadows:
                 hits = self._interpreted(known, message.body)
             else:
                 hits |= self._match_body(known.groups, known.view, message.body)
-        return self._decisions.get(hits) or self._decide(hits)
+        decision = self._decisions.get(hits) or self._decide(hits)
+        decision.count += 1
+        return decision
 
     def take_hits(self) -> Hits:
-        """What was counted on the decisions of this table since the last call."""
-        self._gather()
+        """What was counted by this table since the last call."""
+        self._gather_decisions()
+        self._gather_senders()
         taken, self._hits = self._hits, Hits()
         return taken
 
-    def _gather(self) -> None:
+    def _remember(self, known: _Known) -> None:
+        """It has a count from now on, which is to be gathered."""
+        if len(self._counted) >= MAX_COUNTED:
+            self._gather_senders()
+        self._counted.append(known)
+
+    def _gather_senders(self) -> None:
+        senders = self._hits.senders
+        for known in self._counted:
+            senders[known.sender] = senders.get(known.sender, 0) + known.count
+            known.count = 0
+        self._counted = []
+
+    def _gather_decisions(self) -> None:
         for decision in self._decisions.values():
             if decision.count:
                 self._hits.take(decision)
@@ -183,10 +210,10 @@ class Table:
         view = view_of(envelope)
         source = self._sources.get(view.source) or self._learn_source(view.source)
         if view.shadows:  # a property may win over anything with a '$': all routes are interpreted, for each message
-            known = _Known(self._mark, view, 0, source.groups)
+            known = _Known(self._mark, view, 0, source.groups, envelope.sender)
         else:
             hits = source.hits | self._match_envelope(source.groups, view, b"")
-            known = _Known(self._mark, view, hits, source.groups & self._body_groups)
+            known = _Known(self._mark, view, hits, source.groups & self._body_groups, envelope.sender)
         envelope.notes.routed = known
         return known
 
@@ -221,7 +248,7 @@ class Table:
             best[route.endpoint] = route.delivery if rival is None else preferred(rival, route.delivery)
         decision = Decision(tuple(best.values()), tuple(route.name for route in matched))
         if len(self._decisions) >= MAX_KNOWN_DECISIONS:
-            self._gather()
+            self._gather_decisions()
             self._decisions.clear()
         self._decisions[hits] = decision
         return decision
@@ -236,7 +263,8 @@ def values_of(expressions: Sequence[Expression], message: Message) -> list[Value
     """What each of these comes to; the body is read once."""
     known = message.envelope.notes.routed
     if not isinstance(known, _Known):
-        known = message.envelope.notes.routed = _Known(_NO_TABLE, view_of(message.envelope), 0, 0)
+        envelope = message.envelope
+        known = envelope.notes.routed = _Known(_NO_TABLE, view_of(envelope), 0, 0, envelope.sender)
     view = known.view
     interpreter = Interpreter(view, lambda: read_body(message.body, view.codec))
     return [interpreter.value(expression) for expression in expressions]
