@@ -21,7 +21,7 @@ def build(*words: str) -> str:
     """Build an image as `make image` does, on the bases and wheels that `make peers` has fetched. Its name."""
     command = [sys.executable, str(ROOT / "tools" / "image.py"), "--platform", "amd64", *words]
     environment = {**os.environ, "IMAGE_ENGINE": str(PODMAN)}
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=1_200)
     assert done.returncode == 0, f"{done.stdout[-4_000:]}\n{done.stderr[-4_000:]}"
     name = subprocess.run([*command, "--name"], check=True, capture_output=True, text=True).stdout.strip()
     return f"localhost/{name}"

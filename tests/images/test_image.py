@@ -15,7 +15,7 @@ from support.gateway_site import MODULE
 from support.numbered_devices import all_arrived, judge, numbered, progress, sending
 from support.paho_device import JSON, let_in
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)  # the first one waits for the image to be built
 ALL = {"all": "FROM /messages/* INTO $upstream"}
 OPTIONS: Any = gateway_in(TEMPLATE)["settings"]["createOptions"]
 
