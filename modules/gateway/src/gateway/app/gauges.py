@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.app.configuration import Configuration
     from gateway.app.pulse import Pulse
 
-AS_OF_S: Final = 0.5
+AS_OF_S: Final = 0.05
 """The store is asked once for all that one look wants of it."""
 
 Values = Iterable[tuple[Labels, float]]
