@@ -117,12 +117,14 @@ export function seen(signal) {
     A refusal is told to `failed`, or else above the page. Returns {now()}: ask at once. */
 export function poll(url, seconds, show, signal, failed = null) {
   let wake = () => {};
+  let isWanted = false;
   const name = {};
   signal.addEventListener("abort", () => link.complain(name, ""), { once: true });
   const run = async () => {
     let failures = 0;
     while (!signal.aborted) {
       await seen(signal);
+      isWanted = false;
       try {
         const said = await ask("GET", typeof url === "function" ? url() : url, null, signal);
         failures = 0;
@@ -144,6 +146,9 @@ export function poll(url, seconds, show, signal, failed = null) {
           link.complain(name, error.message);
         }
       }
+      if (isWanted) {
+        continue; // asked for while the last answer was on its way
+      }
       const rest = link.state === "ended" ? 15_000 : Math.min(seconds * 1000 * 2 ** Math.min(failures, 3), Math.max(8_000, seconds * 1000));
       const woken = new AbortController();
       wake = () => woken.abort();
@@ -151,7 +156,12 @@ export function poll(url, seconds, show, signal, failed = null) {
     }
   };
   run();
-  return { now: () => wake() };
+  return {
+    now() {
+      isWanted = true;
+      wake();
+    },
+  };
 }
 
 /** Server-sent events of `url`, each to its function by name; opened again whenever it breaks, until `signal` is aborted,
