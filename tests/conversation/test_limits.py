@@ -18,7 +18,6 @@ from gateway.observe.events import Event
 from gateway.observe.head import MessageRefused, RefusedMessage
 from gateway.observe.limits import DeviceLimited
 from support.amqp_site import AmqpSite
-from support.gateway_site import until
 from support.mqtt_site import Site
 from support.plain_site import PlainSite
 
@@ -118,13 +117,13 @@ async def test_a_plain_user_is_slowed_in_order_and_others_are_not(tmp_path: Path
         await hearer.subscribe("#", qos=0)
         client = await site.login("ann", "c")
         client.send(*[publication(number) for number in range(1, 21)])
-        assert client.wire.paused
+        paused = [client.wire.paused]
         free = await site.login("bob", "f")
         free.send(publication(1))
         assert isinstance((await free.next())[0], Puback)
         answers = await client.next(20)
         assert [answer.packet_id for answer in answers if isinstance(answer, Puback)] == list(range(1, 21))
-        await until(lambda: not client.wire.paused)
+        assert [*paused, client.wire.paused] == [True, False]
         assert [type(event) for event in events] == [DeviceLimited]
 
 

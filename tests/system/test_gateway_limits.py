@@ -51,7 +51,7 @@ async def test_a_device_that_floods_is_slowed_alone_and_loses_nothing(site: Gate
         alone = await latencies(good, 60)
         began_at = time.perf_counter()
         flooding = asyncio.create_task(flood(noisy))
-        await site.gateway.said("sends more than the 50 messages in a second that it is allowed")
+        await site.gateway.said("is at its limit of 50 messages in a second")
         beside = await latencies(good, 60)
         assert not flooding.done(), "the good device was to send while the other was slowed"
         await flooding

@@ -78,6 +78,29 @@ def test_what_was_read_already_is_charged_below_nothing(times: Times, told: list
     assert of.credit(1000) == 3
 
 
+@pytest.mark.parametrize(
+    ("allowance", "sizes"),
+    [(SLOW, [1] * 4), (Allowance(bytes_per_s=300, burst_bytes=300), [300])],
+)
+def test_who_has_sent_just_what_it_might_owes_nothing(
+    times: Times, told: list[Event], allowance: Allowance, sizes: list[int]
+) -> None:
+    of = account(times, told, allowance)
+    of.take(sizes)
+    owed = [of.owes]
+    of.charge(1, 1)
+    assert [*owed, of.owes] == [False, True]
+
+
+def test_who_has_used_up_its_day_owes(times: Times, told: list[Event]) -> None:
+    of = account(times, told, Allowance(messages_per_day=2))
+    owed = []
+    for _ in range(2):
+        of.take([1])
+        owed.append(of.owes)
+    assert owed == [False, True]
+
+
 def test_a_day_ends_at_midnight_utc_and_a_clock_set_back_ends_none(times: Times, told: list[Event]) -> None:
     of = account(times, told, Allowance(messages_per_day=3, when_over=WhenOver.REFUSE))
     assert of.take([1] * 5) == 3

@@ -1,6 +1,6 @@
 import asyncio
-import time
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,14 @@ async def test_a_debt_from_before_holds_from_the_start() -> None:
     await asyncio.wait_for(payer.free.wait(), 10)
 
 
+async def test_who_sends_just_what_it_may_is_not_held() -> None:
+    payer = Payer()
+    made, allowances = toll(payer, Allowance(messages_per_s=0.01, burst=3))
+    made.come(range(3))
+    assert (payer.taken, payer.steps, made.holds) == ([0, 1, 2], [], False)
+    assert allowances.limited() == ()
+
+
 async def test_who_refuses_holds_nothing() -> None:
     payer = Payer()
     made, _ = toll(payer, Allowance(messages_per_s=0.01, burst=3, when_over=WhenOver.REFUSE))
@@ -93,19 +101,27 @@ async def test_what_waits_at_the_end_is_taken_and_paid_by_the_next_connection() 
 
 
 @pytest.mark.plain
-async def test_where_nobody_is_limited_a_message_costs_nothing_more(tmp_path: Path) -> None:
-    """By the ratio of the same work with and without the question, in turns: the machine is loaded for both."""
+async def test_where_nobody_is_limited_a_message_costs_one_call_more(tmp_path: Path) -> None:
+    """Calls of Python and C are counted: by the clock it is 60 ns compiled, less than a loaded machine lets see."""
     async with Site.open(tmp_path) as site:
         device = site.login("d1")
         topic = "devices/d1/messages/events/"
         publish = PublishReceived(topic=topic, payload=b"{}", qos=0, retain=False, dup=False, packet_id=0)
-        asked, unasked = device.owner._take, device.owner._take_all
-        best = {asked: float("inf"), unasked: float("inf")}
-        for _ in range(15):
-            for take in (asked, unasked):
-                began = time.perf_counter()
-                for _ in range(200):
-                    take([publish])
-                best[take] = min(best[take], time.perf_counter() - began)
-            await site.store.flush()
-        assert best[asked] < 1.1 * best[unasked], f"{best[asked] / best[unasked]:.3f} times"
+        device.owner._take([publish])  # what is remembered of a topic is made
+        assert calls(lambda: device.owner._take([publish])) == calls(lambda: device.owner._take_all([publish])) + 1
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many calls `work` makes."""
+    count = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count

@@ -10,22 +10,22 @@ from gateway.observe.limits import DeviceLimited, Limit, QuotasNotKept, QuotasUn
             Limit.MESSAGES_PER_SECOND,
             WhenOver.SLOW,
             0.5,
-            "the 0.5 messages in a second that it is allowed: it is read from",
+            "its limit of 0.5 messages in a second: it is read from",
         ),
         (
             Limit.BYTES_PER_SECOND,
             WhenOver.REFUSE,
             1_048_576,
-            "the 1,048,576 bytes in a second that it is allowed: what is",
+            "its limit of 1,048,576 bytes in a second: what is",
         ),
-        (Limit.MESSAGES_PER_DAY, WhenOver.REFUSE, 50_000, "the 50,000 messages today (UTC) that it is allowed"),
+        (Limit.MESSAGES_PER_DAY, WhenOver.REFUSE, 50_000, "its limit of 50,000 messages today (UTC)"),
     ],
 )
 def test_the_sentence_says_who_how_much_and_what_follows(
     limit: Limit, policy: WhenOver, allowed: float, says: str
 ) -> None:
     sentence = DeviceLimited(limit=limit, when_over=policy, identity="d1", allowed=allowed).sentence()
-    assert sentence.startswith("'d1' sends more than ")
+    assert sentence.startswith("'d1' is at ")
     assert says in sentence
     assert "raise its 'limits'" in sentence
 

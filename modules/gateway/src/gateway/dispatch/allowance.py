@@ -133,6 +133,16 @@ class Account:
         """Whether what is above is refused, and not waited for."""
         return self._allowance.when_over is WhenOver.REFUSE
 
+    @property
+    def owes(self) -> bool:
+        """Whether it has sent more than it might, or all of its day."""
+        allowance, now = self._allowance, self._owner.clock()
+        if (rate := allowance.messages_per_s) is not None and self._messages.left(rate, allowance.burst, now) < 0:
+            return True
+        if (rate := allowance.bytes_per_s) is not None and self._bytes.left(rate, allowance.burst_bytes, now) < 0:
+            return True
+        return self._look()[1] is Limit.MESSAGES_PER_DAY
+
     def wait_s(self) -> float:
         """How long until it may send again; 0 if it may now. Says so in an event if it may not."""
         wait_s, over = self._look()

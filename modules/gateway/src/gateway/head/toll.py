@@ -72,12 +72,11 @@ class Toll(Generic[T]):
         if taken:
             some, self._waiting = self._waiting[:taken], self._waiting[taken:]
             self._payer.take_paid(some, ())
-        wait_s = 0.0 if self._account.refuses and not self._waiting else self._account.wait_s()
-        if not wait_s and not self._waiting:
+        if not self._waiting and (self._account.refuses or not self._account.owes):
             self._let_go()
             return
         if self._timer is None:
-            wait_s = min(max(wait_s, TURN_S), LOOK_AGAIN_S)
+            wait_s = min(max(self._account.wait_s(), TURN_S), LOOK_AGAIN_S)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_time)
         if not self.holds:
             self.holds = True

@@ -33,7 +33,7 @@ SAYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLimited(Event):
-    """A device sends more than the section `limits` allows it; told once a minute while it goes on."""
+    """A device is at what the section `limits` allows it; told once a minute while it goes on."""
 
     LEVEL: ClassVar[Level] = Level.WARNING
     METRIC: ClassVar[str] = "gateway_limited_devices_total"
@@ -51,8 +51,8 @@ class DeviceLimited(Event):
             WhenOver.REFUSE: "what is above is refused, unacknowledged",
         }[self.when_over]
         return (
-            f"'{self.identity}' sends more than the {self.allowed:,.12g} {SAYS[self.limit]} that it is allowed: "
-            f"{follows}. Let it send less, or raise its 'limits' in the settings document"
+            f"'{self.identity}' is at its limit of {self.allowed:,.12g} {SAYS[self.limit]}: {follows}. "
+            "Let it send less, or raise its 'limits' in the settings document"
         )
 
 
