@@ -63,19 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def answer(results: Sequence[Result]) -> dict[str, Any]:
     """The findings for programs."""
-    return {
-        "verdict": worst(results).value,
-        "findings": [
-            {
-                "check": result.check,
-                "verdict": result.finding.verdict.value,
-                "says": result.finding.says,
-                "follows": result.finding.follows,
-                "fix": result.finding.fix,
-            }
-            for result in results
-        ],
-    }
+    return {"verdict": worst(results).value, "findings": [result.row() for result in results]}
 
 
 def lines_of(results: Sequence[Result], *, everything: bool) -> Iterator[str]:

@@ -99,7 +99,7 @@ def make_bundle(sources: Sources, doctor: Callable[[], str]) -> Bundle:
     secrets = _secrets_of(sources.patient)
     parts: dict[str, Callable[[], str]] = {
         "doctor.txt": doctor,
-        "doctor.json": lambda: _json([_finding(result) for result in sources.results]),
+        "doctor.json": lambda: _json([result.row() for result in sources.results]),
         "versions.json": lambda: _json(_versions()),
         "environment.json": lambda: _json(_environment(sources.patient)),
         "settings.json": lambda: _json(_settings(sources.patient)),
@@ -203,17 +203,6 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, default=str) + "\n"
-
-
-def _finding(result: Result) -> dict[str, str]:
-    finding = result.finding
-    return {
-        "check": result.check,
-        "verdict": finding.verdict.value,
-        "says": finding.says,
-        "follows": finding.follows,
-        "fix": finding.fix,
-    }
 
 
 def _versions() -> dict[str, Any]:

@@ -104,6 +104,17 @@ class Result:
     check: str
     finding: Finding
 
+    def row(self) -> dict[str, str]:
+        """For programs."""
+        finding = self.finding
+        return {
+            "check": self.check,
+            "verdict": finding.verdict.value,
+            "says": finding.says,
+            "follows": finding.follows,
+            "fix": finding.fix,
+        }
+
 
 def examine(
     patient: Patient, *, offline: bool, checks: Sequence[Check] = CHECKS, within_s: float = CHECK_S

@@ -152,7 +152,7 @@ def owner_of(address: str, port: int) -> int | None:
 
 def _listening(address: str, port: int) -> Iterator[str]:
     """The numbers of the sockets that listen there, or on all addresses; for all addresses, those on any."""
-    wanted = ipaddress.ip_address(address) if _is_address(address) else None
+    wanted = ipaddress.ip_address(address) if is_address(address) else None
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
@@ -174,7 +174,8 @@ def _read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return found if mapped is None else mapped
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, and no name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

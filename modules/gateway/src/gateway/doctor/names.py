@@ -1,11 +1,11 @@
 """Do the names lead where they should? The one that devices dial, and those that the gateway dials."""
 
-import ipaddress
 import socket
 from collections.abc import Iterator
 from typing import Final
 
 from gateway.doctor.finding import Finding, NotCheckedError, not_checked, ok, problem, warning
+from gateway.doctor.listening import is_address
 from gateway.doctor.patient import Patient
 from gateway.doctor.places import places_of
 
@@ -22,7 +22,7 @@ def check_host_name(patient: Patient) -> Iterator[Finding]:
     name = patient.settings.host_name
     if not name:
         raise NotCheckedError("GATEWAY_HOST_NAME is not set, nor EdgeDeviceHostName: see settings")
-    if _is_address(name):
+    if is_address(name):
         yield _of_addresses(name, [name])
         return
     if "_" in name or " " in name:
@@ -69,7 +69,7 @@ def check_upstream_names(patient: Patient) -> Iterator[Finding]:
     if not hosts:
         raise NotCheckedError("the gateway dials nobody: no way upstream, broker or endpoint is set")
     for host in hosts[:MAX_NAMES]:
-        if _is_address(host):
+        if is_address(host):
             continue
         found = addresses_of(host)
         if isinstance(found, str):
@@ -83,7 +83,7 @@ def check_upstream_names(patient: Patient) -> Iterator[Finding]:
             yield ok(f"'{host}' is {', '.join(found[:3])}")
     if len(hosts) > MAX_NAMES:
         yield not_checked(f"{len(hosts) - MAX_NAMES} further hosts")
-    if all(map(_is_address, hosts)):
+    if all(map(is_address, hosts)):
         yield ok("all that the gateway dials are addresses")
 
 
@@ -103,14 +103,6 @@ def is_of_this_host(address: str) -> bool:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
     except OSError:
-        return False
-    return True
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
         return False
     return True
 

@@ -1,6 +1,5 @@
 """The certificate that devices see, and whom the gateway believes."""
 
-import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from OpenSSL import SSL, crypto
 
 from edgewire.transport.certificates import SecurityError, read_server_certificate
 from gateway.doctor.finding import Finding, NotCheckedError, ok, problem, warning
+from gateway.doctor.listening import is_address
 from gateway.doctor.patient import Patient
 from gateway.doctor.trust import bundle_pem
 from gateway.identity.certificates import CertificateError, TrustBundle
@@ -147,7 +147,7 @@ def chain_of(address: str, port: int, name: str) -> Chain:
         line.settimeout(None)  # pyOpenSSL takes a socket with a timeout for one that does not block
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(HANDSHAKE_S))
         connection = SSL.Connection(context, line)
-        if name and not _is_address(name):
+        if name and not is_address(name):
             connection.set_tlsext_host_name(name.encode("idna"))
         connection.set_connect_state()
         connection.do_handshake()
@@ -306,11 +306,3 @@ def _is_for_servers(certificate: x509.Certificate) -> bool:
 
 def _name(certificate: x509.Certificate) -> str:
     return certificate.subject.rfc4514_string() or "(no subject)"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
