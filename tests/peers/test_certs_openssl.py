@@ -317,7 +317,6 @@ def test_openssl_refuses_all_below_an_issuing_ca_that_was_revoked_until_it_has_a
     assert revoking.verdict(device) == "", "the device was signed again, with its old key"
 
 
-@both_kinds_of_keys
 def test_openssl_takes_what_was_renewed(revoking: Revoking) -> None:
     made = {kind: make(revoking.folder) for kind, make in MAKERS.items()}
     renewal = Renewal(revoking.folder, utc_now)
