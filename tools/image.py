@@ -98,7 +98,8 @@ def build_arguments(wish: Wish) -> dict[str, str]:
     """What the Dockerfile is told."""
     offline = {"PIP_NO_INDEX": "1"} if wheels.is_fetched(wish.platform) else {}
     index = {"PIP_INDEX_URL": os.environ["PIP_INDEX_URL"]} if os.environ.get("PIP_INDEX_URL") and not offline else {}
-    return labels() | offline | index | ({"COMPILED": "no"} if wish.plain else {})
+    bases = {name: os.environ[f"IMAGE_{name}"] for name in ("BASE", "BUILD_BASE") if os.environ.get(f"IMAGE_{name}")}
+    return labels() | bases | offline | index | ({"COMPILED": "no"} if wish.plain else {})
 
 
 def authorities() -> Path | None:

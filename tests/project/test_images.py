@@ -141,6 +141,13 @@ def test_each_engine_is_called_in_its_own_way(engine: str, words: str) -> None:
     assert any(word.startswith("REVISION=") for word in command)
 
 
+def test_other_bases_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_BASE", "mine:1")
+    monkeypatch.setenv("IMAGE_BUILD_BASE", "mine:2")
+    command = " ".join(image.build_command("docker", image.Wish(platform="amd64")))
+    assert "--build-arg BASE=mine:1 --build-arg BUILD_BASE=mine:2" in command
+
+
 def test_names_follow_the_conventions() -> None:
     version = MODULE["image"]["tag"]["version"]
     assert image.Wish(platform="arm64v8").name == f"edge-gateway:{version}-arm64v8"
