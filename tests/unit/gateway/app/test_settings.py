@@ -60,3 +60,10 @@ def test_one_number_can_be_had_without_the_others() -> None:
     assert read_count("GATEWAY_TOKEN_SKEW_S", {}) == 300
     with pytest.raises(ConfigError, match="GATEWAY_MQTT_PORT is 'x'"):
         read_count("GATEWAY_MQTT_PORT", environ)
+
+
+def test_a_secret_is_not_shown_with_the_settings() -> None:
+    secret = "HostName=h;SharedAccessKeyName=service;SharedAccessKey=c2VjcmV0"
+    environment = read_environment({"GATEWAY_SERVICE_CONNECTION_STRING": secret})
+    assert environment.service_connection_string == secret
+    assert "c2VjcmV0" not in repr(environment)

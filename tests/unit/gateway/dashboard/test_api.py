@@ -9,7 +9,7 @@ from gateway.dashboard.answers import NotAnsweredError
 from gateway.dashboard.api import LISTED, LISTED_DEVICES, MAX_LISTED, MAX_LISTED_DEVICES, ApiPages
 from gateway.dashboard.door import HOUSE, Reporter
 from gateway.observe.events import Event
-from gateway.observe.page import DeviceAction, PageDeviceUsed
+from gateway.observe.page import DeviceAction, DeviceDeed, PageDeviceUsed
 from support.page_visit import TOKEN, PageAnswer, Visitor
 
 
@@ -166,13 +166,14 @@ async def test_what_is_done_to_devices_is_written_down_done_or_not(visitor: Visi
     assert (await change(visitor, "POST", "/api/devices/d1/methods", secret)).status == 200
     assert (await change(visitor, "PATCH", "/api/devices/d1%2Fm1/twin", secret)).status == 200
     sent, called, edited = DeviceAction.MESSAGE_SENT, DeviceAction.METHOD_CALLED, DeviceAction.TWIN_EDITED
+    done, refused = DeviceDeed.DONE, DeviceDeed.REFUSED
     assert events == [
-        PageDeviceUsed(address="127.0.0.1", action=action, identity=name, done=done)
-        for action, name, done in (
-            (sent, "d1", True),
-            (sent, "away", False),
-            (called, "d1", True),
-            (edited, "d1/m1", True),
+        PageDeviceUsed(address="127.0.0.1", action=action, identity=name, outcome=outcome)
+        for action, name, outcome in (
+            (sent, "d1", done),
+            (sent, "away", refused),
+            (called, "d1", done),
+            (edited, "d1/m1", done),
         )
     ]
     assert "secret" not in str(events)

@@ -117,13 +117,13 @@ def test_devices_have_their_own_up_to_a_number_and_keep_them(site: Site, monkeyp
     site.edgehub.follow(lambda: ledger.received, ledger)
     name = "edgehub_messages_received_total"
     first, second, third = (identity(f"d{number}") for number in (1, 2, 3))
-    ledger.heard([first, first, second])
+    ledger.heard({first: 2, second: 1})
     assert {series: value for series, value in site.values().items() if name in series} == {
         f"{name} d1": 2,
         f"{name} d2": 1,
         f"{name} other": 0,
     }
-    ledger.heard([third, third, third, first])
+    ledger.heard({third: 3, first: 1})
     assert {series: value for series, value in site.values().items() if name in series} == {
         f"{name} d1": 3,
         f"{name} d2": 1,

@@ -2,6 +2,7 @@ import pytest
 
 from gateway.observe.page import (
     DeviceAction,
+    DeviceDeed,
     PageAction,
     PageDeviceUsed,
     PageEntered,
@@ -28,8 +29,8 @@ def test_who_came_and_what_was_done_is_said() -> None:
 
 @pytest.mark.parametrize("action", DeviceAction)
 def test_what_was_sent_to_a_device_is_said_without_what_it_was(action: DeviceAction) -> None:
-    sentence = PageDeviceUsed(address="127.0.0.1", action=action, identity="d1", done=True).sentence()
+    sentence = PageDeviceUsed(address="127.0.0.1", action=action, identity="d1", outcome=DeviceDeed.DONE).sentence()
     assert sentence.startswith("on the page, from 127.0.0.1, ")
     assert sentence.endswith("'d1'")
-    failed = PageDeviceUsed(address="127.0.0.1", action=action, identity="d1", done=False).sentence()
+    failed = PageDeviceUsed(address="127.0.0.1", action=action, identity="d1", outcome=DeviceDeed.REFUSED).sentence()
     assert failed == f"{sentence}, without success"

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from gateway.dashboard.answers import NotAnsweredError, answered, number_of, read_object, text_of
 from gateway.observe.events import Event
-from gateway.observe.page import DeviceAction, PageDeviceUsed
+from gateway.observe.page import DeviceAction, DeviceDeed, PageDeviceUsed
 
 ROOT: Final = "/api"
 MAX_LISTED_DEVICES: Final = 1_000
@@ -136,13 +136,13 @@ class ApiPages:
 
     async def _audited(self, request: web.Request, action: DeviceAction, do: Callable[[str, Asked], Any]) -> Told:
         name, asked = _named(request), await read_object(request)
-        done = False
+        outcome = DeviceDeed.REFUSED
         try:
             told: Told = await do(name, asked)
-            done = True
+            outcome = DeviceDeed.DONE
         finally:
             address = request.remote or "somebody"
-            self._emit(PageDeviceUsed(address=address, action=action, identity=name, done=done))
+            self._emit(PageDeviceUsed(address=address, action=action, identity=name, outcome=outcome))
         return told
 
 

@@ -46,6 +46,14 @@ class DeviceAction(Enum):
     TWIN_EDITED = "twin_edited"
 
 
+class DeviceDeed(Enum):
+    """What became of it."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """It could not be done: the page was told why."""
+
+
 _TO_DEVICE = {
     DeviceAction.MESSAGE_SENT: "a message was sent to",
     DeviceAction.METHOD_CALLED: "a method was called of",
@@ -107,14 +115,14 @@ class PageDeviceUsed(Event):
 
     LEVEL: ClassVar[Level] = Level.INFO
     METRIC: ClassVar[str] = "gateway_page_device_actions_total"
-    LABELS: ClassVar[tuple[str, ...]] = ("action", "done")
+    LABELS: ClassVar[tuple[str, ...]] = ("action", "outcome")
 
     address: str
     action: DeviceAction
     identity: str
-    done: bool
+    outcome: DeviceDeed
 
     def sentence(self) -> str:
         """What a person reads in the log."""
-        end = "" if self.done else ", without success"
+        end = "" if self.outcome is DeviceDeed.DONE else ", without success"
         return f"on the page, from {self.address}, {_TO_DEVICE[self.action]} '{self.identity}'{end}"
