@@ -49,7 +49,7 @@ class Operating:
         metrics: Metrics,
         on_fault: Callable[[Exception], None],
     ) -> None:
-        self._watchdog_s = environment.watchdog_s
+        self._watchdog_s = environment.watchdog_secs
         self._per_device = environment.metrics_per_device
         self._metrics = metrics
         self._on_fault = on_fault

@@ -402,7 +402,7 @@ class Environment:
     metrics_address: str
     metrics_port: int
     metrics_per_device: bool
-    watchdog_s: int
+    watchdog_secs: int
     service_connection_string: str = field(repr=False)
     log_level: str
     log_format: str
@@ -467,7 +467,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         metrics_address=reader.text("GATEWAY_METRICS_ADDRESS"),
         metrics_port=reader.number("GATEWAY_METRICS_PORT"),
         metrics_per_device=reader.switch("GATEWAY_METRICS_PER_DEVICE"),
-        watchdog_s=reader.number("GATEWAY_WATCHDOG_SECS"),
+        watchdog_secs=reader.number("GATEWAY_WATCHDOG_SECS"),
         service_connection_string=reader.text("GATEWAY_SERVICE_CONNECTION_STRING"),
         log_level=reader.choice("GATEWAY_LOG_LEVEL"),
         log_format=reader.choice("GATEWAY_LOG_FORMAT"),
