@@ -352,8 +352,10 @@ async def test_what_ends_soon_is_told_in_log_metric_twin_and_status(site: Gatewa
 
 
 async def test_a_month_from_iot_edge_does_not_cry_from_the_start(site: GatewaySite) -> None:
-    await site.gateway.start()
+    await site.gateway.start(GATEWAY_UPSTREAM_AMQP="edgehub")
+    await site.gateway.said("connected upstream on behalf of devices")
     status = await site.status()
+    assert [each["name"] for each in status["certificates"] if "upstream" in each["name"]]
     assert {each["state"] for each in status["certificates"]} == {"good"}
     assert status["certificates"][0]["name"] == "server certificate"
     assert " ends in " not in site.gateway.transcript()
