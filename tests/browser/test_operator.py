@@ -4,36 +4,16 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
 from edgewire.message import identity
-from support.azure_device import Inbox
 from support.browser import PHONE, open_window
+from support.listening_device import hearing
 from support.page_site import DEVICES, HOT, PageSite, at_page, go, login_of, until
-from support.paho_device import JSON, PahoDevice
+from support.paho_device import JSON
 
 TAG = "<img src=x onerror=hacked=1>"
-METHODS = "$iothub/methods/POST/"
-
-
-async def hearing(device: PahoDevice) -> Inbox:
-    """From now on the device takes messages, which come here, and answers each method with what it was called with."""
-    granted, messages = Inbox(), Inbox()
-
-    def on_message(_client: Any, _data: Any, message: Any) -> None:
-        if message.topic.startswith(METHODS):
-            rid = message.topic.partition("/?$rid=")[2]
-            device.client.publish(f"$iothub/methods/res/201/?$rid={rid}", message.payload)
-        else:
-            messages((message.topic, message.payload))
-
-    device.client.on_subscribe = lambda *_: granted(None)
-    device.client.on_message = on_message
-    device.client.subscribe([(f"devices/{device.device}/messages/devicebound/#", 1), (f"{METHODS}#", 1)])
-    await granted.next()
-    return messages
 
 
 async def test_the_overview_devices_and_the_live_flow_show_what_devices_do(browser: Browser, house: PageSite) -> None:

@@ -3,14 +3,14 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from edgewire.iothub import sas
 from edgewire.message import identity
-from support.azure_device import Inbox
 from support.gateway_site import KEY, GatewaySite, until
+from support.listening_device import hearing
 from support.page_client import PageClient
 from support.paho_device import JSON, PahoDevice, let_in
 
@@ -18,25 +18,6 @@ KEYS: Final = (sas.encode_key(KEY),)
 D1: Final = identity("d1")
 HOT: Final = "FROM /messages/* WHERE $body.temperature > 30 AND kind = 'climate' INTO $upstream"
 ROUTES: Final = {"hot": HOT, "all": "FROM /messages/* INTO $upstream"}
-METHODS: Final = "$iothub/methods/POST/"
-
-
-async def hearing(device: PahoDevice) -> Inbox:
-    """From now on the device takes messages, which come here, and answers each method with what it was called with."""
-    granted, messages = Inbox(), Inbox()
-
-    def on_message(_client: Any, _data: Any, message: Any) -> None:
-        if message.topic.startswith(METHODS):
-            rid = message.topic.partition("/?$rid=")[2]
-            device.client.publish(f"$iothub/methods/res/201/?$rid={rid}", message.payload)
-        else:
-            messages((message.topic, message.payload))
-
-    device.client.on_subscribe = lambda *_: granted(None)
-    device.client.on_message = on_message
-    device.client.subscribe([(f"devices/{device.device}/messages/devicebound/#", 1), (f"{METHODS}#", 1)])
-    await granted.next()
-    return messages
 
 
 @pytest.fixture
