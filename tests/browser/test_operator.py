@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Browser, Page, expect
 
 from edgewire.message import identity
+from support.answering_device import hearing
 from support.browser import PHONE, open_window
-from support.listening_device import hearing
 from support.page_site import DEVICES, HOT, PageSite, at_page, go, login_of, until
 from support.paho_device import JSON
 

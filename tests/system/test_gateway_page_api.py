@@ -9,8 +9,8 @@ import pytest
 
 from edgewire.iothub import sas
 from edgewire.message import identity
+from support.answering_device import hearing
 from support.gateway_site import KEY, GatewaySite, until
-from support.listening_device import hearing
 from support.page_client import PageClient
 from support.paho_device import JSON, PahoDevice, let_in
 
