@@ -7,6 +7,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def calls(data: bytes) -> Iterator[Callable[[], object]]:
     text = data.decode("utf-8", "replace")
     first = data[0] if data else 0x30
     for level in (4, 5):
-        yield lambda level=level: packets.split(data, 0, LIMITS, level, 1_000)
+        yield partial(packets.split, data, 0, LIMITS, level, 1_000)
     yield lambda: packets.read_varint(data, 0)
     yield lambda: packets.check_shortest(first, len(data))
     yield lambda: packets.publish_parts(first, data[1:])

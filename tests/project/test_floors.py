@@ -63,7 +63,8 @@ ROOMS: dict[str, set[str]] = {
     | {f"gateway.{room}" for room in ("observe", "routing", "store", "identity", "upstream", "app")},
     # Commands work on what the operator has (files, keys, messages), so they also read identities and tokens.
     "gateway.cli": EDGEWIRE
-    | {f"gateway.{room}" for room in ("observe", "routing", "store", "identity", "firmware", "topics", "app", "doctor")},
+    | {f"gateway.{room}" for room in ("observe", "routing", "store", "identity", "firmware", "topics")}
+    | {"gateway.app", "gateway.doctor"},
     "gateway.app": EDGEWIRE
     | {"edgepage"}
     | {

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.app import document_topics
 from gateway.app.document import read_settings
+from gateway.app.document_rows import names
 from gateway.app.topic_sample import read_topic_sample
 from gateway.cli.test import run_case
 from gateway.observe.topics import RefusedPublication
@@ -50,4 +51,4 @@ def test_every_reason_and_every_key_has_its_row() -> None:
         name for row in re.findall(r"^\| (`[^|]+) \|", GUIDE, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)
     }
     assert {reason.value for reason in RefusedPublication} - rows == set()
-    assert {*document_topics._KEYS, *document_topics._DEVICES_KEYS} - rows == set()
+    assert {*names(document_topics._ROWS), *names(document_topics._DEVICES_ROWS)} - rows == set()

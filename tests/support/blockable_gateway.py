@@ -21,7 +21,7 @@ async def serve() -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, time.sleep, FOR_EVER_S)
     loop.add_signal_handler(signal.SIGUSR2, hold_the_interpreter)
-    return await run._serve(show=False)  # noqa: SLF001 — the same life, with another way to end
+    return await run._serve(show=False)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from edgewire.message import Identity, identity
 from standin.control_calls import CallError, answer, body_of, number_of, seconds_of
@@ -186,7 +187,7 @@ def refused_to_page(status: int, what: str) -> web.Response:
     return answer({"error": {"message": what}}, status)
 
 
-def _refused_by(refuse: Refuse) -> "Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]":
+def _refused_by(refuse: Refuse) -> Middleware:
     @web.middleware
     async def answered(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:

@@ -58,7 +58,7 @@ async def test_a_certificate_that_boards_cannot_take_is_said_at_the_start(tmp_pa
 
 
 async def test_the_key_of_the_other_listeners_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="have the same key.* give GATEWAY_CONSTRAINED_KEY a key of its own"):
+    with pytest.raises(ConfigError, match=r"have the same key.* give GATEWAY_CONSTRAINED_KEY a key of its own"):
         await identity(write(tmp_path, OURS), [])
 
 

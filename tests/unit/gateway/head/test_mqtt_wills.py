@@ -15,6 +15,6 @@ from gateway.head.mqtt_wills import BRIDGE_STATE, may_will
         ("somewhere/else", False),
     ],
 )
-def test_a_will_is_telemetry_of_its_own_device_or_a_bridges_state(topic: str, may: bool) -> None:
+def test_a_will_is_telemetry_of_its_own_device_or_a_bridges_state(topic: str, may: bool) -> None:  # noqa: FBT001 - a column of the table
     will = Will(topic=topic, payload=b"gone", qos=1, retain=False)
     assert may_will(identity("d1"), will) is may
