@@ -119,6 +119,14 @@ async def test_the_overview_says_what_needs_somebody_the_worst_first(browser: Br
         assert "ends in 3 days. Renew it." in texts[2]
         assert "85 % full" in texts[3]
         await expect(window.page.get_by_role("row", name=re.compile("upstream"))).to_contain_text("1 h 6 min")
+        slow = copy.deepcopy(OVERVIEW)
+        link = {"kind": "endpoint", "state": "connecting", "sentence": "connecting for 20 s; nothing acknowledged yet"}
+        slow["upstream"] = [
+            {**link, "name": "slow", "since": "2026-11-21T09:16:20.000Z"},
+            {**link, "name": "new", "since": "2026-11-21T09:16:38.000Z"},
+        ]
+        api.said["overview"] = slow
+        await expect(banners).to_have_text([re.compile("slow is not reached yet .* A try takes long")])
         api.said["overview"] = OVERVIEW
         await expect(window.page.get_by_text("All is well.")).to_be_visible()
         window.assert_content()

@@ -4,6 +4,7 @@ import { absent, banner, bytes, card, chip, count, day, duration, empty, facts, 
 import { endpointName } from "./message.js";
 
 const TIGHT = 0.8;
+const LONG_MS = 10_000;
 const LATEST_EVENTS = 6;
 const DEFAULT_PRIORITY = 2_000_000_000; // of a route that says none
 const LINK_TONES = { connected: "good", connecting: "warn", waiting: "bad", closed: "bad" };
@@ -67,11 +68,12 @@ export function openOverview(page, pulse) {
 /** What somebody should look at, the worst first: [tone, head, text]. */
 function needs(said) {
   const found = [];
-  for (const { name, kind, state, sentence } of said.upstream) {
+  const now = Date.parse(said.gateway.startedAt) + said.gateway.uptimeSecs * 1000; // by the gateway's clock
+  for (const { name, kind, state, sentence, since: at } of said.upstream) {
     if (state === "waiting" || state === "closed") {
       found.push(["bad", `${name} is not reached (${kind}).`, reasonOf(sentence)]);
-    } else if (state === "connecting" && sentence.includes(": ")) {
-      found.push(["warn", `${name} is not reached yet (${kind}).`, reasonOf(sentence)]);
+    } else if (state === "connecting" && (reasonOf(sentence) || now - Date.parse(at ?? "") > LONG_MS)) {
+      found.push(["warn", `${name} is not reached yet (${kind}).`, reasonOf(sentence) || "A try takes long; why is told when it has failed."]);
     }
   }
   const share = said.store.maxBytes ? said.store.bytes / said.store.maxBytes : 0;
@@ -95,8 +97,8 @@ function needs(said) {
 function reasonOf(sentence) {
   const [how] = sentence.split("; ");
   const at = how.indexOf(": ");
-  const reason = at < 0 ? how : how.slice(at + 2);
-  return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`;
+  const reason = at < 0 ? "" : how.slice(at + 2);
+  return reason && `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`;
 }
 
 function need([tone, head, text]) {
