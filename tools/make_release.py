@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -155,8 +154,8 @@ def make_wheels(source: Path, folder: Path) -> None:
     """Our three packages, from the archive: gateway, stand-in, CA tool."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct")}
     how = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
-    with TemporaryDirectory() as unpacked, tarfile.open(source) as archive:
-        archive.extractall(unpacked, filter="data")
+    with TemporaryDirectory() as unpacked:
+        shutil.unpack_archive(source, unpacked)
         where = [f"{unpacked}/{source.name.removesuffix('.tar.gz')}/{package}" for package in PACKAGES]
         done = subprocess.run([sys.executable, "-m", "pip", "wheel", *how, *where], env=environment, check=False)
     if done.returncode:

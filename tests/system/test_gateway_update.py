@@ -1,7 +1,7 @@
 """Update and rollback: a data folder of an older gateway is gone on with, one of a newer gateway is left as it is."""
 
 import hashlib
-import tarfile
+import shutil
 import zlib
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,7 @@ WAITING: Final = [f"m{number}" for number in (5, 10, 15)], [f"m{n}" for n in ran
 
 
 def unpack(folder: Path) -> None:
-    with tarfile.open(GOLDEN) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(GOLDEN, folder)
 
 
 def digests(folder: Path) -> dict[str, str]:
