@@ -22,6 +22,8 @@ RUNS: Final = (
 )
 """Folders that run together, about as long as each other; whatever is not named is one run more. tests/peers stays
 whole: its run is judged as one; tests/images is in a network of its own."""
+NEED_ROOT: Final = frozenset({"images"})
+"""What makes network namespaces (user_namespaces(7)); an ordinary user is asked for sudo, as by `make peers`."""
 LOOK_S: Final = 0.2
 
 
@@ -40,12 +42,19 @@ def runs() -> list[list[str]]:
     return [*(list(names) for names in RUNS), [name for name in found if name not in named]]
 
 
+def as_whom(names: Sequence[str]) -> list[str]:
+    """What stands before the command of a run. What root leaves behind must not be in an ordinary user's way."""
+    if os.geteuid() == 0 or not NEED_ROOT & set(names):
+        return []
+    return ["sudo", "--preserve-env=CI,PATH", "PYTHONDONTWRITEBYTECODE=1"]
+
+
 def start(names: Sequence[str]) -> Run:
     """Begin a run of these. Two runs must not write one cache."""
     printed = TemporaryFile("w+")  # noqa: SIM115 - closed with the run
     cache = f"cache_dir=build/pytest-{names[0]}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", "-o", cache, *(f"tests/{name}" for name in names)],
+        [*as_whom(names), sys.executable, "-m", "pytest", "-q", "-o", cache, *(f"tests/{name}" for name in names)],
         cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=printed,
