@@ -18,14 +18,14 @@ from edgeca.signing import utc_now
 from edgewire.message import identity
 from gateway.app import certificate_room
 from gateway.app.certificate_room import CertificateRoom
-from gateway.app.certificate_watch import Kind, Mark
+from gateway.app.certificate_watch import Mark
 from gateway.app.settings import ConfigError, read_environment
 from gateway.dispatch.presence import Ending, Presence
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import Admitted, Claim, RefusalReason, Refused
 from gateway.identity.registry import FILE_NAME, Registry
 from gateway.identity.roster import CaSigned, Registration, Roster
-from gateway.observe.certificates import CertificateEndsSoon, LookedAgain, RevocationListsReloaded
+from gateway.observe.certificates import CertificateEndsSoon, CertificateKind, LookedAgain, RevocationListsReloaded
 from gateway.observe.events import Event
 from support.gateway_site import until
 
@@ -148,12 +148,12 @@ async def test_all_that_ends_is_watched_each_once(tmp_path: Path) -> None:
     async with opened(tmp_path, "d1", seen=seen) as house:
         kinds = [each.kind for each in house.room.watch.certificates()]
         assert kinds == [
-            Kind.SERVER,
-            Kind.SERVER_ISSUER,
-            Kind.TRUST_BUNDLE,
-            Kind.UPSTREAM,
-            Kind.REVOCATION_LIST,
-            Kind.REVOCATION_LIST,
+            CertificateKind.SERVER,
+            CertificateKind.SERVER_ISSUER,
+            CertificateKind.TRUST_BUNDLE,
+            CertificateKind.UPSTREAM,
+            CertificateKind.REVOCATION_LIST,
+            CertificateKind.REVOCATION_LIST,
         ]
         names = [each.name for each in house.room.watch.certificates()]
         assert names[0] == "server certificate"
@@ -171,9 +171,9 @@ async def test_devices_are_listed_when_their_certificates_near_their_end(
     async with opened(tmp_path, "d1", "d2", "d3") as house:
         for device in ("d1", "d2", "d3"):
             assert isinstance(house.log_in(device), Admitted)
-        assert not [each for each in house.room.watch.certificates() if each.kind is Kind.DEVICE]
+        assert not [each for each in house.room.watch.certificates() if each.kind is CertificateKind.DEVICE]
         house.clock[0] += 725 * DAY_S
-        listed = [each for each in house.room.watch.certificates() if each.kind is Kind.DEVICE]
+        listed = [each for each in house.room.watch.certificates() if each.kind is CertificateKind.DEVICE]
         assert [each.name for each in listed] == ["certificate of device d1", "certificate of device d2"]
         assert {each.state for each in listed} == {Mark.WEEK}
         house.room.watch.look()

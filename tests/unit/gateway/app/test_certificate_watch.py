@@ -7,12 +7,11 @@ from gateway.app import certificate_watch
 from gateway.app.certificate_watch import (
     Candidate,
     CertificateWatch,
-    Kind,
     Mark,
     candidate,
     mark_at,
 )
-from gateway.observe.certificates import CertificateEnded, CertificateEndsSoon
+from gateway.observe.certificates import CertificateEnded, CertificateEndsSoon, CertificateKind
 from gateway.observe.events import Event
 from support.certificates import self_signed
 
@@ -29,7 +28,11 @@ class Clock:
 
 
 def thing(
-    name: str = "server certificate", *, days: float = 365, kind: Kind = Kind.SERVER, serial: int = 1
+    name: str = "server certificate",
+    *,
+    days: float = 365,
+    kind: CertificateKind = CertificateKind.SERVER,
+    serial: int = 1,
 ) -> Candidate:
     return Candidate(
         kind=kind,
@@ -148,7 +151,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate_watch, "MAX_REMEMBERED", 3)
     clock = Clock()
     clock.now += 364.5 * DAY_S
-    things = [thing(f"device {serial}", kind=Kind.DEVICE, serial=serial) for serial in range(5)]
+    things = [thing(f"device {serial}", kind=CertificateKind.DEVICE, serial=serial) for serial in range(5)]
     watch, events = watch_of(things, clock)
     watch.look()
     assert len(watch._told) == 3
@@ -160,8 +163,8 @@ def test_what_others_read_says_the_same() -> None:
     clock.now += 360 * DAY_S
     things = [
         thing(),
-        thing("device 1", kind=Kind.DEVICE, days=400, serial=2),
-        thing("device 2", kind=Kind.DEVICE, serial=3),
+        thing("device 1", kind=CertificateKind.DEVICE, days=400, serial=2),
+        thing("device 2", kind=CertificateKind.DEVICE, serial=3),
     ]
     watch, _ = watch_of(things, clock)
     server, one, _ = watch.certificates()
@@ -192,7 +195,7 @@ def test_listeners_hear_of_a_change_and_of_nothing_else() -> None:
 
 def test_a_certificate_is_named_by_its_common_name() -> None:
     made = self_signed("gateway.local")
-    found = candidate(Kind.SERVER, "server certificate", made.certificate, "renew it")
+    found = candidate(CertificateKind.SERVER, "server certificate", made.certificate, "renew it")
     assert (found.subject, found.issuer) == ("gateway.local", "gateway.local")
     assert found.ends_at - found.starts_at == 86_400
-    assert found.identity == candidate(Kind.TRUST_BUNDLE, "x", made.certificate, "").identity
+    assert found.identity == candidate(CertificateKind.TRUST_BUNDLE, "x", made.certificate, "").identity

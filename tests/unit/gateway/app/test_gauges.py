@@ -6,11 +6,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgewire.message import UPSTREAM
 from gateway import __version__
-from gateway.app.certificate_watch import Kind, Mark, WatchedCertificate
+from gateway.app.certificate_watch import Mark, WatchedCertificate
 from gateway.app.configuration import Configuration
 from gateway.app.gauges import EDGE_HUB_LABELS, Gauges, Sources
 from gateway.app.health import Health
 from gateway.app.pulse import Pulse
+from gateway.observe.certificates import CertificateKind
 from gateway.observe.edgehub import COMMON
 from gateway.observe.metrics import Histogram, Metrics
 from gateway.store.values import QueueStatus, StoreState, StoreStatus, WhenFull
@@ -21,7 +22,7 @@ def link(state: LinkState) -> LinkStatus:
     return LinkStatus(state=state, reason="", since_at=0, last_success_at=None, in_flight=7)
 
 
-def certificate(name: str, days_left: float, kind: Kind = Kind.SERVER) -> WatchedCertificate:
+def certificate(name: str, days_left: float, kind: CertificateKind = CertificateKind.SERVER) -> WatchedCertificate:
     return WatchedCertificate(
         kind=kind,
         name=name,
@@ -68,7 +69,7 @@ def sources(tmp_path: Path, store: StoreStatus) -> Sources:
         limited=lambda: 3,
         certificates=lambda: [
             *(certificate("server", 9.5), certificate("server", 3.25), certificate("old", -1)),
-            *(certificate(f"certificate of device {device}", 2.5, Kind.DEVICE) for device in "ab"),
+            *(certificate(f"certificate of device {device}", 2.5, CertificateKind.DEVICE) for device in "ab"),
         ],
     )
 

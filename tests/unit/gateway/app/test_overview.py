@@ -1,11 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.app.certificate_watch import Kind, Mark, WatchedCertificate
+from gateway.app.certificate_watch import Mark, WatchedCertificate
+from gateway.observe.certificates import CertificateKind
 from support.page_house import PageHouse
 
 CERTIFICATE = WatchedCertificate(
-    kind=Kind.SERVER,
+    kind=CertificateKind.SERVER,
     name="server",
     subject="edge-1",
     issuer="root",

@@ -6,11 +6,10 @@ import pytest
 from cryptography import x509
 
 from gateway.app import revocation_files
-from gateway.app.certificate_watch import Kind
 from gateway.app.revocation_files import RevocationFiles
 from gateway.app.settings import ConfigError
 from gateway.identity.revocation import Revocation, Revocations, WhenOld, links_of
-from gateway.observe.certificates import RevocationListUnusable
+from gateway.observe.certificates import CertificateKind, RevocationListUnusable
 from gateway.observe.events import Event
 from issuing import NOON, Issued, authority, ec_key, issue
 from support.revocation import revocation_list
@@ -109,7 +108,7 @@ def test_lists_are_watched_for_their_next_update(tmp_path: Path, when_old: WhenO
     old = revocation_list(ROOT, at=NOON.replace(year=2029), until=NOON.replace(month=1, day=2))
     (tmp_path / "crl.pem").write_bytes(revocation_list(ROOT, D1) + old)
     (found,) = files_at(tmp_path / "crl.pem", [], when_old).candidates()
-    assert (found.kind, found.name) == (Kind.REVOCATION_LIST, "revocation list of CN=root")
+    assert (found.kind, found.name) == (CertificateKind.REVOCATION_LIST, "revocation list of CN=root")
     assert found.ends_at == NOON.timestamp() + 30 * 86_400, "the newest counts"
     assert says in found.advice
     assert f"write it to {tmp_path / 'crl.pem'}" in found.advice

@@ -13,7 +13,7 @@ from gateway.identity.registry import Registry
 from gateway.identity.roster import Registration, SymmetricKeys
 from gateway.identity.workload import Workload
 from gateway.observe.events import Event
-from gateway.observe.twin import TwinsNotEncrypted, TwinsNotOpened
+from gateway.observe.twin import TwinPlace, TwinRead, TwinsNotEncrypted, TwinsNotOpened
 from gateway.twin.opening import VaultError
 from support.gateway_site import until
 from support.twin_cloud import FakeTwinCloud
@@ -101,7 +101,7 @@ async def test_twins_are_served_once_the_vault_is_there(house: House) -> None:
     assert await house.status(D1) == 503
     await until(lambda: house.twins._store is not None)
     assert await house.status(D1) == 200
-    assert [type(event) for event in house.events] == [TwinsNotOpened] * 2
+    assert [type(event) for event in house.events] == [TwinsNotOpened, TwinsNotOpened, TwinRead]
     assert "the socket does not exist" in house.events[0].sentence()
 
 
@@ -109,7 +109,7 @@ async def test_without_a_vault_twins_are_served_and_this_is_said(house: House) -
     house.open()
     await until(lambda: house.twins._store is not None)
     assert await house.status(D1) == 200
-    assert house.events == [TwinsNotEncrypted(str(house.folder / "twins.db"))]
+    assert house.events == [TwinsNotEncrypted(str(house.folder / "twins.db")), TwinRead("d1", TwinPlace.CLOUD)]
 
 
 @pytest.mark.parametrize("strangers_come", [False, True])

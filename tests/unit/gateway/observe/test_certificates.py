@@ -3,6 +3,7 @@ import pytest
 from gateway.observe.certificates import (
     CertificateEnded,
     CertificateEndsSoon,
+    CertificateKind,
     LookedAgain,
     RevocationListsReloaded,
     RevocationListUnusable,
@@ -13,14 +14,14 @@ from gateway.observe.certificates import (
     ("days", "words"), [(29.9, "30 days"), (2.0, "2 days"), (1.5, "36 hours"), (0.1, "2 hours"), (0.05, "72 minutes")]
 )
 def test_how_long_is_said_in_words_that_fit(days: float, words: str) -> None:
-    soon = CertificateEndsSoon(kind="server", name="it", days_left=days, advice="renew it")
+    soon = CertificateEndsSoon(kind=CertificateKind.SERVER, name="it", days_left=days, advice="renew it")
     assert soon.sentence() == f"it ends in {words}: renew it"
-    over = CertificateEnded(kind="server", name="it", days_left=-days, advice="renew it")
+    over = CertificateEnded(kind=CertificateKind.SERVER, name="it", days_left=-days, advice="renew it")
     assert over.sentence() == f"it ended {words} ago: renew it"
 
 
 def test_a_name_that_a_device_chose_stays_on_its_line() -> None:
-    soon = CertificateEndsSoon(kind="device", name="a\nb\x1b" + "c" * 500, days_left=3, advice="renew it")
+    soon = CertificateEndsSoon(kind=CertificateKind.DEVICE, name="a\nb\x1b" + "c" * 500, days_left=3, advice="renew it")
     assert soon.sentence().isprintable()
     assert len(soon.sentence()) < 300
 

@@ -14,7 +14,7 @@ from cryptography import x509
 from edgewire.message import Identity
 from edgewire.transport.certificates import ServerCertificate
 from edgewire.transport.tls import Security
-from gateway.app.certificate_watch import Candidate, CertificateWatch, Kind, Mark, candidate, mark_at, short_name
+from gateway.app.certificate_watch import Candidate, CertificateWatch, Mark, candidate, mark_at, short_name
 from gateway.app.server_identity import ServerIdentity, server_identity
 from gateway.app.settings import Environment
 from gateway.app.trust import Trust
@@ -23,7 +23,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.certificates import TrustBundle
 from gateway.identity.certified import Shown
 from gateway.identity.revocation import Revocations, WhenOld
-from gateway.observe.certificates import LookedAgain, RevocationListsReloaded
+from gateway.observe.certificates import CertificateKind, LookedAgain, RevocationListsReloaded
 from gateway.observe.events import Event
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ class CertificateRoom:
         """Read, or have issued, what the settings ask for. Raises ConfigError."""
         environment = self._environment
         self.identity = await server_identity(environment, self._environ, self._emit)
-        self.watch.add(_Chain(Kind.SERVER, Kind.SERVER_ISSUER, self.identity))
+        self.watch.add(_Chain(CertificateKind.SERVER, CertificateKind.SERVER_ISSUER, self.identity))
         if environment.constrained_mqtt_port or environment.constrained_https_port:
             from gateway.app.constrained import constrained_identity  # noqa: PLC0415 — most sites have no small boards
 
             ours = self.identity.security
             self._constrained = await constrained_identity(environment, self._environ, ours, self._emit)
             self.identity.apart_from = self._constrained.security
-            self.watch.add(_Chain(Kind.SMALL_BOARDS, Kind.SMALL_BOARDS_ISSUER, self._constrained))
+            self.watch.add(_Chain(CertificateKind.SMALL_BOARDS, CertificateKind.SMALL_BOARDS_ISSUER, self._constrained))
         self.watch.add(self._authorities)
         self.watch.add(self._server_upstream)
         if environment.crl_file is not None:
@@ -196,7 +196,7 @@ class CertificateRoom:
             return []
         if self._trusted[0] is not trust.bundle:
             found = [
-                candidate(Kind.TRUST_BUNDLE, f"authority {short_name(each.subject)}", each, AUTHORITY_ADVICE)
+                candidate(CertificateKind.TRUST_BUNDLE, f"authority {short_name(each.subject)}", each, AUTHORITY_ADVICE)
                 for each in trust.bundle.authorities
             ]
             self._trusted = trust.bundle, sorted(found, key=_end)[:MAX_AUTHORITIES]
@@ -208,7 +208,7 @@ class CertificateRoom:
             return []
         if self._upstream[0] is not seen:
             name = f"server upstream {short_name(seen.subject)}"
-            self._upstream = seen, [candidate(Kind.UPSTREAM, name, seen, UPSTREAM_ADVICE)]
+            self._upstream = seen, [candidate(CertificateKind.UPSTREAM, name, seen, UPSTREAM_ADVICE)]
         return self._upstream[1]
 
     def _devices(self) -> list[Candidate]:
@@ -225,7 +225,9 @@ class CertificateRoom:
 class _Chain:
     """A server's chain as something that ends; looked at anew when it was renewed."""
 
-    def __init__(self, own: Kind, issuer: Kind, identity: "ServerIdentity | ConstrainedIdentity") -> None:
+    def __init__(
+        self, own: CertificateKind, issuer: CertificateKind, identity: "ServerIdentity | ConstrainedIdentity"
+    ) -> None:
         self._own = own
         self._issuer = issuer
         self._identity = identity
@@ -247,7 +249,7 @@ class _Chain:
 
 def _of_device(who: Identity, shown: Shown) -> Candidate:
     return Candidate(
-        kind=Kind.DEVICE,
+        kind=CertificateKind.DEVICE,
         name=f"certificate of device {who}",
         subject=str(who),
         issuer=shown.issuer,

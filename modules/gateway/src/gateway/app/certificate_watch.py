@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from gateway.observe.certificates import CertificateEnded, CertificateEndsSoon
+from gateway.observe.certificates import CertificateEnded, CertificateEndsSoon, CertificateKind
 from gateway.observe.events import Event
 
 LOOK_EVERY_S: Final = 10.0
@@ -43,24 +43,11 @@ MARKS: Final[Mapping[Mark, int]] = MappingProxyType({Mark.DAY: 1, Mark.WEEK: 7, 
 """Days before the end, or percent of the life."""
 
 
-class Kind(Enum):
-    """What a certificate is for; labels of the metrics."""
-
-    SERVER = "server"
-    SERVER_ISSUER = "server issuer"
-    SMALL_BOARDS = "small boards"
-    SMALL_BOARDS_ISSUER = "small boards issuer"
-    TRUST_BUNDLE = "trust bundle"
-    UPSTREAM = "upstream"
-    DEVICE = "device"
-    REVOCATION_LIST = "revocation list"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """Something that ends. Times are seconds since 1970; `identity` tells it from the one that replaces it."""
 
-    kind: Kind
+    kind: CertificateKind
     name: str
     subject: str
     issuer: str
@@ -74,7 +61,7 @@ class Candidate:
 class WatchedCertificate:
     """One certificate as it stands now. `not_after`: seconds since 1970; `days_left`: below zero once it has ended."""
 
-    kind: Kind
+    kind: CertificateKind
     name: str
     subject: str
     issuer: str
@@ -96,7 +83,7 @@ def mark_at(starts_at: float, ends_at: float, now: float) -> Mark:
     return next((mark for mark, count in MARKS.items() if left_s <= count * min(_DAY_S, percent_s)), Mark.GOOD)
 
 
-def candidate(kind: Kind, name: str, certificate: x509.Certificate, advice: str) -> Candidate:
+def candidate(kind: CertificateKind, name: str, certificate: x509.Certificate, advice: str) -> Candidate:
     """A certificate as something that ends."""
     return Candidate(
         kind=kind,
@@ -202,11 +189,9 @@ class CertificateWatch:
         # A clock that was set back makes a mark go back too: it is told again when it is crossed again.
         self._told[key] = mark
         if mark is Mark.ENDED:
-            self._emit(CertificateEnded(kind=each.kind.value, name=each.name, days_left=days_left, advice=each.advice))
+            self._emit(CertificateEnded(kind=each.kind, name=each.name, days_left=days_left, advice=each.advice))
         elif mark is not Mark.GOOD:
-            self._emit(
-                CertificateEndsSoon(kind=each.kind.value, name=each.name, days_left=days_left, advice=each.advice)
-            )
+            self._emit(CertificateEndsSoon(kind=each.kind, name=each.name, days_left=days_left, advice=each.advice))
 
 
 def _watched(each: Candidate, now: float) -> WatchedCertificate:

@@ -10,12 +10,12 @@ from typing import Final
 
 from cryptography import x509
 
-from gateway.app.certificate_watch import Candidate, Kind
+from gateway.app.certificate_watch import Candidate
 from gateway.app.followed_files import LOOK_EVERY_S, FollowedFiles
 from gateway.app.settings import ConfigError
 from gateway.app.trust import read_file
 from gateway.identity.revocation import RevocationError, RevocationList, Revocations, WhenOld, read_lists
-from gateway.observe.certificates import RevocationListUnusable
+from gateway.observe.certificates import CertificateKind, RevocationListUnusable
 from gateway.observe.events import Event
 
 MAX_BYTES: Final = 16 * 1_048_576
@@ -81,7 +81,7 @@ class RevocationFiles:
         for each in self.revocations.newest_of_each():
             if each.next_update_at is not None:
                 yield Candidate(
-                    kind=Kind.REVOCATION_LIST,
+                    kind=CertificateKind.REVOCATION_LIST,
                     name=f"revocation list of {each.issuer}",
                     subject=each.issuer,
                     issuer=each.issuer,

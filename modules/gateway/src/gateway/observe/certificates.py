@@ -1,12 +1,26 @@
 """Events of certificates: what ends soon or has ended, and the lists of those that were revoked."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 from gateway.observe.events import Event, Level
 
 _DAY_S = 86_400
 _HOUR_S = 3600
+
+
+class CertificateKind(Enum):
+    """What a certificate is for."""
+
+    SERVER = "server"
+    SERVER_ISSUER = "server issuer"
+    SMALL_BOARDS = "small boards"
+    SMALL_BOARDS_ISSUER = "small boards issuer"
+    TRUST_BUNDLE = "trust bundle"
+    UPSTREAM = "upstream"
+    DEVICE = "device"
+    REVOCATION_LIST = "revocation list"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +31,7 @@ class CertificateEndsSoon(Event):
     METRIC: ClassVar[str] = "gateway_certificate_warnings_total"
     LABELS: ClassVar[tuple[str, ...]] = ("kind",)
 
-    kind: str
-    """Of a closed set: `gateway.app.certificate_watch.Kind`."""
+    kind: CertificateKind
     name: str
     days_left: float
     advice: str
@@ -36,7 +49,7 @@ class CertificateEnded(Event):
     METRIC: ClassVar[str] = "gateway_ended_certificates_total"
     LABELS: ClassVar[tuple[str, ...]] = ("kind",)
 
-    kind: str
+    kind: CertificateKind
     name: str
     days_left: float
     advice: str

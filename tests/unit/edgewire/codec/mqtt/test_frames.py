@@ -115,9 +115,9 @@ def test_a_large_packet_in_small_pieces_costs_linear_time() -> None:
         wire = publish(size)
         pieces = [wire[at : at + 16] for at in range(0, len(wire), 16)]
         reader = FrameReader(everything(4, max_packet_bytes=10_000_000))
-        began = time.perf_counter()
+        began = time.process_time()  # of this process alone: others have the machine too
         found = cut(reader, pieces)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         assert len(found) == 1
         return took
 
