@@ -75,7 +75,7 @@ async def test_boards_send_listen_answer_and_take_an_update(site: GatewaySite) -
 
 async def test_boards_come_back_to_a_gateway_that_was_killed_and_lose_nothing(site: GatewaySite) -> None:
     await site.gateway.start()
-    process = await boards(site, "--json")
+    process = await boards(site, "--json", "--seconds", str(2 * SECONDS))  # to come back in, on a slow machine too
     try:
         await site.connected(BOARDS)
         await site.gateway.kill()

@@ -32,6 +32,8 @@ async def tapping(site: GatewaySite, *options: str) -> AsyncIterator[asyncio.sub
         env=clean_environment({"GATEWAY_DATA_DIR": str(site.data)}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # Where these tests run in the background SIGINT is ignored, and so it would be in all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         async with let_in(site, "d2") as probe:
