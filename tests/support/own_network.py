@@ -51,4 +51,6 @@ def _enter(namespace: Path) -> None:
 def _checked(code: int, what: str) -> None:
     if code:
         error = ctypes.get_errno()
-        raise PermissionError(error, f"{what}: {os.strerror(error)}: these tests must run as root: `make test` asks for sudo")
+        raise PermissionError(
+            error, f"{what}: {os.strerror(error)}: these tests must run as root: `make test` asks for sudo"
+        )
