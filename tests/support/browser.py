@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 PATIENCE_S: Final = 20.0
 PHONE: Final = (360, 780)
@@ -62,7 +62,6 @@ class Window:
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
     """A browser."""
-    expect.set_options(timeout=PATIENCE_S * 1000)  # of its own it waits 5 s, which a machine with others is slower than
     program = shutil.which("chromium")
     assert program, "there is no chromium: run make peers"
     expect.set_options(timeout=PATIENCE_S * 1000)
