@@ -1,11 +1,12 @@
 """What an operator does at the page, in Chromium, with a gateway's process and devices over TLS."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from edgewire.message import identity
 from support.answering_device import hearing
@@ -176,6 +177,27 @@ async def test_routes_are_tried_edited_and_played_over_what_passed(browser: Brow
         await expect(hot).to_contain_text("edited")
         assert copied["endpoints"]["archive"]["type"] == "kafka"
         await window.assert_fits()
+        window.assert_content()
+
+
+async def test_what_is_typed_stays_when_the_message_to_begin_with_comes_late(browser: Browser, house: PageSite) -> None:
+    await house.remembers(1)
+    typed = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    async with at_page(browser, house) as window:
+        await window.page.route("**/api/messages?last=1", late)
+        await window.page.get_by_role("link", name="Routes", exact=True).click()
+        await window.page.get_by_role("link", name="Try and edit").click()
+        field = window.page.get_by_role("textbox", name="Message as JSON")
+        await field.fill('{"device": "mine"}')
+        async with window.page.expect_response(re.compile(r"/api/messages/\d+$")):
+            typed.set()
+        await expect(window.page.locator(".outcome")).not_to_be_empty()
+        await expect(field).to_have_value('{"device": "mine"}')
         window.assert_content()
 
 

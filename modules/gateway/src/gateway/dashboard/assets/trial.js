@@ -8,6 +8,7 @@ const REST_MS = 300;
 const SHOWN_ROUTES = 30;
 const SHOWN_MESSAGES = 60;
 const EXAMPLE = { device: "greenhouse", body: { temperature: 31.5, humidity: 60 }, properties: { kind: "climate" } };
+const EXAMPLE_TEXT = JSON.stringify(EXAMPLE, null, 2);
 const NEW_ROUTE = "FROM /messages/* WHERE $body.temperature > 30 INTO $upstream";
 
 export function openTrial(page) {
@@ -19,7 +20,7 @@ export function openTrial(page) {
   const replayed = h("div", {});
   const json = h("pre", { tabindex: "0", role: "region", "aria-label": "Settings as JSON" });
 
-  const message = jsonEditor({ label: "Message as JSON", value: JSON.stringify(EXAMPLE, null, 2), rows: 14, changed: () => soon(), check: faultOfObject, hint: "As gateway explain reads it: device, body, properties, systemProperties." });
+  const message = jsonEditor({ label: "Message as JSON", value: EXAMPLE_TEXT, rows: 14, changed: () => soon(), check: faultOfObject, hint: "As gateway explain reads it: device, body, properties, systemProperties." });
   const trying = oneAtATime(tryAll);
   let timer = 0;
   let tried = new Map();
@@ -159,9 +160,10 @@ export function openTrial(page) {
     );
   }
 
-  async function take(n, dialog) {
+  /** Puts a kept message into the field; one that was not asked for gives way to what somebody has typed meanwhile. */
+  async function take(n, dialog, isAskedFor = true) {
     const said = await page.attempt(() => page.ask("GET", `/api/messages/${n}`));
-    if (said !== null) {
+    if (said !== null && (isAskedFor || message.area.value === EXAMPLE_TEXT)) {
       message.set(JSON.stringify(readable(said.sample), null, 2));
       expand(message);
       dialog?.close();
@@ -214,7 +216,7 @@ export function openTrial(page) {
     page.attempt(async () => {
       const said = await page.ask("GET", "/api/messages?last=1");
       if (said.messages.length > 0) {
-        await take(said.messages[0].n, null);
+        await take(said.messages[0].n, null, false);
       }
     });
   }
