@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.app.document_policy import read_policy
 from gateway.app.document_rows import names
 from gateway.app.document_sinks import judge_endpoint
 from gateway.app.document_table import (
@@ -495,15 +496,7 @@ class _SectionReader:
         return self._integer(value, place, MIN_MAX_BYTES, MOST_MAX_BYTES, fix) or DEFAULT_MAX_BYTES
 
     def _when_full(self, value: Any, place: str) -> WhenFull:
-        if value is None:
-            return WhenFull.REFUSE
-        for policy in WhenFull:
-            if value == policy.value:
-                return policy
-        near = near_match(value, [policy.value for policy in WhenFull]) if isinstance(value, str) else None
-        known = " or ".join(f'"{policy.value}"' for policy in WhenFull)
-        self._problem(place, f"{value!r} is no policy", f"did you mean '{near}'?" if near else f"write {known}")
-        return WhenFull.REFUSE
+        return read_policy(value, WhenFull.REFUSE, partial(self._problem, place))
 
     # Boards
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
+from gateway.app.document_policy import read_policy
 from gateway.app.document_rows import Choice, Entries, Number, Row, Section, Whole, names
 from gateway.dispatch.allowance import Allowance, Limits, WhenOver
 from gateway.routing.problems import near_match
@@ -122,7 +124,7 @@ class _Reader:
         per_second = self._number(value, "messagesPerSecond", path)
         bytes_per_second = self._number(value, "bytesPerSecond", path)
         per_day = self._number(value, "messagesPerDay", path)
-        policy = self._policy(value.get("whenOver"), f"{path}.whenOver")
+        policy = read_policy(value.get("whenOver"), WhenOver.SLOW, partial(self._problem, f"{path}.whenOver"))
         self._check_bursts(value, path)
         if per_day is not None and policy is WhenOver.SLOW:
             what = "a device that has used up its day is not read from until midnight (UTC), and nothing reaches it"
@@ -141,17 +143,6 @@ class _Reader:
         for burst, rate in (("burst", "messagesPerSecond"), ("burstBytes", "bytesPerSecond")):
             if value.get(burst) is not None and value.get(rate) is None:
                 self._problem(f"{path}.{burst}", f"it means nothing without {rate}", f"add {rate}, or remove it")
-
-    def _policy(self, value: Any, path: str) -> WhenOver:
-        if value is None:
-            return WhenOver.SLOW
-        for policy in WhenOver:
-            if value == policy.value:
-                return policy
-        near = near_match(value, [policy.value for policy in WhenOver]) if isinstance(value, str) else None
-        known = " or ".join(f'"{policy.value}"' for policy in WhenOver)
-        self._problem(path, f"{value!r} is no policy", f"did you mean '{near}'?" if near else f"write {known}")
-        return WhenOver.SLOW
 
     def _number(self, value: Mapping[str, Any], key: str, path: str) -> float | None:
         """What is written there, None for nothing, and with a problem for anything out of range."""
