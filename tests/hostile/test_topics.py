@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOPICS = 1_100
 FEW = 70  # more than one connection remembers
 LONG = 60_000
-MOST_KB = 48 * 1024  # the history of the page keeps a megabyte of such topics among what comes and goes
+MOST_KB = 16 * 1024
 DEVICES = 12
 
 

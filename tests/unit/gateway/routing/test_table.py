@@ -1,5 +1,6 @@
 import gc
 import json
+import tracemalloc
 
 import pytest
 
@@ -149,7 +150,7 @@ def test_what_was_counted_is_taken_once() -> None:
 
 @pytest.mark.plain
 def test_every_message_is_counted_once_whether_envelopes_repeat_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_COUNTED", 3)
+    monkeypatch.setattr(tables, "MAX_TALLIES", 3)
     first, second = (table(all="FROM /messages/* INTO $upstream") for _ in range(2))
     shared = message(None)
     for _ in range(5):
@@ -160,6 +161,19 @@ def test_every_message_is_counted_once_whether_envelopes_repeat_or_not(monkeypat
     assert second.take_hits().senders == {identity("d"): 5}
     first.match(shared)
     assert first.take_hits().senders == {identity("d"): 1}
+
+
+def test_counting_keeps_nothing_of_the_messages_themselves() -> None:
+    found = table(all="FROM /messages/* WHERE kind = 'a' INTO $upstream")
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            found.match(message(None, kind=f"{number}" * 10_000))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 200 * 1_000
+    assert found.take_hits().senders == {identity("d"): 200}
 
 
 def test_of_a_large_body_routes_see_the_same() -> None:

@@ -22,8 +22,8 @@ MAX_SOURCE_CHARS: Final = 2_048
 MAX_KNOWN_DECISIONS: Final = 4096
 """How many different outcomes a table keeps as shared objects; devices choose what comes out, so it is bounded."""
 
-MAX_COUNTED: Final = 4_096
-"""Envelopes whose messages are counted before they are summed up: of devices that never repeat one, often."""
+MAX_TALLIES: Final = 4_096
+"""Tallies that are kept before they are summed up: one for each envelope, and some devices never repeat one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +84,28 @@ _NO_TABLE: Final = _Mark()
 
 
 @dataclass(slots=True)
+class _Tally:
+    """How many messages there were of an envelope, since they were gathered last.
+
+    Apart from what is known of the envelope: it waits up to a second, and must not keep a topic of 64 KB for so long.
+    """
+
+    sender: Identity
+    count: int = 0
+
+
+@dataclass(slots=True)
 class _Known:
     """What an envelope alone decides: routes that match already, groups whose conditions need the body.
 
-    Noted on the envelope: a device repeats its topic, so its messages share one. `count` is of those messages, since
-    they were gathered last.
+    Noted on the envelope: a device repeats its topic, so its messages share one, and a tally.
     """
 
     mark: _Mark
     view: View
     hits: int
     groups: int
-    sender: Identity
-    count: int = 0
+    tally: _Tally
 
 
 @dataclass(slots=True)
@@ -122,16 +131,17 @@ class Table:
         self._sources: dict[str, _Source] = {}
         self._decisions: dict[int, Decision] = {}
         self._hits = Hits()
-        self._counted: list[_Known] = []
+        self._tallies: list[_Tally] = []
 
     def match(self, message: Message) -> Decision:
         """Where `message` goes, which counts it. Equal decisions are the same object, unless there are too many."""
         known = message.envelope.notes.routed
         if not isinstance(known, _Known) or known.mark is not self._mark:
             known = self._learn(message.envelope)
-        if not known.count:
-            self._remember(known)
-        known.count += 1
+        tally = known.tally
+        if not tally.count:
+            self._remember(tally)
+        tally.count += 1
         hits = known.hits
         if known.groups:
             if known.view.shadows:
@@ -149,18 +159,18 @@ class Table:
         taken, self._hits = self._hits, Hits()
         return taken
 
-    def _remember(self, known: _Known) -> None:
+    def _remember(self, tally: _Tally) -> None:
         """It has a count from now on, which is to be gathered."""
-        if len(self._counted) >= MAX_COUNTED:
+        if len(self._tallies) >= MAX_TALLIES:
             self._gather_senders()
-        self._counted.append(known)
+        self._tallies.append(tally)
 
     def _gather_senders(self) -> None:
         senders = self._hits.senders
-        for known in self._counted:
-            senders[known.sender] = senders.get(known.sender, 0) + known.count
-            known.count = 0
-        self._counted = []
+        for tally in self._tallies:
+            senders[tally.sender] = senders.get(tally.sender, 0) + tally.count
+            tally.count = 0
+        self._tallies = []
 
     def _gather_decisions(self) -> None:
         for decision in self._decisions.values():
@@ -210,10 +220,10 @@ class Table:
         view = view_of(envelope)
         source = self._sources.get(view.source) or self._learn_source(view.source)
         if view.shadows:  # a property may win over anything with a '$': all routes are interpreted, for each message
-            known = _Known(self._mark, view, 0, source.groups, envelope.sender)
+            known = _Known(self._mark, view, 0, source.groups, _Tally(envelope.sender))
         else:
             hits = source.hits | self._match_envelope(source.groups, view, b"")
-            known = _Known(self._mark, view, hits, source.groups & self._body_groups, envelope.sender)
+            known = _Known(self._mark, view, hits, source.groups & self._body_groups, _Tally(envelope.sender))
         envelope.notes.routed = known
         return known
 
@@ -264,7 +274,7 @@ def values_of(expressions: Sequence[Expression], message: Message) -> list[Value
     known = message.envelope.notes.routed
     if not isinstance(known, _Known):
         envelope = message.envelope
-        known = envelope.notes.routed = _Known(_NO_TABLE, view_of(envelope), 0, 0, envelope.sender)
+        known = envelope.notes.routed = _Known(_NO_TABLE, view_of(envelope), 0, 0, _Tally(envelope.sender))
     view = known.view
     interpreter = Interpreter(view, lambda: read_body(message.body, view.codec))
     return [interpreter.value(expression) for expression in expressions]
