@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SOURCES := modules/gateway/src standin/src certs/src tests tools bench device-firmware/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility screenshots manifest image image-arm image-debug release devcontainer-test check fuzz format docs lock clean
+.PHONY: help setup peers run test bench compiled firmware board-sim flash crash soak compatibility screenshots manifest image image-arm image-debug release devcontainer-test check check-types check-house fuzz format docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,9 +70,14 @@ devcontainer-test: setup ## build the dev container, enter it and look around; n
 	@tools/devcontainer_test
 
 check: setup ## format, lint, types, docs
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync check-types check-house
+
+check-types: # as long as all else, and on one core: beside it
+	@.venv/bin/mypy
+
+check-house:
 	@.venv/bin/ruff format --check $(SOURCES)
 	@.venv/bin/ruff check $(SOURCES)
-	@.venv/bin/mypy
 	@$(PYTHON) tools/generate_docs.py --check
 	@$(PYTHON) -m pytest -q tests/project
 
