@@ -2,10 +2,12 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.app.asking import NobodyAnswersError, ask, follow
+from gateway.app import asking
+from gateway.app.asking import HangsError, NobodyAnswersError, ask, follow
 from gateway.app.control import SOCKET_NAME, QuestionError
 
 
@@ -69,10 +71,39 @@ def test_an_answer_without_end_may_be_an_error(tmp_path: Path) -> None:
         list(follow(tmp_path / "elsewhere", {"ask": "tap"}))
 
 
-def test_an_answer_without_end_is_followed_until_a_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left_s", [0.05, -1])
+def test_an_answer_without_end_is_followed_until_a_time(tmp_path: Path, left_s: float) -> None:
     listener = socket.socket(socket.AF_UNIX)
     with listener:
         listener.bind(str(tmp_path / SOCKET_NAME))
         listener.listen()
-        assert list(follow(tmp_path, {"ask": "tap"}, until=time.monotonic() + 0.05)) == []
-        assert list(follow(tmp_path, {"ask": "tap"}, until=time.monotonic() - 1)) == []
+        lines = follow(tmp_path, {"ask": "tap"}, until=time.monotonic() + left_s)
+        said: list[dict[str, Any]] = []
+        reader = threading.Thread(target=lambda: said.extend(lines))
+        reader.start()
+        line, _ = listener.accept()
+        with line:
+            line.sendall(b'{"following":true}\n')
+            reader.join()
+        assert said == [{"following": True}]
+
+
+def test_a_gateway_that_hangs_is_told_from_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "ANSWER_S", 0.05)
+    listener = socket.socket(socket.AF_UNIX)
+    with listener:
+        listener.bind(str(tmp_path / SOCKET_NAME))
+        listener.listen(0)  # of which the kernel makes one that may wait
+        with pytest.raises(HangsError, match=r"within 0.05 s: it hangs.*GATEWAY_WATCHDOG_SECS"):
+            ask(tmp_path, {"ask": "status"}, within_s=0.05)
+        with pytest.raises(HangsError, match=r"within 0.05 s: it hangs"):
+            list(follow(tmp_path, {"ask": "tap"}, until=time.monotonic() + 0.01))
+
+
+def test_a_socket_of_another_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> socket.socket:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(asking, "_asked", refused)
+    with pytest.raises(NobodyAnswersError, match="Run the command as that user"):
+        ask(tmp_path, {"ask": "status"})

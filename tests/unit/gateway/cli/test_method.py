@@ -17,8 +17,9 @@ class Gateway:
         self.asked: list[tuple[Path, Mapping[str, Any]]] = []
         self._answer = answer
 
-    def ask(self, folder: Path, question: Mapping[str, Any]) -> Any:
+    def ask(self, folder: Path, question: Mapping[str, Any], *, within_s: float) -> Any:
         self.asked.append((folder, question))
+        self.within_s = within_s
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
@@ -35,6 +36,7 @@ def test_the_answer_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert main(["method", "d1", "blink", '{"n":3}', "--data", "/there", "--connect-timeout", "5"]) == 0
     assert capsys.readouterr().out == '200 {"on": true}\n'
     (folder, question) = gateway.asked[0]
+    assert gateway.within_s == 30 + 5 + 10  # for the answer, for the device to connect, and for the gateway itself
     assert folder == Path("/there")
     assert question == {
         "ask": "method",

@@ -2,7 +2,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.doctor.finding import Verdict
-from gateway.doctor.in_force import check_document, check_settings
+from gateway.doctor.in_force import check_answers, check_document, check_settings
+from gateway.doctor.patient import Running
 from support.patients import findings, one, patient_of, verdicts
 
 GOOD = {"GATEWAY_CERTIFICATE_FILE": "/c", "GATEWAY_KEY_FILE": "/k"}
@@ -10,8 +11,19 @@ ROUTES = {"routes": {"all": "FROM /messages/* INTO $upstream"}}
 
 
 def test_good_variables_are_good(tmp_path: Path) -> None:
-    assert verdicts(findings(check_settings, patient_of(tmp_path, **GOOD))) == ["ok", "not checked"]
-    assert verdicts(findings(check_settings, patient_of(tmp_path, running=True, **GOOD))) == ["ok"]
+    assert one(check_settings, patient_of(tmp_path, **GOOD)).verdict is Verdict.OK
+
+
+def test_a_gateway_that_hangs_is_a_problem_and_one_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert one(check_answers, patient_of(tmp_path)).verdict is Verdict.NOT_CHECKED
+    running = patient_of(tmp_path, running=True, document=ROUTES)
+    assert one(check_answers, running).verdict is Verdict.OK
+    hanging = replace(running, running=Running(status=None, pid=12))
+    finding = one(check_answers, hanging)
+    assert finding.verdict is Verdict.PROBLEM
+    assert "(process 12)" in finding.says
+    assert "GATEWAY_WATCHDOG_SECS" in finding.fix
+    assert one(check_document, hanging).verdict is Verdict.OK
 
 
 def test_each_bad_variable_is_a_problem_of_its_own(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
+from gateway.app.control import SOCKET_NAME
 from gateway.doctor.finding import NotCheckedError
-from gateway.doctor.patient import environ_of, find_patient, read_json
+from gateway.doctor.patient import Running, environ_of, find_patient, read_json
 from support.patients import patient_of
 
 ROUTES = {"all": "FROM /messages/* INTO $upstream"}
@@ -21,6 +23,18 @@ def test_nothing_says_that_a_gateway_runs_on_a_bench(tmp_path: Path) -> None:
 def test_a_gateway_that_does_not_answer_is_a_dead_one(tmp_path: Path) -> None:
     patient = patient_of(tmp_path)
     assert "no gateway answers" in patient.silent
+
+
+def test_the_environment_of_a_gateway_that_hangs_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.doctor.patient.STATUS_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / SOCKET_NAME))
+        listener.listen()
+        patient = find_patient({"GATEWAY_HUB_NAME": "of-the-shell"}, data=tmp_path)
+    assert patient.running == Running(status=None, pid=os.getpid())
+    assert "it hangs" in patient.silent
+    assert patient.environ["PATH"] == os.environ["PATH"]
+    assert "GATEWAY_HUB_NAME" not in patient.environ
 
 
 def test_bad_settings_are_all_told_and_stop_nothing(tmp_path: Path) -> None:

@@ -10,15 +10,22 @@ from typing import Any, Final
 
 from gateway.app.control import SOCKET_NAME, QuestionError
 
-ANSWER_S: Final = 620.0
-"""A method may wait 300 s for its device to connect and 300 s for the answer."""
-FIRST_S: Final = 10.0
-"""For the question of an answer without end to be taken."""
+ANSWER_S: Final = 10.0
+"""For an answer that the gateway has, and for the first line of one without end."""
+WHAT_TO_DO: Final = (
+    "its log says what it did last. One that is stuck ends itself after GATEWAY_WATCHDOG_SECS; if this one does not, "
+    "end it and start it again: what it has acknowledged is on disk"
+)
+"""About a gateway that hangs."""
 _PIECE_BYTES: Final = 65_536
 
 
 class NobodyAnswersError(Exception):
     """No gateway runs on this data folder, or it is not ours to ask; the text says what to do."""
+
+
+class HangsError(NobodyAnswersError):
+    """A gateway runs on this data folder, and says nothing."""
 
 
 def ask(folder: Path, question: Mapping[str, Any], *, within_s: float = ANSWER_S) -> dict[str, Any]:
@@ -28,7 +35,7 @@ def ask(folder: Path, question: Mapping[str, Any], *, within_s: float = ANSWER_S
         with _asked(path, question, within_s) as line:
             said = json.loads(_read_all(line))
     except (OSError, ValueError) as error:
-        raise _nobody(path, error) from error
+        raise _nobody(path, error, within_s) from error
     _check(said)
     answer: dict[str, Any] = said["answer"]
     return answer
@@ -37,21 +44,26 @@ def ask(folder: Path, question: Mapping[str, Any], *, within_s: float = ANSWER_S
 def follow(folder: Path, question: Mapping[str, Any], *, until: float = math.inf) -> Generator[dict[str, Any]]:
     """The lines of an answer without end, until the gateway stops, or `until` by `time.monotonic`.
 
-    Raises NobodyAnswersError, QuestionError.
+    The first comes at once: a gateway that has none for `ANSWER_S` hangs. Raises NobodyAnswersError, QuestionError.
     """
     path = folder / SOCKET_NAME
     try:
-        line = _asked(path, question, FIRST_S)
+        line = _asked(path, question, ANSWER_S)
     except OSError as error:
-        raise _nobody(path, error) from error
+        raise _nobody(path, error, ANSWER_S) from error
     with line:
+        try:
+            piece = line.recv(_PIECE_BYTES)
+        except OSError as error:
+            raise _nobody(path, error, ANSWER_S) from error
         rest = b""
-        while piece := _piece(line, until):
+        while piece:
             *whole, rest = (rest + piece).split(b"\n")
             for each in whole:
                 said = json.loads(each)
                 _check(said)
                 yield said
+            piece = _piece(line, until)
 
 
 def _asked(path: Path, question: Mapping[str, Any], within_s: float) -> socket.socket:
@@ -81,7 +93,17 @@ def _piece(line: socket.socket, until: float) -> bytes:
         return b""  # it was killed
 
 
-def _nobody(path: Path, error: Exception) -> NobodyAnswersError:
+def _nobody(path: Path, error: Exception, within_s: float) -> NobodyAnswersError:
+    # A socket whose queue is full of questions that nobody took says EAGAIN at once.
+    if isinstance(error, TimeoutError | BlockingIOError):
+        return HangsError(
+            f"the gateway at {path} has not answered within {within_s:g} s: it hangs, or its machine is overloaded. "
+            f"I{WHAT_TO_DO[1:]}"
+        )
+    if isinstance(error, PermissionError):
+        return NobodyAnswersError(
+            f"this user may not open {path}: only the gateway's own user may. Run the command as that user, or as root"
+        )
     return NobodyAnswersError(
         f"no gateway answers at {path} ({error}). Run the command where the gateway runs, in its container, and "
         "name its data folder with --data or GATEWAY_DATA_DIR"

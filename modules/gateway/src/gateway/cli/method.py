@@ -3,14 +3,16 @@
 import argparse
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
-from gateway.app.asking import NobodyAnswersError, ask
+from gateway.app.asking import ANSWER_S, NobodyAnswersError, ask
 from gateway.app.control import QuestionError
 from gateway.cli.inputs import Subparsers, add_data_option, data_directory
 
 NO_ANSWER = (404, 504)
 """The device is not there, or did not answer: the answer is no. All else is a question that makes no sense."""
+MOST_S: Final = 300.0
+"""A device may take to connect, and to answer; the gateway refuses longer times at once."""
 
 
 def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         "connectTimeoutSecs": arguments.connect_timeout,
     }
     try:
-        answer = ask(data_directory(arguments), question)
+        answer = ask(data_directory(arguments), question, within_s=_patience_s(arguments))
     except QuestionError as error:
         print(f"gateway method: {error}", file=sys.stderr)
         return 1 if error.status in NO_ANSWER else 2
@@ -60,6 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"gateway method: {error}", file=sys.stderr)
         return 2
     return _show(answer, as_json=arguments.json)
+
+
+def _patience_s(arguments: argparse.Namespace) -> float:
+    """How long an answer may take: what the device has, and what the gateway itself may need."""
+    given: tuple[float, float] = (arguments.timeout, arguments.connect_timeout)
+    return ANSWER_S + sum(min(max(0.0, each), MOST_S) for each in given)
 
 
 def _show(answer: dict[str, Any], *, as_json: bool) -> int:

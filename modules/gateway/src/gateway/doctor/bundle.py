@@ -268,7 +268,7 @@ def _routes(patient: Patient) -> str:
 
 
 def _status(patient: Patient) -> Any:
-    if patient.running is None:
+    if patient.running is None or patient.running.status is None:
         raise NotHadError(patient.silent)
     with suppress(NobodyAnswersError, QuestionError):
         connected = ask(patient.data_dir, {"ask": "connected"}, within_s=STATUS_S)["connected"]
@@ -277,7 +277,7 @@ def _status(patient: Patient) -> Any:
 
 
 def _events(patient: Patient) -> str:
-    if patient.running is None:
+    if patient.running is None or patient.running.status is None:
         raise NotHadError(f"they are in the gateway's memory, and {patient.silent}")
     try:
         events = ask(patient.data_dir, {"ask": "events", "last": EVENTS}, within_s=STATUS_S)["events"]

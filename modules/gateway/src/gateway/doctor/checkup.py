@@ -45,6 +45,7 @@ def _check(name: str, look: Callable[[Patient], Iterable[Finding]], needs: Needs
 _MACHINE, _SETTINGS, _NETWORK, _DOCUMENT = Needs.MACHINE, Needs.SETTINGS, Needs.NETWORK, Needs.DOCUMENT
 
 CHECKS: Final = (
+    _check("answers", in_force.check_answers, _MACHINE, "the gateway that runs: whether it answers"),
     _check("settings", in_force.check_settings, _SETTINGS, "the variables of the container"),
     _check(
         "routes", in_force.check_document, _DOCUMENT, "the settings document: routes, endpoints, limits of the store"

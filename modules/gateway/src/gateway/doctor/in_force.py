@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from gateway.app.asking import WHAT_TO_DO
 from gateway.app.configuration import sentence
-from gateway.doctor.finding import Finding, NotCheckedError, not_checked, ok, problem, warning
-from gateway.doctor.patient import Patient
+from gateway.doctor.finding import Finding, NotCheckedError, ok, problem, warning
+from gateway.doctor.patient import STATUS_S, Patient
 
 NOT_STARTED = "the gateway does not start"
 
@@ -31,14 +32,29 @@ def check_settings(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield ok("the variables of the container are good")
-    if patient.running is None:
-        yield not_checked("how the gateway is: none answers here. A dead one is examined as far as its files tell")
+
+
+def check_answers(patient: Patient) -> Iterator[Finding]:
+    """Whether the gateway that runs answers, and how it is by its own words."""
+    running = patient.running
+    if running is None:
+        raise NotCheckedError("none runs here. A dead one is examined as far as its files tell")
+    if running.status is None:
+        who = "" if running.pid is None else f" (process {running.pid})"
+        yield problem(
+            f"a gateway runs here{who}, and did not answer within {STATUS_S:g} s: it hangs",
+            "devices are not served",
+            WHAT_TO_DO,
+        )
+        return
+    yield ok("the gateway that runs here answers")
 
 
 def check_document(patient: Patient) -> Iterator[Finding]:
     """Routes and all else of the settings document that counts."""
     running = patient.running
-    if running is not None and not running.status["settings"]["lastOfferWasGood"]:
+    status = None if running is None else running.status
+    if status is not None and not status["settings"]["lastOfferWasGood"]:
         yield problem(
             "the last settings that came were bad, and the ones before stay in force",
             "what was meant to change has not",

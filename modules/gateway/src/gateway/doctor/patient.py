@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.app.asking import NobodyAnswersError, ask
+from gateway.app.asking import HangsError, NobodyAnswersError, ask
 from gateway.app.control import SOCKET_NAME, QuestionError
 from gateway.app.document import Reading, read_settings
 from gateway.app.settings import ConfigError, Environment, read_environment
@@ -26,9 +26,10 @@ _OURS: Final = ("GATEWAY_", "IOTEDGE_", "EdgeDeviceHostName", "EDGEDEVICEHOSTNAM
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """The gateway that answers at the control socket. `pid` is None where its process cannot be seen from here."""
+    """The gateway that has the control socket open. `pid` is None where its process cannot be seen from here."""
 
-    status: Mapping[str, Any]
+    status: Mapping[str, Any] | None
+    """None if it hangs."""
     pid: int | None
 
 
@@ -107,6 +108,8 @@ def find_patient(
 def _ask(folder: Path) -> tuple[Running | None, str]:
     try:
         status = ask(folder, {"ask": "status"}, within_s=STATUS_S)
+    except HangsError as error:
+        return Running(status=None, pid=_peer(folder / SOCKET_NAME)), str(error)
     except (NobodyAnswersError, QuestionError) as error:
         return None, str(error)
     return Running(status=status, pid=_peer(folder / SOCKET_NAME)), ""
