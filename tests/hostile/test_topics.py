@@ -18,6 +18,8 @@ FEW = 70  # more than one connection remembers
 LONG = 60_000
 MOST_KB = 16 * 1024
 DEVICES = 12
+UNIQUE = 63
+LITTLE_KB = 6 * 1024
 
 
 async def send_all(peer: RawPeer, packets: list[bytes]) -> None:
@@ -62,3 +64,26 @@ async def test_many_devices_with_long_topics_are_held_to_little_each(running: Ga
         )
         for peer in peers:
             await peer.close()
+
+
+async def test_devices_that_number_their_messages_are_held_to_little_each(running: GatewaySite) -> None:
+    """No attack: SDKs put an id of its own into the topic of each message, and there are thousands of devices."""
+    names = [f"numbering-{number}" for number in range(2 * DEVICES)]
+    running.register(*names)
+    peers = [await RawPeer.login(running, device) for device in names]
+    properties = "&".join(f"name{number}=value{number}" for number in range(25))
+    async with watched(running, LITTLE_KB):
+        await asyncio.gather(
+            *(
+                send_all(
+                    peer,
+                    [
+                        publish(f"devices/{device}/messages/events/$.mid={number:032x}&{properties}")
+                        for number in range(UNIQUE)
+                    ],
+                )
+                for device, peer in zip(names, peers, strict=True)
+            )
+        )
+    for peer in peers:
+        await peer.close()

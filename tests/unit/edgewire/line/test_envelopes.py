@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +71,19 @@ def test_the_cache_of_what_is_read_is_bounded() -> None:
         envelope = Envelope(sender=identity(f"{number}"), properties={}, system={})
         assert reader.read(write_envelope(envelope)) == envelope
     assert len(reader._cache) < 40
+
+
+@pytest.mark.parametrize("properties", [0, 25, 250])
+def test_what_is_read_takes_no_more_memory_than_it_may(properties: int) -> None:
+    """Small properties take many times the bytes that they have on disk."""
+    most = 200_000
+    reader = EnvelopeReader(max_bytes=most)
+    pairs: dict[str, str | None] = {f"{name}": "1" for name in range(properties)}
+    tracemalloc.start()
+    try:
+        for number in range(400):
+            reader.read(write_envelope(Envelope(sender=identity(f"{number}"), properties=pairs, system={})))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * most

@@ -14,6 +14,10 @@ _SOURCES = (MessageSource.TELEMETRY, MessageSource.TWIN_CHANGE, MessageSource.CO
 # A device's bytes may hold half a surrogate pair (from JSON escapes); the store must give back what it was given.
 _ERRORS = "surrogatepass"
 
+# What an envelope that is kept takes beside its bytes, which are there twice, as the key and as texts.
+_HELD = 512
+_HELD_PER_PROPERTY = 112
+
 
 def write_envelope(envelope: Envelope) -> bytes:
     """The envelope's bytes."""
@@ -44,7 +48,7 @@ class EnvelopeReader:
 
     __slots__ = ("_cache", "_max_bytes", "_size")
 
-    def __init__(self, max_bytes: int = 2 << 20) -> None:
+    def __init__(self, max_bytes: int = 3 << 20) -> None:
         self._cache: dict[bytes, Envelope] = {}
         self._max_bytes = max_bytes
         self._size = 0
@@ -55,10 +59,11 @@ class EnvelopeReader:
         if known is not None:
             return known
         envelope = read_envelope(data)
-        self._size += len(data) + 512
+        held = 2 * len(data) + _HELD + _HELD_PER_PROPERTY * (len(envelope.properties) + len(envelope.system))
+        self._size += held
         if self._size > self._max_bytes:
             self._cache.clear()
-            self._size = len(data)
+            self._size = held
         self._cache[data] = envelope
         return envelope
 

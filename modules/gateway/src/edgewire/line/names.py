@@ -13,7 +13,7 @@ from edgewire.line.escapes import percent_decode
 _MALFORMED_PACKET: Final = 0x81
 """What MQTT 5 answers to a topic that is none (§2.4)."""
 
-_MAX_CACHED: Final = 32
+_MAX_CACHED: Final = 8
 _MAX_CACHED_BYTES: Final = 512
 
 
@@ -44,8 +44,9 @@ def check_topic_name(topic: str) -> str:
 class TopicCache(dict[bytes, str]):
     """Topic names by their bytes, checked once: `cache[raw]` decodes and checks what it does not hold.
 
-    A device repeats its few topics, and decoding and checking costs more than finding. It holds at most 32 topics of
-    at most 512 bytes (16 KiB per connection and twice that as text), and starts over when it is full.
+    A device repeats its few topics, and decoding and checking costs more than finding. It holds at most 8 topics of at
+    most 512 bytes (4 KiB per connection and twice that as text), and starts over when it is full: thousands of devices
+    put a message id into each topic, and fill it in vain.
     """
 
     __slots__ = ()

@@ -13,7 +13,11 @@ from edgewire.session.mqtt.events import PublishReceived, Will
 from gateway.observe.head import RefusedMessage
 
 KEPT_TOPICS: Final = 64
-"""Envelopes kept per sender: a device repeats a few topics; one that never does must not grow."""
+"""Envelopes kept per sender, from the second time on that their topic comes: a device repeats a few topics. One whose
+topics hold a number of each message repeats none, and there may be thousands of such devices."""
+
+KEPT_PROPERTIES: Final = 256
+"""Properties that these envelopes hold together, at 0.1 KB each."""
 
 KEPT_TOPIC_CHARS: Final = 1_024
 """Longer topics are read each time: 64 of the longest, and what they hold, are 8 MB for one connection."""
@@ -34,6 +38,9 @@ class Publications:
     def __init__(self, sender: Identity) -> None:
         self._sender = sender
         self._kept: dict[str, tuple[Envelope, int]] = {}
+        self._properties = 0
+        self._seen: set[int] = set()
+        """Hashes of topics that came once."""
 
     def message(self, publish: PublishReceived) -> Message:
         """The message in `publish`. Raises RefusedPublishError."""
@@ -55,12 +62,24 @@ class Publications:
 
     def _keep(self, topic: str) -> tuple[Envelope, int]:
         kept = self._read(topic, {}, None)
-        if len(topic) > KEPT_TOPIC_CHARS:
+        if len(topic) > KEPT_TOPIC_CHARS or not self._comes_again(topic):
             return kept
-        if len(self._kept) >= KEPT_TOPICS:
+        self._properties += len(kept[0].properties)
+        if len(self._kept) >= KEPT_TOPICS or self._properties > KEPT_PROPERTIES:
             self._kept.clear()
+            self._properties = len(kept[0].properties)
         self._kept[topic] = kept
         return kept
+
+    def _comes_again(self, topic: str) -> bool:
+        """Whether the topic came before, a short while ago."""
+        mark = hash(topic)
+        if mark in self._seen:
+            return True
+        if len(self._seen) >= KEPT_TOPICS:
+            self._seen.clear()
+        self._seen.add(mark)
+        return False
 
     def _read(self, topic: str, marks: Properties, extra: PublishProperties | None) -> tuple[Envelope, int]:
         """The envelope that a topic gives, and what it takes of the largest message."""
