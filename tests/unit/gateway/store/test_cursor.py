@@ -91,6 +91,34 @@ def test_a_released_one_may_expire() -> None:
     assert bench.store.status().messages == 0
 
 
+def test_what_comes_behind_messages_that_expired_unread_in_the_segment_being_written_is_given() -> None:
+    bench = Bench(ModelDisk(), SMALL)
+    short = (Delivery(UPSTREAM, time_to_live_s=10),)
+    bench.append(b"old" + bytes(3_000))
+    bench.append(b"in the next segment" + bytes(1_500), deliveries=short)
+    bench.append(b"short", deliveries=short)
+    bench.clock.now += 20
+    bench.store.sweep()
+    bench.append(b"first")
+    bench.append(b"second", b"third")
+    bench.append(b"last")
+    assert bodies(bench.take(2))[-1] == b"first"
+    bench.store.reader(UPSTREAM).release()
+    taken = bench.take()
+    assert bodies(taken)[1:] == [b"first", b"second", b"third", b"last"]
+    bench.settle(taken)
+    assert [segment.pending for segment in bench.store._backlog.segments] == [0]
+
+
+def test_the_oldest_is_what_waits_and_not_what_has_gone() -> None:
+    bench = Bench(ModelDisk())
+    bench.append(b"short", deliveries=(Delivery(UPSTREAM, time_to_live_s=10),))
+    bench.clock.now += 20
+    bench.store.sweep()
+    bench.append(b"new")
+    assert cursor(bench).oldest_at_ms() == bench.clock.now * 1000
+
+
 def test_a_clock_that_jumps_changes_no_order() -> None:
     bench = Bench(ModelDisk())
     for number, jump in enumerate((0, 3600, -7200, 315_360_000, -315_360_000)):

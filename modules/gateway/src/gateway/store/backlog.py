@@ -134,6 +134,8 @@ def _add_row(segment: Segment, row: Row, received_at_ms: int) -> None:
     share = segment.shares.get(row.queue)
     if share is None:
         share = segment.shares[row.queue] = Share(0, 0, received_at_ms, 0)
+    if not share.unread:
+        share.received_at_ms, share.expires_at_ms = received_at_ms, 0
     share.unread += row.records
     share.unread_bytes += row.bytes
     share.expires_at_ms = max(share.expires_at_ms, row.expires_at_ms)

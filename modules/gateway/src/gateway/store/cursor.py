@@ -156,6 +156,7 @@ class Cursor:
         self.unread_bytes -= share.unread_bytes
         self._reading.backlog.settle(segment, count)
         share.unread = share.unread_bytes = 0
+        share.read_from = segment.end_offset  # a segment that is being written may get more, behind these
         self._leave(segment)
         return count
 
@@ -289,7 +290,7 @@ class Cursor:
         base = 0 if segment is None else segment.base + 1
         found = self._reading.backlog.unread_from(base, queue_id)
         if found is not None:
-            self._move(found, SEGMENT.size)
+            self._move(found, found.shares[queue_id].read_from)
         return found
 
     def _move(self, segment: Segment, offset: int) -> None:

@@ -258,6 +258,8 @@ class Share:
     received_at_ms: int
     expires_at_ms: int
     taken: int = 0
+    read_from: int = SEGMENT.size
+    """The offset of the first batch that may hold what is unread; all before it was passed over."""
 
 
 def shares(files: Files, segment: SegmentFound, lowest_unsettled: dict[int, int]) -> dict[int, Share]:
