@@ -8,6 +8,7 @@ from gateway.dispatch import methods as limits
 from gateway.dispatch.methods import MethodError, MethodFault, MethodResult, Methods, Watcher
 from gateway.observe.dispatch import IgnoredAnswer, MethodAnswerIgnored, MethodCalls, MethodOutcome
 from gateway.observe.events import Event
+from support.gateway_site import until
 
 DEVICE = identity("d1")
 OTHER = identity("d2")
@@ -159,6 +160,35 @@ async def test_calls_of_one_device_and_of_all_are_bounded(monkeypatch: pytest.Mo
     await asyncio.sleep(0)
     site.methods.answered(DEVICE, await site.callee.rid(), 200, b"")
     assert (await again).status == 200
+
+
+async def test_a_call_that_nobody_waits_for_any_more_gives_way_to_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device hung under a service that asks it every few seconds; then it is well again, and must not be busy."""
+    monkeypatch.setattr(limits, "MAX_CALLS_PER_DEVICE", 2)
+    monkeypatch.setattr(limits, "MAX_CALLS", 3)
+    site = Site()
+    site.methods.subscribe(OTHER, site.callee)
+    first, second, others = site.begin(), site.begin(), site.begin(OTHER)
+    await asyncio.sleep(0)
+    first_rid = site.callee.calls[0][0]
+    monkeypatch.setattr(limits, "GIVES_WAY_S", 0.0)
+    new = site.begin()
+    assert await fault_of(first) is MethodFault.TIMED_OUT
+    await until(lambda: len(site.callee.calls) == 4)
+    site.methods.answered(DEVICE, first_rid, 200, b"too late")
+    site.methods.answered(DEVICE, site.callee.calls[3][0], 200, b"")
+    assert (await new).status == 200
+    last = site.begin(OTHER)  # there is room for it as one device's, and none for it in all
+    await asyncio.sleep(0)
+    monkeypatch.setattr(limits, "MAX_CALLS_PER_DEVICE", 20)
+    newest = site.begin(OTHER)
+    assert await fault_of(second) is MethodFault.TIMED_OUT  # the earliest of all
+    for call in (others, last, newest):
+        call.cancel()
+    await asyncio.wait([others, last, newest])
+    outcomes = site.outcomes()
+    assert outcomes[MethodOutcome.TIMED_OUT] == 2
+    assert MethodOutcome.BUSY not in outcomes
 
 
 async def test_a_caller_that_gives_up_leaves_nothing_behind() -> None:

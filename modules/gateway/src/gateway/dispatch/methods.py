@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from edgewire.message import Identity
 from gateway.observe.dispatch import IgnoredAnswer, MethodAnswerIgnored, MethodCalls, MethodOutcome
@@ -26,6 +26,9 @@ MAX_TIMEOUT_S: Final = 300.0
 """The longest that IoT Hub lets a caller wait, for the device to connect and for its answer each."""
 MIN_RESPONSE_TIMEOUT_S: Final = 5.0
 """The shortest that IoT Hub lets a caller wait for the answer."""
+GIVES_WAY_S: Final = 30.0
+"""A call that has waited for so long, IoT Hub's usual wait, gives way where there is no room for a new one. The hub
+does not tell when its caller gives up: a device that hung would take no calls for minutes after it is well again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,14 @@ class MethodError(Exception):
         self.what = what
 
 
+class _Call(NamedTuple):
+    """A call that was brought to its device."""
+
+    who: Identity
+    answer: "asyncio.Future[MethodResult]"
+    called_at: float
+
+
 class Callee(Protocol):
     """A head's side of one that takes calls."""
 
@@ -88,7 +99,8 @@ class Methods:
         self._emit = emit
         self._callees: dict[Identity, Callee] = {}
         self._watchers: list[Watcher] = []
-        self._calls: dict[str, tuple[Identity, asyncio.Future[MethodResult]]] = {}
+        self._calls: dict[str, _Call] = {}
+        """By their `rid`, the earliest first."""
         self._awaited: dict[Identity, set[asyncio.Future[None]]] = {}
         """Calls that wait for the device to take calls."""
         self._open: dict[Identity, int] = {}
@@ -116,15 +128,15 @@ class Methods:
 
     def answered(self, who: Identity, rid: str, status: int, payload: bytes) -> None:
         """`who` answers the call `rid`. What answers no call of its own is counted and ignored."""
-        asked, answer = self._calls.get(rid, (None, None))
-        if answer is None or answer.done():
+        call = self._calls.get(rid)
+        if call is None or call.answer.done():
             self._ignore(who, IgnoredAnswer.UNKNOWN_CALL)
-        elif asked != who:
+        elif call.who != who:
             self._ignore(who, IgnoredAnswer.FOREIGN_DEVICE)
         elif len(payload) > MAX_PAYLOAD_BYTES:
             self._ignore(who, IgnoredAnswer.TOO_LARGE)
         else:
-            answer.set_result(MethodResult(status, payload))
+            call.answer.set_result(MethodResult(status, payload))
 
     # What callers and the upstream call.
 
@@ -174,12 +186,20 @@ class Methods:
     # Calls.
 
     def _check_room(self, who: Identity) -> None:
-        if self._open.get(who, 0) >= MAX_CALLS_PER_DEVICE:
+        if self._open.get(who, 0) >= MAX_CALLS_PER_DEVICE and not self._end_earliest(lambda call: call.who == who):
             raise MethodError(
                 MethodFault.BUSY, f"{MAX_CALLS_PER_DEVICE} calls of '{who}' wait for their answer already"
             )
-        if self._total >= MAX_CALLS:
+        if self._total >= MAX_CALLS and not self._end_earliest(lambda _: True):
             raise MethodError(MethodFault.BUSY, f"{MAX_CALLS} calls wait for their answer already")
+
+    def _end_earliest(self, is_meant: Callable[[_Call], bool]) -> bool:
+        """End the earliest call of those meant, if it has waited for so long that hardly anybody waits for it."""
+        call = next((each for each in self._calls.values() if is_meant(each) and not each.answer.done()), None)
+        if call is None or asyncio.get_running_loop().time() - call.called_at < GIVES_WAY_S:
+            return False
+        call.answer.cancel()
+        return True
 
     def _close(self, who: Identity) -> None:
         self._total -= 1
@@ -213,14 +233,18 @@ class Methods:
 
     async def _call(self, callee: Callee, who: Identity, name: str, payload: bytes, timeout_s: float) -> MethodResult:
         rid = str(uuid.uuid4())
-        answer: asyncio.Future[MethodResult] = asyncio.get_running_loop().create_future()
-        self._calls[rid] = (who, answer)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[MethodResult] = loop.create_future()
+        self._calls[rid] = _Call(who, answer, loop.time())
         try:
             if not callee.call(rid, name, payload):
                 raise MethodError(MethodFault.NOT_FOUND, f"'{who}' takes no more calls at present")
             await asyncio.wait([answer], timeout=timeout_s)
             if not answer.done():
                 raise MethodError(MethodFault.TIMED_OUT, f"'{who}' did not answer within {timeout_s:g} s")
+            if answer.cancelled():
+                what = f"'{who}' did not answer within {GIVES_WAY_S:g} s, and its place was needed for a newer call"
+                raise MethodError(MethodFault.TIMED_OUT, what)
             return answer.result()
         finally:
             del self._calls[rid]
