@@ -45,6 +45,13 @@ RUNTIME: Final = ("$edgeAgent", "$edgeHub")
 PLACEHOLDER: Final = re.compile(r"\$\{([^{}]*)\}")
 MODULE_FOLDER: Final = re.compile(r"MODULEDIR<([^<>]+)>(?:\.(.+))?")
 MODULE_NAME: Final = re.compile(r"MODULES\.([A-Za-z0-9_]+)(?:\.(.+))?")
+IMAGE: Final = re.compile(
+    r"(?:(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?/)?"
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+"""The reference of an image, as container engines read it: server, path, tag, digest."""
+QUOTED: Final = re.compile(r"'([^']*)'|\"([^\"\\]*)\"")
+"""A value of an env file that means the same to every tool: nothing escaped, nothing behind its end."""
 
 Document = dict[str, Any]
 
@@ -84,11 +91,21 @@ def check_manifest(manifest: Document) -> None:
         raise ManifestError("a '${' is left: only whole names in braces are filled in, ${LIKE_THIS}")
     if len(list(modules_of(manifest))) > MAX_MODULES:
         raise ManifestError(f"a deployment has at most {MAX_MODULES} modules: leave some out")
+    _check_images(manifest)
     for name, section in contents_of(manifest).items():
         try:
             _check_twin(name, section)
         except TwinError as error:
             raise ManifestError(f"{name}: {error.what}. IoT Hub would refuse the deployment; shorten it") from error
+
+
+def _check_images(manifest: Document) -> None:
+    """No schema knows what an image is called; the device would say it, long after."""
+    named = [(name, str(module["settings"]["image"])) for name, module in modules_of(manifest)]
+    if wrong := [(name, image) for name, image in named if not IMAGE.fullmatch(image)]:
+        lines = [f"the image of {name} is '{image}', which no engine can fetch" for name, image in wrong]
+        lines.append("an image is SERVER/NAME:TAG, the server as myregistry.example or myregistry.example:5000")
+        raise ManifestError("\n".join(lines))
 
 
 def is_layer(document: Document) -> bool:
@@ -271,11 +288,13 @@ def read_json(file: Path) -> Document:
 def read_values(file: Path) -> dict[str, str]:
     """The lines NAME=value of an env file; none if it is not there. Raises ManifestError."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows write a mark in front
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ManifestError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file} is no text in UTF-8: save it as such") from error
     values: dict[str, str] = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith("#"):
@@ -283,12 +302,19 @@ def read_values(file: Path) -> dict[str, str]:
         name, equals, value = line.removeprefix("export ").partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()):
             raise ManifestError(f"{file}, line {number}: it must be NAME=value")
-        values[name.strip()] = _unquoted(value.strip())
+        values[name.strip()] = _unquoted(value.strip(), f"{file}, line {number}")
     return values
 
 
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+def _unquoted(value: str, place: str) -> str:
+    """The value that all tools read here. Raises ManifestError where they differ, as secrets are in such files."""
+    if found := QUOTED.fullmatch(value):
+        return found[1] or found[2] or ""
+    if value[:1] in ("'", '"'):
+        raise ManifestError(f'{place}: what is in quotes must end the line, without \\ between " and "')
+    if re.search(r"\s#", value):
+        raise ManifestError(f"{place}: put the comment on a line of its own, or the value in 'quotes'")
+    return value
 
 
 def name_of(template: Path, platform: str) -> str:

@@ -193,6 +193,33 @@ def test_what_would_fail_later_is_refused_now(solution: Path, template: Document
     assert says in refused(solution, template)
 
 
+@pytest.mark.parametrize("server", ["https://registry.example", "registry.example/", "registry.example # ours", "a b"])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_an_image_that_no_engine_can_fetch_is_refused(solution: Path, name: str, server: str) -> None:
+    document = template_of(name)
+    for credentials in json_members(document, "registryCredentials"):
+        credentials.clear()
+    said = refused(solution, document, CONTAINER_REGISTRY_SERVER=server)
+    assert f"the image of gateway is '{server}/gateway:1.2.3-arm64v8" in said
+    assert "an image is SERVER/NAME:TAG" in said
+
+
+def json_members(value: Any, name: str) -> list[Any]:
+    """All members of this name, however deep."""
+    if not isinstance(value, dict):
+        return []
+    below = [found for member in value.values() for found in json_members(member, name)]
+    return [*below, *([value[name]] if name in value else [])]
+
+
+@pytest.mark.parametrize(
+    "image", ["python", "localhost:5000/a/b_c.d:1.0-x", "[::1]:5000/x", "r.example/x:1@sha256:" + "0" * 64]
+)
+def test_an_image_may_be_named_in_every_way_that_engines_know(solution: Path, template: Document, image: str) -> None:
+    gateway_of(template)["settings"]["image"] = image
+    assert gateway_of(make(solution, template))["settings"]["image"] == image
+
+
 def test_an_empty_value_is_none(solution: Path, template: Document) -> None:
     said = refused(solution, template, CONTAINER_REGISTRY_USERNAME="", CONTAINER_REGISTRY_PASSWORD="")
     assert said.count("has no value") == 2
@@ -226,6 +253,7 @@ def test_a_layer_is_checked_too(solution: Path, fault: str) -> None:
             {"A": "1", "B": "two words", "C": "#x=y", "D": ""},
         ),
         ("", {}),
+        ("\ufeffA=1\r\nB=p#x$y\\z\r\n", {"A": "1", "B": "p#x$y\\z"}),
     ],
 )
 def test_an_env_file(tmp_path: Path, text: str, values: dict[str, str]) -> None:
@@ -237,6 +265,22 @@ def test_an_env_file(tmp_path: Path, text: str, values: dict[str, str]) -> None:
 def test_a_line_that_is_no_value_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=1\nB\n")
     with pytest.raises(MANIFEST.ManifestError, match="line 2: it must be NAME=value"):
+        MANIFEST.read_values(tmp_path / ".env")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"A=p # mine", "line 1: put the comment on a line of its own, or the value in 'quotes'"),
+        (b"A='p' # mine", "line 1: what is in quotes must end the line"),
+        (b'A="p\\"q"', "line 1: what is in quotes must end the line"),
+        (b"A='p", "line 1: what is in quotes must end the line"),
+        (b"A=\xe9", "is no text in UTF-8"),
+    ],
+)
+def test_what_tools_read_differently_is_refused(tmp_path: Path, line: bytes, says: str) -> None:
+    (tmp_path / ".env").write_bytes(line)
+    with pytest.raises(MANIFEST.ManifestError, match=re.escape(says)):
         MANIFEST.read_values(tmp_path / ".env")
 
 
