@@ -125,7 +125,11 @@ def prepare(wish: Wish) -> None:
     written = version.write_version(wish.version, ROOT)
     git("rm", "--quiet", "--", *told)
     git("add", "--", CHANGELOG, *written)
-    git("commit", "--quiet", "--message", message_of(wish))
+    try:
+        git("commit", "--quiet", "--message", message_of(wish))
+    except ReleaseError:  # no name set, a hook, no key to sign with: nothing else was there, so nothing else is lost
+        git("reset", "--quiet", "--hard")
+        raise
 
 
 def make_files(wish: Wish) -> Path:

@@ -20,7 +20,7 @@ from gateway import __version__
 from project_sources import ROOT
 
 SCHEMAS = ROOT / "tests" / "schemas"
-NEXT = "0.9.0"
+NEXT, AFTER = (f"{version.order_of(version.read_version())[0] + 1}.0.{number}" for number in (0, 1))
 
 
 @pytest.mark.parametrize("place", version.PLACES, ids=[place.file for place in version.PLACES])
@@ -79,6 +79,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    (folder / "changes").mkdir(exist_ok=True)  # right after a release there is no fragment, so one is always added
+    (folder / "changes" / "0000-test.md").write_text("Told in a [page](../docs/release.md).\n")
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "config", "user.name", "Tester")
     git(folder, "config", "user.email", "tester@example.com")
@@ -130,7 +132,7 @@ def test_a_release_is_a_commit_a_tag_and_files_and_goes_on_where_it_was_cut_shor
     done = release(clone, NEXT, "--images", "none")
     assert done.returncode == 0, done.stderr
     assert git(clone, "rev-parse", f"v{NEXT}^{{commit}}") == commit
-    assert "holds no fragment" in refusal(clone, "0.9.1", "--images", "none")
+    assert "holds no fragment" in refusal(clone, AFTER, "--images", "none")
 
 
 def assert_files(folder: Path) -> None:
@@ -151,6 +153,17 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(clone: Path) -> Non
     assert f"## {NEXT} — " in done.stdout
     assert "modules/gateway/module.json" in done.stdout
     assert (git(clone, "rev-parse", "HEAD"), git(clone, "tag"), git(clone, "status", "--porcelain")) == (before, "", "")
+
+
+def test_a_commit_that_fails_leaves_the_tree_as_it_was(clone: Path) -> None:
+    hook = clone / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho no name is set >&2; exit 1\n")
+    hook.chmod(0o755)
+    assert "release: git commit: no name is set" in refusal(clone, NEXT, "--images", "none")
+    assert git(clone, "status", "--porcelain") == ""
+    hook.unlink()
+    assert release(clone, NEXT, "--images", "none", "--dry-run").returncode == 0
 
 
 def test_what_is_not_committed_is_not_released(clone: Path) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from edgewire.message import identity
+from gateway import __version__
 from project_sources import ROOT
 from support.gateway_site import MODULE, GatewaySite, until
 from support.paho_device import JSON, let_in
@@ -96,7 +97,7 @@ async def test_layers_make_the_settings_of_a_site(site: GatewaySite, tmp_path: P
     tag(site, gateway="pi")
     await routes_in_force(site, "alerts", "climate")
     agent = site.hub.hub.twin(identity("edge-1", "$edgeAgent")).desired
-    assert agent["modules"]["gateway"]["settings"]["image"] == "registry.example/edge-gateway:0.1.0-arm64v8"
+    assert agent["modules"]["gateway"]["settings"]["image"] == f"registry.example/edge-gateway:{__version__}-arm64v8"
     assert "gateway-upstream" in site.hub.hub.twin(identity("edge-1", "$edgeHub")).desired["routes"]
     assert not await passes(site, {"temperature": 10})
     assert refused(site) == 0
