@@ -2,17 +2,29 @@
 
 import copy
 import re
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
-from support.browser import open_window
+from support.browser import PHONE, open_window
 from support.gateway_site import until
 from support.page_fakes import OVERVIEW, FakeApi, fake_page, row
 
 DASH = "\u2013"
 PARTS = "import('/assets/parts/parts.js')"
+DEVICE = {
+    "id": "node",
+    "module": None,
+    "state": "connected",
+    "protocol": "MQTT",
+    "connectedAt": None,
+    "lastSeenAt": "2026-11-21T09:00:00.000Z",
+    "messages": 1,
+    "messagesPerMinute": 1,
+    "lastError": None,
+}
 
 
 async def nodes(page: Page) -> int:
@@ -25,24 +37,22 @@ async def test_a_thousand_devices_are_sorted_and_searched_in_pages_of_rows(brows
     api.said["devices"] = {
         "devices": [
             {
+                **DEVICE,
                 "id": f"node-{number}",
-                "module": None,
                 "state": "connected" if number % 3 else "away",
-                "protocol": "MQTT",
-                "connectedAt": None,
-                "lastSeenAt": "2026-11-21T09:00:00.000Z",
                 "messages": number,
                 "messagesPerMinute": number % 7,
-                "lastError": None,
             }
             for number in range(1, 1_001)
         ],
+        "known": 1_234,
+        "connected": 800,
         "more": 234,
     }
     async with fake_page(api) as login, open_window(browser, login) as window:
         page = window.page
         await page.get_by_role("link", name="Devices", exact=True).click()
-        await expect(page.get_by_text("1,234 devices, 667 connected; 234 more are found by searching")).to_be_visible()
+        await expect(page.get_by_text("1,234 devices, 800 connected; 234 more are found by searching")).to_be_visible()
         rows = page.locator("tbody tr")
         await expect(rows).to_have_count(100)
         assert await nodes(page) < 3_000
@@ -55,6 +65,8 @@ async def test_a_thousand_devices_are_sorted_and_searched_in_pages_of_rows(brows
         await expect(page.get_by_text(f"901{DASH}1,000 of 1,000")).to_be_visible()
         await expect(rows.last).to_contain_text("node-1")
         await expect(page.get_by_role("button", name="Next rows")).to_be_disabled()
+        await page.get_by_role("group", name="State").get_by_text("Away").click()
+        await until(lambda: any("shown=away" in path for path in api.asked))  # there may be more than are listed
         window.assert_content()
 
 
@@ -64,7 +76,7 @@ async def test_ten_thousand_live_rows_do_not_slow_the_page(browser: Browser) -> 
     async with fake_page(api) as login, open_window(browser, login) as window:
         page = window.page
         await page.get_by_role("link", name="Live flow").click()
-        await expect(page.get_by_text("Live. 2,000 messages seen, the newest 200 shown.")).to_be_visible()
+        await expect(page.get_by_text("Live. 10,000 messages seen, the newest 200 shown.")).to_be_visible()
         rows = page.locator(".live > li")
         await expect(rows.first).to_contain_text("01:00:09.999")
         await expect(rows).to_have_count(200)
@@ -127,9 +139,102 @@ async def test_the_overview_says_what_needs_somebody_the_worst_first(browser: Br
         ]
         api.said["overview"] = slow
         await expect(banners).to_have_text([re.compile("slow is not reached yet .* A try takes long")])
+        line = {"kind": "endpoint", "state": "waiting", "sentence": "waiting for 2 s: no route to host", "since": None}
+        cut_off = copy.deepcopy(OVERVIEW)
+        cut_off["upstream"] = [{**line, "name": f"lake-{number}"} for number in range(12)]
+        cut_off["store"] |= {"state": "full"}
+        cut_off["certificates"] = [{**said["certificates"][0], "daysLeft": 0.52, "state": "1 day"}]
+        api.said["overview"] = cut_off
+        await expect(banners).to_have_text(
+            [
+                *(re.compile(f"lake-{number} is not reached") for number in range(3)),
+                re.compile("And 9 more are not reached"),
+                re.compile("The store is full"),
+                re.compile("ends in 12 hours"),
+            ]
+        )
         api.said["overview"] = OVERVIEW
         await expect(window.page.get_by_text("All is well.")).to_be_visible()
         window.assert_content()
+
+
+async def test_long_names_leave_room_for_what_stands_beside_them(browser: Browser) -> None:
+    api = FakeApi()
+    name, host = "route-of-the-north-eastern-hall-" * 4, "gateway-hall-north-east.line-17.factory.example.com"
+    api.said["overview"] = {**OVERVIEW, "gateway": {**OVERVIEW["gateway"], "hostName": host}}
+    api.said["routes"]["routes"] = [
+        {
+            "name": name,
+            "route": "FROM /messages/* INTO $upstream",
+            "endpoint": f'BrokeredEndpoint("/modules/{"detector-" * 9}/inputs/raw")',
+            "priority": None,
+            "timeToLiveSecs": None,
+            "hits": 1,
+            "hitsPerMinute": 1.0,
+            "lastHitAt": "2026-11-21T09:00:00.000Z",
+        }
+    ]
+    api.rows = [{**row(1, device="press-3"), "routes": [name] * 3}]
+    async with fake_page(api) as login:
+        async with open_window(browser, login, size=PHONE) as window:
+            await expect(window.page.locator("#where")).to_have_text(host)
+            await window.assert_fits()
+            await window.page.evaluate("location.hash = '#/flow'")
+            await expect(window.page.get_by_label("Route", exact=True)).to_contain_text(name)
+            await window.page.locator(".live > li").wait_for()
+            await window.assert_fits()
+        async with open_window(browser, login, size=(1_280, 800)) as window:
+            await window.page.evaluate("location.hash = '#/flow'")
+            sender = window.page.locator(".flow-path > .one-line")
+            await expect(sender).to_have_text("press-3")
+            assert await sender.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+            await window.page.evaluate("location.hash = '#/routes'")
+            await expect(window.page.get_by_role("columnheader", name="Last hit")).to_be_in_viewport(ratio=1)
+            window.assert_content()
+
+
+async def listeners(page: Page) -> int:
+    """Of all elements and signals, once the garbage is gone."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.enable")
+    await session.send("HeapProfiler.collectGarbage")
+    found = await session.send("Performance.getMetrics")
+    await session.detach()
+    return int(next(each["value"] for each in found["metrics"] if each["name"] == "JSEventListeners"))
+
+
+async def test_a_page_that_is_open_for_long_does_not_grow_and_hears_that_its_stream_is_dead(browser: Browser) -> None:
+    api = FakeApi()
+    now = datetime.now(UTC)
+    async with fake_page(api) as login, open_window(browser, login) as window:
+        page = window.page
+        await page.clock.install(
+            time=now - timedelta(hours=1)
+        )  # a laptop whose clock, or a gateway whose clock is wrong
+        api.said["events"] = {
+            "events": [{"at": now.isoformat(), "level": "info", "event": "Started", "sentence": "it started"}]
+        }
+        api.said["devices"]["devices"] = [{**DEVICE, "lastSeenAt": (now - timedelta(seconds=90)).isoformat()}]
+        await page.get_by_role("link", name="Devices", exact=True).click()
+        await expect(page.get_by_text("1 min ago")).to_be_visible()
+        before = await listeners(page)
+        for _ in range(60):
+            asked = len(api.asked)
+            await page.clock.run_for(3_000)
+            await until(partial(has_asked, api, asked))
+        assert await listeners(page) - before < 30
+
+        await page.get_by_role("link", name="Live flow").click()
+        await expect(page.get_by_text("Live. 0 messages seen")).to_be_visible()
+        api.is_silent = True
+        opened = api.opened
+        await page.clock.run_for(25_000)
+        await until(lambda: api.opened > opened)
+        window.assert_content()
+
+
+def has_asked(api: FakeApi, before: int) -> bool:
+    return len(api.asked) > before
 
 
 async def test_a_view_with_nothing_to_show_says_so(browser: Browser) -> None:
@@ -195,7 +300,8 @@ async def test_numbers_and_times_are_said_as_people_read_them(browser: Browser) 
             bytes: [0, 1023, 1536, 1073741824, undefined].map(p.bytes),
             durations: [0, 59, 61, 3600, 90061, 86400].map(p.duration),
             ago: [0, 4000, 61000, 7200000, 400000000, -5000].map((before) => p.ago(1e12 - before, 1e12)),
-            patches: [[{a: 1, b: {c: 1, d: [1]}, e: 2}, {a: 1, b: {c: 2, d: [1]}}], [{a: {}}, {a: {}}]]
+            patches: [[{constructor: 1, a: null}, {toString: 1}], [{a: {}}, {a: {}}],
+                [{a: 1, b: {c: 1, d: [1]}, e: 2}, {a: 1, b: {c: 2, d: [1]}}]]
                 .map(([from, to]) => p.mergePatch(from, to)),
             faults: ["{}", "[]", '{"a": 1,\\n"b" 2}', ""].map(p.faultOfObject),
             }))"""
@@ -204,10 +310,23 @@ async def test_numbers_and_times_are_said_as_people_read_them(browser: Browser) 
     assert said["bytes"] == ["0 B", "1,023 B", "1.5 KiB", "1 GiB", DASH]
     assert said["durations"] == ["0 s", "59 s", "1 min 1 s", "1 h", "1 d 1 h", "1 d"]
     assert said["ago"] == ["now", "4 s ago", "1 min ago", "2 h ago", "4 d ago", "in 5 s"]
-    assert said["patches"] == [{"b": {"c": 2}, "e": None}, {}]
+    assert said["patches"] == [{"constructor": None, "a": None, "toString": 1}, {}, {"b": {"c": 2}, "e": None}]
     assert (said["faults"][0], "object" in said["faults"][1]) == ("", True)
     assert said["faults"][2].startswith("Line 2, column 5: Expected ':' after property name")
     assert "not JSON" in said["faults"][3]
+
+
+async def test_json_is_set_out_in_lines_and_keeps_each_of_its_letters(browser: Browser) -> None:
+    texts = {
+        '{"id":12345678901234567890,"v":1.0,"v":[ ]}': '{\n  "id": 12345678901234567890,\n  "v": 1.0,\n  "v": []\n}',
+        r'[1,{"a\"b{,":"\\"}]': '[\n  1,\n  {\n    "a\\"b{,": "\\\\"\n  }\n]',
+        "{no": "{no",
+    }
+    async with fake_page(FakeApi()) as login, open_window(browser, login) as window:
+        shown = await window.page.evaluate(
+            "(texts) => " + PARTS + ".then((parts) => texts.map(parts.pretty))", list(texts)
+        )
+    assert shown == list(texts.values())
 
 
 async def test_elements_take_no_program_and_no_address_of_others(browser: Browser) -> None:

@@ -9,6 +9,7 @@ import pytest
 from azure.iot.device import IoTHubDeviceClient, Message, MethodResponse
 from playwright.async_api import Browser, expect
 
+from edgewire.message import identity
 from standin.app import Ports, StandIn
 from standin.page import page_token
 from support.azure_device import Inbox, blocking, connected, listen
@@ -73,6 +74,8 @@ async def test_a_message_of_a_device_is_seen_as_it_arrives(standin: StandIn, bro
         await window.page.get_by_role("button", name="Resume").click()
         await expect(window.page.locator(".live details")).to_have_count(9)
         await window.picture("standin-events")
+        await blocking(board.send_message, Message(bytes(range(128, 256)) * 10))
+        await expect(window.page.locator(".live details").first).to_contain_text("1.3 KiB, no text")
         await window.page.get_by_role("searchbox").fill("27}")
         await expect(window.page.locator(".live details")).to_have_count(1)
         window.assert_content()
@@ -114,9 +117,10 @@ async def test_a_device_is_sent_a_message_called_and_given_a_twin(standin: Stand
         await page.get_by_role("button", name="Read the twin again").click()
         await expect(page.get_by_role("region", name="reported properties")).to_contain_text("1.4.2")
         await page.get_by_label(re.compile("^Desired")).fill('{"interval": 5}')
-        await page.get_by_role("button", name="Save").click()
+        await page.get_by_role("button", name="Save").dblclick()
         assert (await patches.next())["interval"] == 5
         await expect(page.get_by_text("Desired, version 2")).to_be_visible()
+        assert standin.hub.twin(identity(BOARD)).desired_version == 2
         await window.picture("standin-device")
         window.assert_content()
 
@@ -187,4 +191,9 @@ async def test_it_fits_a_phone_and_what_devices_say_is_text(standin: StandIn, br
         await go(window, "Log")
         await expect(window.page.get_by_text(f"connected {BOARD}")).to_be_visible()
         await window.picture("standin-log-phone")
+
+        anew = {"notes": [{"number": 1, "at": 1_800_000_000, "text": "it has begun anew"}], "last": 1}
+        await window.page.route("**/api/notes?*", lambda route: route.fulfill(json=anew))
+        standin.hub.notes.add("the last before its end")
+        await expect(window.page.get_by_text("it has begun anew").first).to_be_visible()
         window.assert_content()

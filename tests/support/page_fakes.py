@@ -39,7 +39,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.said: dict[str, Any] = {
             "overview": OVERVIEW,
-            "devices": {"devices": [], "more": 0},
+            "devices": {"devices": [], "known": 0, "connected": 0, "found": 0, "more": 0},
             "routes": {"version": None, "source": "default", "routes": [], "unrouted": 0, "document": {}},
             "messages": {"messages": [], "kept": 0, "leftOut": 0},
             "events": {"events": []},
@@ -47,6 +47,12 @@ class FakeApi:
         self.rows: list[dict[str, Any]] = []
         self.streams = 0
         """That are open now."""
+        self.is_silent = False
+        """Whether the streams say nothing any more, as if the line were dead."""
+        self.opened = 0
+        """Streams that were opened since the start."""
+        self.asked: list[str] = []
+        """Paths with their queries, the latest last."""
         self.refusals: dict[str, str] = {}
         """What is refused, by its name, and in which words."""
 
@@ -57,6 +63,7 @@ class FakeApi:
 
     async def _tell(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
+        self.asked.append(request.path_qs)
         if name in self.refusals:
             return web.json_response({"error": {"message": self.refusals[name]}}, status=429)
         return web.json_response(self.said[name])
@@ -67,12 +74,13 @@ class FakeApi:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
         self.streams += 1
+        self.opened += 1
         try:
             for at in range(0, len(self.rows), 500):
                 lot = self.rows[at : at + 500]
                 await stream.write("".join(f"event: message\ndata: {json.dumps(row)}\n\n" for row in lot).encode())
             while True:  # until the reader has gone, which only a write tells
-                await stream.write(b": \n\n")
+                await stream.write(b": \n\n" if self.is_silent else b"event: overview\ndata: {}\n\n")
                 await asyncio.sleep(LOOK_S)
         except ConnectionError:
             pass

@@ -152,7 +152,7 @@ class ControlApi:
         """What was told lately; waits for more up to `wait_s`."""
         after = int(number_of(request, "after", 0))
         await self._hub.notes.wait(after, min(number_of(request, "wait_s", 0), _MAX_WAIT_S))
-        return answer({"notes": self._hub.notes.after(after)})
+        return answer({"notes": self._hub.notes.after(after), "last": self._hub.notes.last})
 
     async def _drop_connections(self, _: web.Request) -> web.Response:
         return answer({"dropped": self._hub.drop_connections()})

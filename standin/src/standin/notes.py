@@ -30,13 +30,18 @@ class Notes:
         self._more.set()
         self._more = asyncio.Event()
 
+    @property
+    def last(self) -> int:
+        """The number of the last line, 0 before the first: they begin anew with the program."""
+        return self._number
+
     def after(self, number: int) -> list[JsonObject]:
         """The lines after that one, oldest first."""
         return [note for note in self._notes if note["number"] > number]
 
     async def wait(self, number: int, timeout_s: float) -> None:
         """Until there is a line after that one, or the time is over."""
-        if self._number > number:
+        if self._number != number:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):

@@ -36,6 +36,13 @@ async def test_who_waits_hears_the_next_line() -> None:
     assert notes.after(0)[0]["text"] == "now"
 
 
+async def test_who_waits_for_a_line_of_an_earlier_run_hears_at_once_that_numbers_begin_anew() -> None:
+    notes = Notes()
+    notes.add("one")
+    await asyncio.wait_for(notes.wait(400, 30), 10)
+    assert (notes.last, notes.after(400)) == (1, [])
+
+
 async def test_who_waits_for_what_is_there_does_not_wait() -> None:
     notes = Notes()
     notes.add("already")

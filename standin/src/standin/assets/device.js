@@ -49,6 +49,9 @@ export function openDevice(page) {
   });
 
   async function enable() {
+    if (now === null) {
+      return;
+    }
     await page.attempt(() => page.ask("PATCH", hubPath("devices", { identity: name }), { enabled: !now.enabled }));
     asking.now();
   }
@@ -142,9 +145,15 @@ function twinCard(page, name) {
     const editor = jsonEditor({ label: `Desired, version ${wanted}`, value: JSON.stringify(before, null, 2), rows: 10, changed: (value) => (save.disabled = Object.keys(patchOf(value)).length === 0) });
 
     async function change() {
-      if (editor.isGood() && (await page.attempt(() => page.ask("PATCH", path, patchOf(editor.value())))) !== null) {
+      if (!editor.isGood()) {
+        return;
+      }
+      save.disabled = true; // pressed twice, it is done once
+      if ((await page.attempt(() => page.ask("PATCH", path, patchOf(editor.value())))) !== null) {
         toast("The desired properties are changed, and whoever listens is told.");
         load();
+      } else {
+        save.disabled = false;
       }
     }
 

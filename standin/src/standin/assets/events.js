@@ -9,7 +9,7 @@ const WAIT_S = 20;
 const PREVIEW = 160;
 
 const senderOf = ({ device, module }) => (module ? `${device}/${module}` : device);
-const bodyOf = (event) => event.body ?? (event.bodyBase64 === undefined ? "" : event.bodyBase64);
+const sizeOf = ({ body, bodyBase64 }) => (body === undefined ? atob(bodyBase64).length : new TextEncoder().encode(body).length);
 
 export function openEvents(page) {
   const wanted = { text: page.query.get("device") ?? "" };
@@ -19,9 +19,9 @@ export function openEvents(page) {
   const live = liveList({
     label: "Events, the newest first",
     draw: (event) => eventRow(event, () => setPaused(true)),
-    matches: (event) => `${senderOf(event)} ${bodyOf(event)} ${JSON.stringify(event.properties)}`.toLowerCase().includes(wanted.text.toLowerCase()),
-    heard: ({ kept, shown, waiting, isPaused }) => {
-      status.textContent = isPaused ? `Paused. ${count(waiting, "new event")} since.` : `${count(kept, "event")} seen, the newest ${number(shown)} shown.`;
+    matches: (event) => `${senderOf(event)} ${event.body ?? ""} ${JSON.stringify(event.properties)}`.toLowerCase().includes(wanted.text.toLowerCase()),
+    heard: ({ seen, kept, shown, waiting, isPaused }) => {
+      status.textContent = isPaused ? `Paused. ${count(waiting, "new event")} since.` : `${count(seen, "event")} seen, the newest ${number(shown)} shown.`;
       fill(blank, shown ? null : empty({ icon: kept ? "search" : "cloud", title: kept ? "No event fits the filter" : "Nothing has arrived yet", text: kept ? "" : "What devices and gateways send to this hub is shown here at once." }));
     },
   });
@@ -55,6 +55,10 @@ export function openEvents(page) {
   });
 }
 
+function preview(event) {
+  return event.body === undefined ? `${bytes(sizeOf(event))}, no text` : event.body.slice(0, PREVIEW).replace(/\s+/g, " ") || "empty";
+}
+
 /** A row that opens; `opened` is called when somebody opens it. */
 function eventRow(event, opened) {
   const sender = senderOf(event);
@@ -66,7 +70,7 @@ function eventRow(event, opened) {
       { class: "event-row" },
       h("span", { class: "soft mono" }, clock(event.enqueuedTime)),
       h("span", { class: "strong one-line", title: sender }, sender, event.output ? h("span", { class: "soft" }, ` ${event.output}`) : null),
-      h("span", { class: "event-body soft mono one-line" }, bodyOf(event).slice(0, PREVIEW).replace(/\s+/g, " ") || "empty"),
+      h("span", { class: "event-body soft mono one-line" }, preview(event)),
     ),
   );
   details.addEventListener("toggle", () => {
@@ -79,7 +83,7 @@ function eventRow(event, opened) {
 }
 
 function whole(event) {
-  const text = bodyOf(event);
+  const text = event.body ?? `base64: ${event.bodyBase64}`;
   return h(
     "div",
     { class: "opened" },
@@ -87,7 +91,7 @@ function whole(event) {
     facts([
       ["Number", number(event.sequence)],
       ["Arrived", moment(event.enqueuedTime)],
-      ["Size", bytes(new TextEncoder().encode(text).length)],
+      ["Size", bytes(sizeOf(event))],
       ["Output", event.output],
       ...named(event.properties),
       ...named(event.systemProperties),

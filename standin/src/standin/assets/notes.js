@@ -30,8 +30,10 @@ export function openNotes(page) {
     })),
     h("section", { class: "card", "aria-label": "Log" }, live.element, blank),
   );
-  page.poll(() => hubPath("notes", { after: last, wait_s: last ? WAIT_S : 0 }), 0.05, ({ notes }) => {
-    if (notes.length) {
+  page.poll(() => hubPath("notes", { after: last, wait_s: last ? WAIT_S : 0 }), 0.05, ({ notes, last: latest }) => {
+    if (latest < last) {
+      last = 0; // it was started anew, and so are its numbers
+    } else if (notes.length) {
       last = notes[notes.length - 1].number;
       notes.forEach((note) => live.add(note));
     }

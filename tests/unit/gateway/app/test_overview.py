@@ -43,7 +43,7 @@ async def test_all_that_a_glance_should_tell(tmp_path: Path) -> None:
             "subject": "edge-1",
             "issuer": "root",
             "notAfter": "2027-01-15T08:00:00.000Z",
-            "daysLeft": 6.4,
+            "daysLeft": 6.44,
             "state": "7 days",
             "advice": "renew it",
         }

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from edgewire.iothub.limits import MAX_C2D_MESSAGE_BYTES
@@ -18,6 +19,7 @@ from gateway.twin.store import TwinStore
 from support.twin_cloud import FakeTwinCloud
 
 D1 = identity("d1")
+DEEP = orjson.loads("[" * 500 + "]" * 500)  # can be read, and not written
 
 
 class Device:
@@ -121,6 +123,8 @@ async def test_who_is_away_or_has_its_hands_full_gets_nothing(house: House, monk
         ({"body": "x" * (MAX_C2D_MESSAGE_BYTES + 1)}, 413, "65536 are allowed"),
         ({"body": "x" * 1_000, "properties": {"p": "y" * MAX_C2D_MESSAGE_BYTES}}, 413, "65536 are allowed"),
         ({"bodyBase64": "!"}, 400, "no base64"),
+        ({"bodyBase64": "é"}, 400, "no base64"),
+        ({"body": DEEP}, 400, "body is nested too deeply"),
         ({"properties": ["a"]}, 400, "object of texts"),
         ({"properties": {"a": 5}}, 400, "object of texts"),
         ({"properties": {"$.to": "x"}}, 400, "the hub's own"),
@@ -151,7 +155,15 @@ async def test_few_wait_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -
     assert (await deeds.call(D1, {"method": "blink"}))["status"] == 201
 
 
-@pytest.mark.parametrize(("answer", "payload"), [(None, {"n": 1}), (b"", None), (b"\xffno json", "\ufffdno json")])
+@pytest.mark.parametrize(
+    ("answer", "payload"),
+    [
+        (None, {"n": 1}),
+        (b"", None),
+        (b"\xffno json", "\ufffdno json"),
+        (b"[" * 300 + b"]" * 300, "[" * 300 + "]" * 300),
+    ],
+)
 async def test_a_method_is_answered_by_the_device(house: House, answer: bytes | None, payload: Any) -> None:
     house.listen()
     house.device.answer = answer
@@ -169,6 +181,7 @@ async def test_a_method_is_answered_by_the_device(house: House, answer: bytes | 
         ({"method": "x", "timeoutSecs": True}, 400),
         ({"method": "x", "timeoutSecs": 1}, 400),
         ({"method": "x", "timeoutSecs": 1e9}, 400),
+        ({"method": "x", "payload": DEEP}, 400),
     ],
 )
 async def test_a_method_that_cannot_be_called_says_why(house: House, asked: dict[str, Any], status: int) -> None:
@@ -244,7 +257,7 @@ async def test_desired_properties_are_changed_in_the_hub_alone(house: House) -> 
     await deeds.edit_twin(D1, {"desired": {"rate": 5}})
     await deeds.edit_twin(D1, {"desired": {"rate": None}, "etag": "AAA="})
     assert house.service.patched == [("d1", {"rate": 5}, None), ("d1", {"rate": None}, "AAA=")]
-    bad: list[dict[str, Any]] = [{}, {"desired": []}, {"desired": {}, "etag": 5}]
+    bad: list[dict[str, Any]] = [{}, {"desired": []}, {"desired": {}, "etag": 5}, {"desired": {"a": DEEP}}]
     for asked in bad:
         with pytest.raises(NotAnsweredError) as refused:
             await deeds.edit_twin(D1, asked)

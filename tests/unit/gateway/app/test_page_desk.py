@@ -7,6 +7,7 @@ import pytest
 from edgewire.message import identity
 from gateway.app import page_desk
 from gateway.dashboard.answers import NotAnsweredError
+from gateway.dashboard.api import Shown
 from gateway.identity.roster import CaSigned, NoCredential, Registration, Roster
 from gateway.observe.watching import MAX_FOLLOWERS
 from support.page_house import JSON, PageHouse
@@ -19,7 +20,7 @@ async def test_devices_are_listed_with_their_state_those_that_are_here_first(tmp
         house.site.register("off", enabled=False)
         house.publish(b"{}", device="d2").lose()
         house.publish(b"{}", device="d1")
-        told = house.desk.devices("", 10)
+        told = house.desk.devices("", 10, Shown.ALL)
         rows = {row["name"]: row for row in told["devices"]}
         assert list(rows) == ["d1", "d2", "off"]
         assert [rows[name]["state"] for name in rows] == ["connected", "away", "disabled"]
@@ -28,17 +29,32 @@ async def test_devices_are_listed_with_their_state_those_that_are_here_first(tmp
         assert rows["d2"]["connectedAt"] is None
         assert (rows["d2"]["messages"], rows["d2"]["messagesPerMinute"]) == (1, 1.0)
         assert rows["off"]["lastSeenAt"] is None
+        for shown, names in ((Shown.CONNECTED, ["d1"]), (Shown.AWAY, ["d2"]), (Shown.TROUBLE, [])):
+            assert [row["name"] for row in house.desk.devices("", 10, shown)["devices"]] == names
+
+
+async def test_who_is_here_is_counted_whatever_is_listed(tmp_path: Path) -> None:
+    async with PageHouse.open(tmp_path) as house:
+        house.publish(b"{}", device="d1")
+        house.publish(b"{}", device="d2")
+        for number in range(3):
+            house.site.register(f"spare-{number}")
+        told = house.desk.devices("", 1, Shown.ALL)
+        assert (len(told["devices"]), told["connected"], told["known"], told["more"]) == (1, 2, 5, 4)
+        told = house.desk.devices("", 1, Shown.AWAY)
+        assert (told["devices"][0]["state"], told["connected"], told["known"], told["more"]) == ("unknown", 2, 5, 2)
 
 
 async def test_a_search_finds_by_any_case_and_says_how_many_there_are(tmp_path: Path) -> None:
     async with PageHouse.open(tmp_path) as house:
         for number in range(5):
             house.site.register(f"Board-{number}")
-        assert [len(house.desk.devices("bOARD", 3)[key]) for key in ("devices",)] == [3]
-        told = house.desk.devices("board", 3)
+        assert len(house.desk.devices("bOARD", 3, Shown.ALL)["devices"]) == 3
+        told = house.desk.devices("board", 3, Shown.ALL)
         assert (told["found"], told["more"]) == (5, 2)
-        assert house.desk.devices("none", 3) == {"devices": [], "found": 0, "more": 0}
-        assert house.desk.devices("board-1", 3)["devices"][0]["state"] == "unknown"
+        nobody = {"devices": [], "known": 0, "connected": 0, "found": 0, "more": 0}
+        assert house.desk.devices("none", 3, Shown.ALL) == nobody
+        assert house.desk.devices("board-1", 3, Shown.ALL)["devices"][0]["state"] == "unknown"
 
 
 async def test_a_device_says_what_it_listens_to_and_how_it_logs_in(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from edgepage.guard import Guard
 from gateway.dashboard.answers import NotAnsweredError
-from gateway.dashboard.api import LISTED, LISTED_DEVICES, MAX_LISTED, MAX_LISTED_DEVICES, ApiPages
+from gateway.dashboard.api import LISTED, LISTED_DEVICES, MAX_LISTED, MAX_LISTED_DEVICES, ApiPages, Shown
 from gateway.dashboard.door import HOUSE, Reporter
 from gateway.observe.events import Event
 from gateway.observe.page import DeviceAction, DeviceDeed, PageDeviceUsed
@@ -19,8 +19,8 @@ class Desk:
     def overview(self) -> Mapping[str, Any]:
         return {"overview": True}
 
-    def devices(self, search: str, limit: int) -> Mapping[str, Any]:
-        return {"search": search, "limit": limit}
+    def devices(self, search: str, limit: int, shown: Shown) -> Mapping[str, Any]:
+        return {"search": search, "limit": limit, "shown": shown.value}
 
     def device(self, name: str) -> Mapping[str, Any]:
         return {"name": name}
@@ -126,9 +126,9 @@ async def test_a_page_of_another_site_changes_nothing(visitor: Visitor, events: 
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("/api/devices?search=Lab&limit=5", {"search": "Lab", "limit": 5}),
-        ("/api/devices", {"search": "", "limit": LISTED_DEVICES}),
-        ("/api/devices?limit=99999", {"search": "", "limit": MAX_LISTED_DEVICES}),
+        ("/api/devices?search=Lab&limit=5", {"search": "Lab", "limit": 5, "shown": "all"}),
+        ("/api/devices?shown=away", {"search": "", "limit": LISTED_DEVICES, "shown": "away"}),
+        ("/api/devices?limit=99999", {"search": "", "limit": MAX_LISTED_DEVICES, "shown": "all"}),
         ("/api/devices/d1%2Fm1", {"name": "d1/m1"}),
         ("/api/devices/a%25b%23c", {"name": "a%b#c"}),
         ("/api/messages?last=1000", {"last": MAX_LISTED}),
@@ -150,6 +150,7 @@ async def test_what_is_asked_reaches_the_desk(visitor: Visitor, path: str, told:
         ("/api/devices/%0A", 404),
         ("/api/devices/" + "x" * 200, 404),
         ("/api/devices?search=" + "x" * 500, 400),
+        ("/api/devices?shown=nobody", 400),
         ("/api/messages?last=x", 400),
     ],
 )

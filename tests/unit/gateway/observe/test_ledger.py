@@ -8,6 +8,7 @@ from gateway.observe import ledger as ledgers
 from gateway.observe.events import Event, Level
 from gateway.observe.head import DeviceConnected, DeviceDisconnected, Leaving, MessageRefused, RefusedMessage
 from gateway.observe.ledger import RATES, Ledger, Rate
+from gateway.observe.store import MessagesRefused, RefusalReason
 from gateway.observe.upstream import MessagesForwarded
 
 START = 1_800_000_000.0  # a whole minute
@@ -131,4 +132,5 @@ def test_an_error_is_one_short_line_without_a_secret(ledger: Ledger) -> None:
 def test_what_was_refused_and_what_went_out_are_rates(ledger: Ledger) -> None:
     ledger.on_event(MessageRefused("d1", RefusedMessage.TOO_LARGE, "it is"))
     ledger.on_event(MessagesForwarded(EndpointKind.UPSTREAM, "$upstream", 12))
-    assert (ledger.per_minute(ledger.refused), ledger.per_minute(ledger.forwarded)) == (1.0, 12.0)
+    ledger.on_event(MessagesRefused(reason=RefusalReason.BYTE_CAP, count=40))
+    assert (ledger.per_minute(ledger.refused), ledger.per_minute(ledger.forwarded)) == (41.0, 12.0)

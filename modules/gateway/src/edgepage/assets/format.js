@@ -1,6 +1,7 @@
 // Numbers, sizes and times as people read them.
 
 import { absent, h } from "./dom.js";
+import { serverNow } from "./net.js";
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const TENTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
@@ -58,7 +59,7 @@ export function duration(seconds) {
 }
 
 /** How long ago, in one unit. */
-export function ago(when, now = Date.now()) {
+export function ago(when, now = serverNow()) {
   const seconds = Math.round((now - when) / 1000);
   if (seconds < 0) {
     return `in ${coarse(-seconds)}`;
@@ -118,7 +119,7 @@ export function keepTimes() {
     if (document.hidden) {
       return;
     }
-    const now = Date.now();
+    const now = serverNow();
     for (const element of document.querySelectorAll("time[data-ago]")) {
       const text = ago(Number(element.dataset.ago), now);
       if (element.textContent !== text) {
@@ -128,11 +129,27 @@ export function keepTimes() {
   }, 1000);
 }
 
-/** JSON with indentation if the text is JSON, else the text. */
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{},:]|[^\s[\]{},:"]+/g;
+
+/** JSON with indentation if the text is JSON, else the text. Nothing but white space changes: numbers of JavaScript hold
+    fewer digits than those of JSON, and its objects no name twice. */
 export function pretty(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    JSON.parse(text);
   } catch {
     return text;
   }
+  let written = "";
+  let depth = 0;
+  let before = "";
+  for (const token of text.match(TOKENS)) {
+    const isFirst = before === "[" || before === "{";
+    const closes = token === "]" || token === "}";
+    depth -= closes ? 1 : 0;
+    written += before === "," || isFirst !== closes ? `\n${"  ".repeat(depth)}` : "";
+    written += token === ":" ? ": " : token;
+    depth += token === "[" || token === "{" ? 1 : 0;
+    before = token;
+  }
+  return written;
 }

@@ -8,13 +8,15 @@ const DRAW_MS = 200;
     apart and puts them in order.
 
     Keeps the newest `keep` rows and shows the newest `most` of those that match, newest first. `heard` is called after
-    each change with {kept, shown, waiting, isPaused}. */
+    each change with {seen, kept, shown, waiting, isPaused}; `seen` and `waiting` count those that were let go, too. */
 export function liveList({ label, draw, key = () => "", matches = () => true, keep = 2_000, most = 200, heard = () => {} }) {
   const element = h("ol", { class: "live", "aria-label": label });
   let rows = []; // the oldest first
   let fresh = []; // arrived since the last drawing
   let merged = new Set();
   let isPaused = false;
+  let seen = 0;
+  let waiting = 0;
   let timer = 0;
 
   function add(row) {
@@ -22,6 +24,7 @@ export function liveList({ label, draw, key = () => "", matches = () => true, ke
       return; // it came by both ways
     }
     fresh.push(row);
+    waiting += 1;
     if (fresh.length > keep) {
       fresh = fresh.slice(-keep);
     }
@@ -35,6 +38,8 @@ export function liveList({ label, draw, key = () => "", matches = () => true, ke
     if (!isPaused && fresh.length > 0) {
       const came = fresh;
       fresh = [];
+      seen += waiting;
+      waiting = 0;
       rows = rows.concat(came).slice(-keep);
       const visible = came.filter(matches).slice(-most).reverse();
       element.prepend(...visible.map(item));
@@ -54,7 +59,7 @@ export function liveList({ label, draw, key = () => "", matches = () => true, ke
   }
 
   function tell() {
-    heard({ kept: rows.length, shown: element.children.length, waiting: fresh.length, isPaused });
+    heard({ seen, kept: rows.length, shown: element.children.length, waiting, isPaused });
   }
 
   return {
@@ -64,7 +69,9 @@ export function liveList({ label, draw, key = () => "", matches = () => true, ke
     /** In place of what was kept; the oldest first. */
     reset(list) {
       rows = list.slice(-keep);
+      seen = list.length;
       fresh = [];
+      waiting = 0;
       redraw();
     },
     /** Puts rows that are not here yet into their places; while it is paused, those that are newer wait. */
@@ -77,10 +84,14 @@ export function liveList({ label, draw, key = () => "", matches = () => true, ke
       }
       if (isPaused) {
         const last = rows.length > 0 ? key(rows[rows.length - 1]) : "";
-        fresh = [...fresh, ...unknown.filter((row) => key(row) > last)].sort(byKey);
+        const newer = unknown.filter((row) => key(row) > last);
+        fresh = [...fresh, ...newer].sort(byKey);
+        waiting += newer.length;
         tell();
         return;
       }
+      seen += waiting + unknown.length;
+      waiting = 0;
       rows = [...rows, ...fresh, ...unknown].sort(byKey).slice(-keep);
       fresh = [];
       redraw();

@@ -2,6 +2,8 @@
 
 const PATIENCE_MS = 45_000;
 const UNSEEN_MS = 60_000;
+const SILENT_MS = 20_000;
+const SKEW_MS = 5_000;
 
 /** Why something was not done, in the server's words. */
 export class AskError extends Error {
@@ -15,6 +17,8 @@ export class AskError extends Error {
 /** Whether the server answers: "here", "away" (no answer), "ended" (the login counts no more). */
 export const link = {
   state: "unknown",
+  /** By how much the server's clock is ahead of this one, in ms; 0 as long as they agree within seconds. */
+  aheadMs: 0,
   problems: new Map(),
   listeners: new Set(),
   /** What is asked again and again and refused, by what it is; an empty sentence takes it back. */
@@ -42,6 +46,16 @@ export const link = {
   },
 };
 
+/** What the server's clock says: its times are compared with that, since a small computer's clock may be far off. */
+export function serverNow() {
+  return Date.now() + link.aheadMs;
+}
+
+function compareClocks(answer) {
+  const ahead = Date.parse(answer.headers.get("date") ?? "") + 500 - Date.now(); // it tells whole seconds
+  link.aheadMs = Math.abs(ahead) > SKEW_MS ? ahead : 0;
+}
+
 /** JSON of `url`. Throws AskError; an AbortError passes through. */
 export async function ask(method, url, body = null, signal = null, patienceMs = PATIENCE_MS) {
   const patience = AbortSignal.timeout(patienceMs);
@@ -51,6 +65,7 @@ export async function ask(method, url, body = null, signal = null, patienceMs = 
     asked.headers["content-type"] = "application/json";
   }
   const answer = await sent(url, asked, signal);
+  compareClocks(answer);
   const said = await told(answer);
   if (answer.status === 401) {
     link.set("ended");
@@ -89,11 +104,13 @@ async function told(answer) {
 /** Resolves after some time, or at once when `signal` is aborted. */
 export function pause(ms, signal = null) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
+    const done = () => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", done); // a page is open for weeks, and so is its signal
       resolve();
-    }, { once: true });
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done, { once: true });
   });
 }
 
@@ -105,6 +122,7 @@ export function seen(signal) {
   return new Promise((resolve) => {
     const done = () => {
       document.removeEventListener("visibilitychange", done);
+      signal?.removeEventListener("abort", done);
       resolve();
     };
     document.addEventListener("visibilitychange", done);
@@ -119,7 +137,10 @@ export function poll(url, seconds, show, signal, failed = null) {
   let wake = () => {};
   let isWanted = false;
   const name = {};
-  signal.addEventListener("abort", () => link.complain(name, ""), { once: true });
+  signal.addEventListener("abort", () => {
+    link.complain(name, "");
+    wake();
+  }, { once: true });
   const run = async () => {
     let failures = 0;
     while (!signal.aborted) {
@@ -146,13 +167,13 @@ export function poll(url, seconds, show, signal, failed = null) {
           link.complain(name, error.message);
         }
       }
-      if (isWanted) {
-        continue; // asked for while the last answer was on its way
+      if (isWanted || signal.aborted) {
+        continue; // asked for while the last answer was on its way, or ended then
       }
       const rest = link.state === "ended" ? 15_000 : Math.min(seconds * 1000 * 2 ** Math.min(failures, 3), Math.max(8_000, seconds * 1000));
       const woken = new AbortController();
       wake = () => woken.abort();
-      await pause(rest, AbortSignal.any([signal, woken.signal]));
+      await pause(rest, woken.signal);
     }
   };
   run();
@@ -166,6 +187,9 @@ export function poll(url, seconds, show, signal, failed = null) {
 
 /** Server-sent events of `url`, each to its function by name; opened again whenever it breaks, until `signal` is aborted,
     and closed while nobody has looked for a minute.
+
+    One of `handlers` has to be for what the server says all the time: a server that has lost its power says no goodbye,
+    so that what is silent is taken for broken.
 
     `state` hears "open", "broken", and with "refused" why. */
 export function stream(url, handlers, signal, state = () => {}) {
@@ -193,8 +217,7 @@ export function stream(url, handlers, signal, state = () => {}) {
       link.set("here");
       state("open");
     };
-    source.onerror = async () => {
-      const isRefused = source.readyState === EventSource.CLOSED;
+    const lost = async (isRefused) => {
       close();
       state("broken");
       failures += 1;
@@ -206,9 +229,12 @@ export function stream(url, handlers, signal, state = () => {}) {
       await seen(signal);
       open();
     };
+    source.onerror = () => lost(source.readyState === EventSource.CLOSED);
+    const heard = watchSilence(closing.signal, () => lost(false));
     for (const [name, call] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => {
         if (!signal.aborted) {
+          heard();
           call(JSON.parse(event.data));
         }
       });
@@ -251,18 +277,30 @@ function leaveUnseen(signal, leave) {
   look();
 }
 
+/** Calls `lose` when nothing was heard for a while, until `signal` is aborted. Returns what is called with each word. */
+function watchSilence(signal, lose) {
+  let timer = 0;
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(lose, SILENT_MS);
+  };
+  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  heard();
+  return heard;
+}
+
 /** What changes `from` into `to` as IoT Hub's twins are changed: members that go are null (RFC 7396). */
 export function mergePatch(from, to) {
   const patch = {};
   for (const name of new Set([...Object.keys(from), ...Object.keys(to)])) {
-    if (!(name in to)) {
+    if (!Object.hasOwn(to, name)) {
       patch[name] = null;
-    } else if (isObject(from[name]) && isObject(to[name])) {
+    } else if (Object.hasOwn(from, name) && isObject(from[name]) && isObject(to[name])) {
       const inner = mergePatch(from[name], to[name]);
       if (Object.keys(inner).length > 0) {
         patch[name] = inner;
       }
-    } else if (JSON.stringify(from[name]) !== JSON.stringify(to[name])) {
+    } else if (!Object.hasOwn(from, name) || JSON.stringify(from[name]) !== JSON.stringify(to[name])) {
       patch[name] = to[name];
     }
   }

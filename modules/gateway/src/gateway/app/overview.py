@@ -158,7 +158,7 @@ def _certificate(each: "WatchedCertificate") -> dict[str, Any]:
         "subject": each.subject,
         "issuer": each.issuer,
         "notAfter": iso(each.not_after),
-        "daysLeft": round(each.days_left, 1),
+        "daysLeft": round(each.days_left, 2),
         "state": each.state.value,
         "advice": each.advice,
     }

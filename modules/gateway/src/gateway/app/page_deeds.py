@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import time
 import uuid
 from collections.abc import Mapping
@@ -89,7 +88,7 @@ class Deeds:
                 result = await self._methods.invoke(
                     who,
                     name,
-                    orjson.dumps(asked.get("payload")),
+                    _json(asked.get("payload"), "payload"),
                     connect_timeout_s=0.0,
                     response_timeout_s=float(timeout_s),
                 )
@@ -117,6 +116,7 @@ class Deeds:
             raise NotAnsweredError(400, "etag must be the text that came with the twin")
         if isinstance(self._service, str):
             raise NotAnsweredError(409, self._service)
+        _json({"properties": {"desired": desired}}, "desired")
         return await self._service.patch_desired(who, desired, etag)
 
     async def _mirror(self, who: Identity, problem: str) -> dict[str, Any]:
@@ -210,15 +210,24 @@ def _body(asked: Mapping[str, Any]) -> bytes:
     if "bodyBase64" in asked:
         try:
             return base64.b64decode(str(asked["bodyBase64"]), validate=True)
-        except binascii.Error:
+        except ValueError:
             raise NotAnsweredError(400, "bodyBase64 is no base64") from None
     body = asked.get("body", "")
-    return body.encode() if isinstance(body, str) else orjson.dumps(body)
+    return body.encode() if isinstance(body, str) else _json(body, "body")
+
+
+def _json(value: Any, name: str) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # what was read may be nested deeper than what can be written
+        raise NotAnsweredError(400, f"{name} is nested too deeply to be sent") from None
 
 
 def _payload(payload: bytes) -> Any:
-    """A device's answer as JSON; what is none, as text."""
+    """A device's answer as JSON; what is none, or nested deeper than can be written again, as text."""
     try:
-        return orjson.loads(payload) if payload else None
-    except orjson.JSONDecodeError:
+        answer = orjson.loads(payload) if payload else None
+        orjson.dumps(answer)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return payload.decode(errors="replace")
+    return answer

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from edgewire.message import Identity
 from gateway.app.book import Book
@@ -12,6 +12,7 @@ from gateway.app.overview import Overview
 from gateway.app.page_deeds import Deeds, named
 from gateway.app.page_trial import Tried, read_message, read_routes, replayed, sample_of, try_message
 from gateway.dashboard.answers import NotAnsweredError
+from gateway.dashboard.api import Shown
 from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.methods import Methods
 from gateway.dispatch.presence import Presence
@@ -79,16 +80,18 @@ class PageDesk:
         """See Desk."""
         return self._overview.tell()
 
-    def devices(self, search: str, limit: int) -> dict[str, Any]:
+    def devices(self, search: str, limit: int, shown: Shown) -> dict[str, Any]:
         """See Desk."""
         wanted = search.lower()
-        found = [name for name in self._names() if wanted in name.lower()]
-        connected = [name for name in found if named(name) in self._presence]
-        ordered = connected + [name for name in found if named(name) not in self._presence]
+        found = {name: named(name) in self._presence for name in self._names() if wanted in name.lower()}
+        ordered = sorted(found, key=lambda name: not found[name])
+        fitting = [name for name in ordered if self._fits(name, shown)]
         return {
-            "devices": [self._row(name) for name in ordered[:limit]],
-            "found": len(ordered),
-            "more": max(0, len(ordered) - limit),
+            "devices": [self._row(name) for name in fitting[:limit]],
+            "known": len(found),
+            "connected": sum(found.values()),
+            "found": len(fitting),
+            "more": max(0, len(fitting) - limit),
         }
 
     def device(self, name: str) -> dict[str, Any]:
@@ -215,6 +218,19 @@ class PageDesk:
         for who in self._registry.roster.registrations:
             if str(who) not in devices:
                 yield str(who)
+
+    def _fits(self, name: str, shown: Shown) -> bool:
+        record = self._book.ledger.device(name) or DeviceRecord()
+        match shown:
+            case Shown.ALL:
+                return True
+            case Shown.TROUBLE:
+                return record.error is not None or self._is_limited(name)
+            case Shown.CONNECTED | Shown.AWAY:
+                who = named(name)
+                state = _state(who in self._presence, self._registry.find(who), record)
+                return (state == "connected") if shown is Shown.CONNECTED else state in ("away", "unknown")
+        assert_never(shown)
 
     def _row(self, name: str) -> dict[str, Any]:
         who = named(name)

@@ -7,8 +7,8 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-MAX_JSON_BYTES: Final = 262_144
-"""A body: a settings document of the largest routes, or a message with its body as text."""
+MAX_JSON_BYTES: Final = 786_432
+"""A body: the routes of a settings document and with them a message of 256 KiB, which base64 makes a third longer."""
 JSON_S: Final = 10.0
 """For a body to arrive."""
 

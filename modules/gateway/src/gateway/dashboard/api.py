@@ -4,6 +4,7 @@ All of it stands behind the guard. What it tells and does comes from a desk that
 """
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -20,6 +21,16 @@ MAX_LISTED: Final = 500
 """Messages or events in one answer: as many as are kept."""
 LISTED: Final = 100
 
+
+class Shown(Enum):
+    """Which devices are listed."""
+
+    ALL = "all"
+    CONNECTED = "connected"
+    AWAY = "away"
+    TROUBLE = "trouble"
+
+
 Asked = Mapping[str, Any]
 Told = Mapping[str, Any]
 
@@ -30,8 +41,8 @@ class Desk(Protocol):
     def overview(self) -> Told:
         """The state at a glance."""
 
-    def devices(self, search: str, limit: int) -> Told:
-        """The devices whose name holds `search`, the latest first."""
+    def devices(self, search: str, limit: int, shown: Shown) -> Told:
+        """The devices whose name holds `search` and that are `shown`, the latest first; and how many there are."""
 
     def device(self, name: str) -> Told:
         """One device, `device` or `device/module`, with what else is known of it."""
@@ -97,7 +108,7 @@ class ApiPages:
 
     async def _devices(self, request: web.Request) -> Told:
         limit = number_of(request, "limit", default=LISTED_DEVICES, most=MAX_LISTED_DEVICES)
-        return self._desk.devices(text_of(request, "search"), limit)
+        return self._desk.devices(text_of(request, "search"), limit, _shown(request))
 
     async def _device(self, request: web.Request) -> Told:
         return self._desk.device(_named(request))
@@ -144,6 +155,14 @@ class ApiPages:
             address = request.remote or "somebody"
             self._emit(PageDeviceUsed(address=address, action=action, identity=name, outcome=outcome))
         return told
+
+
+def _shown(request: web.Request) -> Shown:
+    """Raises NotAnsweredError."""
+    try:
+        return Shown(text_of(request, "shown") or Shown.ALL.value)
+    except ValueError:
+        raise NotAnsweredError(400, f"shown must be one of {', '.join(each.value for each in Shown)}") from None
 
 
 def _named(request: web.Request) -> str:

@@ -13,6 +13,7 @@ from edgewire.message import Identity
 from gateway.observe.events import Event, Level
 from gateway.observe.head import DeviceConnected, DeviceDisconnected
 from gateway.observe.log import clean, without_secrets
+from gateway.observe.store import MessagesRefused
 from gateway.observe.upstream import MessagesForwarded
 
 MAX_DEVICES: Final = 10_000
@@ -99,7 +100,7 @@ class Ledger:
         self.received = 0
         self.unrouted = 0
         self.refused = Rate()
-        """Whatever was refused: logins, messages, connections."""
+        """Whatever was refused: logins, messages, connections; messages that a full store does not take."""
         self.forwarded = Rate()
         """Deliveries that an endpoint has taken."""
 
@@ -148,6 +149,8 @@ class Ledger:
                 record.seen_at = self._clock()
             case MessagesForwarded(count=count):
                 self.forwarded.add(count, self._clock())
+            case MessagesRefused(count=count):
+                self.refused.add(count, self._clock())
             case _ if event.LEVEL in _LOUD:
                 self._note_error(event)
 

@@ -15,10 +15,8 @@ const limitedPill = () => pill("held back", "warn");
 const nameOf = (device) => (device.module ? `${device.id}/${device.module}` : device.id);
 
 export function openDevices(page) {
-  const wanted = { text: "", state: "all" };
+  const wanted = { text: "", shown: "all" };
   const about = h("p", {}, "Asking …");
-  let all = [];
-  let more = 0;
   const list = table({
     label: "Devices",
     opens: true,
@@ -36,17 +34,6 @@ export function openDevices(page) {
     blank: h("div", {}, empty({ icon: "devices", title: "No device fits", text: "Devices are added with gateway devices add, come by a code, or are known to the hub." })),
   });
 
-  function fits(device) {
-    return wanted.state === "all" || device.state === wanted.state || (wanted.state === "trouble" && (device.lastError !== null || device.limited)) || (wanted.state === "away" && device.state === "unknown");
-  }
-
-  function draw() {
-    const shown = all.filter(fits);
-    const here = all.filter(({ state }) => state === "connected").length;
-    about.textContent = `${count(all.length + more, "device")}, ${number(here)} connected${more ? `; ${number(more)} more are found by searching` : ""}`;
-    list.show(shown);
-  }
-
   page.draw(
     h("div", { class: "page-head" }, h("div", { class: "grow" }, h("h1", {}, "Devices"), about), h("a", { class: "button wide-only", href: "/claims" }, icon("codes"), "Codes for new boards")),
     h(
@@ -56,17 +43,16 @@ export function openDevices(page) {
         wanted.text = value;
         asking.now();
       }),
-      segments("State", STATES, wanted.state, (value) => {
-        wanted.state = value;
-        draw();
+      segments("State", STATES, wanted.shown, (value) => {
+        wanted.shown = value;
+        asking.now();
       }),
     ),
     h("section", { class: "card", "aria-label": "List of devices" }, list.element),
   );
-  const asking = page.poll(() => `/api/devices?${new URLSearchParams({ search: wanted.text, limit: String(MOST) })}`, 3, (said) => {
-    all = said.devices;
-    more = said.more;
-    draw();
+  const asking = page.poll(() => `/api/devices?${new URLSearchParams({ search: wanted.text, shown: wanted.shown, limit: String(MOST) })}`, 3, ({ devices, known, connected, more }) => {
+    about.textContent = `${count(known, "device")}, ${number(connected)} connected${more ? `; ${number(more)} more are found by searching` : ""}`;
+    list.show(devices);
   });
 }
 

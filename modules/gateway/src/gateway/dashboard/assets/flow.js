@@ -21,8 +21,8 @@ export function openFlow(page) {
     draw: (message) => messageRow(message, { opened: () => setPaused(true) }),
     key: ({ at, n }) => `${at} ${String(n).padStart(12, "0")}`,
     matches,
-    heard: ({ kept, shown, waiting, isPaused }) => {
-      status.textContent = isPaused ? `Paused. ${count(waiting, "new message")} since.` : isOpen ? `Live. ${count(kept, "message")} seen, the newest ${number(shown)} shown.` : refused || "Connecting …";
+    heard: ({ seen, kept, shown, waiting, isPaused }) => {
+      status.textContent = isPaused ? `Paused. ${count(waiting, "new message")} since.` : isOpen ? `Live. ${count(seen, "message")} seen, the newest ${number(shown)} shown.` : refused || "Connecting …";
       drawPause(waiting);
       drawBlank(kept, shown);
     },
@@ -90,6 +90,7 @@ export function openFlow(page) {
     const asked = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value));
     page.stream(`/api/live?${asked}`, {
       message: (message) => live.add(message),
+      overview: () => {}, // every two seconds: by it the stream is known to be alive
       "left-out": ({ count: more }) => {
         lost += more;
         leftOut.hidden = false;

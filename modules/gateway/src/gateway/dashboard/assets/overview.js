@@ -5,6 +5,7 @@ import { endpointName } from "./message.js";
 
 const TIGHT = 0.8;
 const LONG_MS = 10_000;
+const MOST_WAYS = 4;
 const LATEST_EVENTS = 6;
 const DEFAULT_PRIORITY = 2_000_000_000; // of a route that says none
 const LINK_TONES = { connected: "good", connecting: "warn", waiting: "bad", closed: "bad" };
@@ -67,15 +68,17 @@ export function openOverview(page, pulse) {
 
 /** What somebody should look at, the worst first: [tone, head, text]. */
 function needs(said) {
-  const found = [];
+  const away = [];
   const now = Date.parse(said.gateway.startedAt) + said.gateway.uptimeSecs * 1000; // by the gateway's clock
   for (const { name, kind, state, sentence, since: at } of said.upstream) {
     if (state === "waiting" || state === "closed") {
-      found.push(["bad", `${name} is not reached (${kind}).`, reasonOf(sentence)]);
+      away.push(["bad", `${name} is not reached (${kind}).`, reasonOf(sentence)]);
     } else if (state === "connecting" && (reasonOf(sentence) || now - Date.parse(at ?? "") > LONG_MS)) {
-      found.push(["warn", `${name} is not reached yet (${kind}).`, reasonOf(sentence) || "A try takes long; why is told when it has failed."]);
+      away.push(["warn", `${name} is not reached yet (${kind}).`, reasonOf(sentence) || "A try takes long; why is told when it has failed."]);
     }
   }
+  // A site without a line loses all of them at once: what else is wrong must be seen beside them.
+  const found = away.length > MOST_WAYS ? [...byUrgency(away).slice(0, MOST_WAYS - 1), [away[0][0], `And ${number(away.length - MOST_WAYS + 1)} more are not reached.`, "See Upstream."]] : away;
   const share = said.store.maxBytes ? said.store.bytes / said.store.maxBytes : 0;
   if (said.store.state && said.store.state !== "ready") {
     found.push(["bad", said.store.state === "full" ? "The store is full." : "The store has failed.", said.store.state === "full" ? "New messages are treated as whenFull says." : "Nothing can be acknowledged; look at the disk."]);
@@ -87,10 +90,20 @@ function needs(said) {
     found.push(["bad", "The latest settings were refused; the last good ones stay in force.", problems.length === 1 ? problems[0] : `${problems[0]} And ${count(problems.length - 1, "problem")} more, below.`]);
   }
   for (const one of said.certificates.filter(({ state }) => state !== "good")) {
-    found.push([CERTIFICATE_TONES[one.state] ?? "warn", one.state === "ended" ? `The certificate of ${one.name} has ended.` : `The certificate of ${one.name} ends in ${count(Math.max(0, Math.floor(one.daysLeft)), "day")}.`, one.advice]);
+    found.push([CERTIFICATE_TONES[one.state] ?? "warn", one.state === "ended" ? `The certificate of ${one.name} has ended.` : `The certificate of ${one.name} ends in ${leftOf(one)}.`, one.advice]);
   }
+  return byUrgency(found);
+}
+
+/** The worst first. */
+function byUrgency(found) {
   const order = { bad: 0, warn: 1 };
-  return found.sort(([one], [other]) => order[one] - order[other]).slice(0, 8);
+  return found.sort(([one], [other]) => order[one] - order[other]);
+}
+
+/** How long a certificate still counts, in whole days; the last two in hours. */
+function leftOf({ daysLeft }) {
+  return daysLeft >= 2 ? count(Math.floor(daysLeft), "day") : count(Math.max(0, Math.floor(daysLeft * 24)), "hour");
 }
 
 /** Of "waiting for 9 s: no route to host; last sign of life …" the reason alone, if there is one. */
@@ -167,7 +180,7 @@ function queueTable() {
 }
 
 function certificateLine(one) {
-  const left = one.state === "ended" ? "ended" : count(Math.floor(one.daysLeft), "day") + " left";
+  const left = one.state === "ended" ? "ended" : `${leftOf(one)} left`;
   return h(
     "li",
     {},

@@ -306,10 +306,16 @@ function sides({ gained, lost }, messages) {
 
 /** A body that is a JSON object as one, and not as a text with strokes before each quote. */
 function readable(sample) {
-  if (typeof sample.body !== "string" || faultOfObject(sample.body) || JSON.stringify(JSON.parse(sample.body)).length > sample.body.length) {
+  if (typeof sample.body !== "string" || faultOfObject(sample.body) || !hasExactNumbers(sample.body)) {
     return sample;
   }
   return { ...sample, body: JSON.parse(sample.body) };
+}
+
+/** Whether JavaScript's numbers hold those of a text, which has more digits where ids are numbers. */
+function hasExactNumbers(text) {
+  const long = (text.match(/-?\d[\d.]*(?:[eE][+-]?\d+)?/g) ?? []).filter((one) => one.length > 15 || /[eE]/.test(one));
+  return long.every((one) => String(Number(one)) === one);
 }
 
 function pickText(message) {
