@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeca.authority import Authority
-from support.gateway_process import STOP_S
+from support.gateway_process import GATEWAY, STOP_S
 from support.gateway_site import GatewaySite
 from support.paho_device import Dial, let_in
 
@@ -164,6 +164,17 @@ async def test_it_ends_with_0_at_once_when_told_during_its_start(site: GatewaySi
     await site.gateway.said("message store opened")
     os.kill(site.gateway.pid, number)
     assert await site.gateway.exit_code(STOP_S) == 0
+
+
+async def test_a_log_that_nobody_takes_stops_neither_a_start_nor_a_message(site: GatewaySite) -> None:
+    # As where the disk of the log is full. What listens to events would fail, each of them, and with it what they tell.
+    site.gateway.program = ("sh", "-c", f"exec {GATEWAY} run > /dev/full")
+    await site.gateway.spawn(GATEWAY_LOG_LEVEL="debug")
+    await site.connected(0)
+    async with let_in(site, "d1") as device:
+        await device.publish("heard")
+    assert len(await site.arrived(1)) == 1
+    await site.gateway.stop()
 
 
 async def test_damaged_sessions_are_set_aside_and_devices_served(site: GatewaySite) -> None:

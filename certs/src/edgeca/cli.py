@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -22,20 +23,42 @@ from edgeca.signing import utc_now
 from edgeca.toml import DEFAULT_PLACE, config_lines
 
 Clock = Callable[[], datetime]
+INTERRUPTED: Final = 130
+"""By Ctrl-C, as shells count: 128 and the number of the signal."""
 Action = Callable[[argparse.Namespace, Folder, Clock], int]
 
 
 def main(argv: Sequence[str] | None = None, *, clock: Clock = utc_now) -> int:
     """Run one command; its exit code."""
-    arguments = _parser().parse_args(argv)
     try:
-        return _ACTIONS[arguments.command](arguments, Folder(arguments.dir, clock=clock), clock)
+        return _run(argv, clock)
+    except BrokenPipeError:  # somebody reads only the first lines, as `| head` does
+        _write_no_more()
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except CaError as exc:
         print(f"edgeca: {exc}", file=sys.stderr)
         return exc.exit_code
     except OSError as exc:
-        print(f"edgeca: cannot use {exc.filename}: {exc.strerror}", file=sys.stderr)
+        _write_no_more()
+        print(f"edgeca: cannot use {exc.filename or 'standard output'}: {exc.strerror}", file=sys.stderr)
         return CaError.exit_code
+
+
+def _run(argv: Sequence[str] | None, clock: Clock) -> int:
+    try:
+        arguments = _parser().parse_args(argv)
+        return _ACTIONS[arguments.command](arguments, Folder(arguments.dir, clock=clock), clock)
+    finally:
+        if sys.stdout is not None:  # it is closed
+            sys.stdout.flush()  # now: at its end the interpreter would print a traceback if nobody takes it
+
+
+def _write_no_more() -> None:
+    """What standard output still holds goes nowhere."""
+    with suppress(OSError, AttributeError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

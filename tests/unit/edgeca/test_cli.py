@@ -48,6 +48,30 @@ def test_every_command_runs_twice_and_the_second_time_changes_nothing(
     assert {path: path.read_bytes() for path in directory.rglob("*.pem")} == before
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_takes_ends_it_without_a_traceback(tmp_path: Path, unbuffered: str) -> None:
+    program = [sys.executable, "-c", "import sys; from edgeca.cli import main; sys.exit(main())"]
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    init = [*program, "init", "--dir", str(tmp_path)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(init, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environ)
+    assert (done.returncode, done.stderr) == (2, "edgeca: cannot use standard output: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(init, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environ)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_ends_it_without_a_traceback(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgeca.cli._report", interrupted)
+    assert run("init") == 130
+    assert directory.is_dir()
+
+
 def test_a_different_wish_is_exit_code_1_and_force_grants_it(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

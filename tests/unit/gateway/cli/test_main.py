@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,32 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["check", "x.json"]) == 130
 
 
+@pytest.mark.parametrize(("word", "unbuffered"), [("schema", ""), ("schema", "1"), ("--help", "")])
+def test_output_that_nobody_takes_ends_a_command_without_a_traceback(word: str, unbuffered: str) -> None:
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    program = [sys.executable, "-c", "from gateway.cli.main import entry; entry()", word]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environ)
+    assert done.returncode == 2
+    assert done.stderr.startswith("gateway")
+    assert done.stderr.endswith(
+        "standard output: No space left on device. Make room, or write elsewhere, and do it again\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environ)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_is_not_utf_8_gets_what_it_can_show() -> None:
+    program = [sys.executable, "-c", "from gateway.cli.main import entry; entry()", "check", "--route", "FROM /größe"]
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
 def test_a_command_loads_no_other() -> None:
     code = """
 import sys
@@ -59,7 +86,7 @@ finally:
     print(sorted(name for name in sys.modules if name.startswith("gateway.cli.")), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr == "['gateway.cli.main', 'gateway.cli.run']\n"
+    assert done.stderr == "['gateway.cli.main', 'gateway.cli.output', 'gateway.cli.run']\n"
 
 
 def test_all_commands_are_wired() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import threading
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Final
 
 from gateway import __version__
+from gateway.cli.output import explained, flush, write_no_more
 
 COMMANDS: Final = (
     "run",
@@ -73,14 +75,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     # Only the module of the command that is asked for: `gateway run` keeps in memory what is loaded now.
     asked = [word for word in words[:1] if word in COMMANDS]
-    parsed = parser(asked or COMMANDS).parse_args(words)
     try:
-        code: int = _module(parsed.command).run(parsed)
+        return _run(parser(asked or COMMANDS), words)
     except BrokenPipeError:  # somebody reads only the first lines, as `| head` does
-        sys.stderr.close()
+        write_no_more()
         return 0
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        write_no_more()
+        print(f"{' '.join(['gateway', *asked])}: {explained(error)}", file=sys.stderr)
+        return 2
+
+
+def _run(commands: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    try:
+        parsed = commands.parse_args(words)
+        code: int = _module(parsed.command).run(parsed)
+    finally:
+        flush()  # the help, too, which ends with SystemExit
     return code
 
 
@@ -93,9 +106,12 @@ def entry() -> None:
 
     At once if a thread of the SDK hangs in a handshake: the interpreter would wait for it up to 30 s.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it is closed
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     code = main()
     if any(each is not threading.current_thread() and not each.daemon for each in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # it is closed
+                stream.flush()
         os._exit(code)
     sys.exit(code)

@@ -14,11 +14,11 @@ from functools import partial
 from gateway.app.open_files import allow_open_files
 from gateway.app.settings import SETTINGS, ConfigError, read_environment
 from gateway.app.show import shown
+from gateway.cli.output import Lines
 from gateway.observe.events import Level
 from gateway.observe.log import Log
 from gateway.observe.process import OpenFilesLimited
 from gateway.observe.spoken import Listening
-from gateway.observe.tap import Routed
 
 COLLECT_AFTER = 20_000
 """New containers (a few MB) before the collector looks for cycles. A message that waits for the disk is about ten, and
@@ -61,25 +61,27 @@ async def _serve(*, show: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     hearing: Listening | None = None
+    lines = Lines()
     try:
         environment = read_environment(os.environ)
         gateway = Gateway(environment, os.environ)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.look_again)
-        log = Log(_say, time.time, level=Level(environment.log_level), as_json=environment.log_format == "json")
+        log = Log(lines.say, time.time, level=Level(environment.log_level), as_json=environment.log_format == "json")
         gateway.observer.listen(log.write_event)
         gateway.operating.last_word = log.line
         gateway.operating.chores.append(log.tell_held_back)
+        gateway.operating.chores.append(partial(lines.tell_lost, partial(log.write_text, Level.WARNING)))
         hearing = Listening(gateway.observer.emit, asyncio.get_running_loop().call_soon_threadsafe)
         logging.getLogger().addHandler(hearing)
         limit = allow_open_files(environment.max_connections)
         if limit is not None:
             gateway.observer.emit(OpenFilesLimited(limit, environment.max_connections))
         if show:
-            gateway.tap.watch(_show)
+            gateway.tap.watch(lambda routed: lines.say(shown(routed)))
         if environment.log_format == "json":
-            await gateway.run(stop, lambda places: _on_ready(places, partial(log.write_text, Level.INFO)))
+            await gateway.run(stop, partial(_on_ready, partial(log.write_text, Level.INFO)))
         else:
-            await gateway.run(stop, _on_ready)
+            await gateway.run(stop, partial(_on_ready, lines.say))
         log.tell_all_held_back()
     except ConfigError as error:
         return _complain(str(error), UNUSABLE)
@@ -88,6 +90,7 @@ async def _serve(*, show: bool) -> int:
     finally:
         if hearing is not None:
             logging.getLogger().removeHandler(hearing)
+        lines.close()
     return DONE
 
 
@@ -99,18 +102,10 @@ def settle_collector() -> None:
     gc.set_threshold(COLLECT_AFTER)
 
 
-def _on_ready(places: str, say: Callable[[str], None] | None = None) -> None:
+def _on_ready(say: Callable[[str], None], places: str) -> None:
     """Say so: a line of its own for people and scripts that wait for it, one of JSON where all lines are."""
     settle_collector()
-    (say or _say)(f"READY {places}")
-
-
-def _show(routed: Routed) -> None:
-    _say(shown(routed))
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+    say(f"READY {places}")
 
 
 def _complain(text: str, code: int) -> int:
