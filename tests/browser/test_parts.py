@@ -118,7 +118,7 @@ async def test_the_overview_says_what_needs_somebody_the_worst_first(browser: Br
             "advice": "Renew it.",
         }
     ]
-    said["settings"] |= {"good": False, "problems": ["route 'a': no", "route 'b': no"]}
+    said["settings"] |= {"good": False, "problems": ["route 'a': no", "route 'b': no"], "moreProblems": 7}
     api = FakeApi()
     api.said["overview"] = said
     async with fake_page(api) as login, open_window(browser, login) as window:
@@ -127,7 +127,8 @@ async def test_the_overview_says_what_needs_somebody_the_worst_first(browser: Br
         texts = await banners.all_inner_texts()
         assert "$upstream is not reached" in texts[0]
         assert "No route to host." in texts[0]
-        assert "And 1 problem more" in texts[1]
+        assert "And 8 problems more" in texts[1]
+        await expect(window.page.get_by_text("And 7 problems more: gateway check tells all.")).to_be_visible()
         assert "ends in 3 days. Renew it." in texts[2]
         assert "85 % full" in texts[3]
         await expect(window.page.get_by_role("row", name=re.compile("upstream"))).to_contain_text("1 h 6 min")

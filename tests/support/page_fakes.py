@@ -28,7 +28,15 @@ OVERVIEW: Final[dict[str, Any]] = {
     "upstream": [],
     "store": {"bytes": 0, "maxBytes": 1_000, "state": "ready", "queues": []},
     "certificates": [],
-    "settings": {"version": None, "source": "default", "good": True, "problems": []},
+    "settings": {
+        "version": None,
+        "source": "default",
+        "good": True,
+        "problems": [],
+        "moreProblems": 0,
+        "warnings": [],
+        "moreWarnings": 0,
+    },
     "rates": [0] * 60,
 }
 

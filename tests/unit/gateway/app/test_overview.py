@@ -2,8 +2,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.app.certificate_watch import Mark, WatchedCertificate
+from gateway.app.overview import MAX_PROBLEMS
 from gateway.observe.certificates import CertificateKind
-from support.page_house import PageHouse
+from support.page_house import ROUTES, PageHouse
 
 CERTIFICATE = WatchedCertificate(
     kind=CertificateKind.SERVER,
@@ -55,6 +56,10 @@ async def test_all_that_a_glance_should_tell(tmp_path: Path) -> None:
             [],
         )
         assert "route 'hot', column 45" in settings["warnings"][0]
+        assert settings["moreWarnings"] == 0
+        await house.use({"routes": {f"hot-{number}": ROUTES["hot"] for number in range(200)}})
+        settings = house.overview.tell()["settings"]
+        assert (len(settings["warnings"]), settings["moreWarnings"]) == (MAX_PROBLEMS, 200 - MAX_PROBLEMS)
         assert len(told["rates"]) == 60
         assert told["store"] == house.status["store"]
 

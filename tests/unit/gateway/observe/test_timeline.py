@@ -74,7 +74,9 @@ def test_a_storm_of_one_kind_leaves_room_for_others(timeline: Timeline, clock: C
         timeline.on_event(Loud())
     timeline.on_event(DeviceConnected("d1", "192.0.2.1"))
     assert len(timeline.last(MAX_EVENTS)) == EVENTS_PER_PERIOD + 1
-    clock.now += EVENT_PERIOD_S
+    clock.now += EVENT_PERIOD_S + 100
+    assert timeline.last(1)[0].sentence == "980 more of the same kind (Loud) were counted but are not shown"
+    assert timeline.last(1)[0].at == START + EVENT_PERIOD_S
     timeline.on_event(Loud("again"))
     told, again = timeline.last(2)
     assert told.sentence == "980 more of the same kind (Loud) were counted but are not shown"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RATE_S: Final = 5
 """Seconds over which messages per second are told: one alone jumps."""
+MAX_PROBLEMS: Final = 5
+"""Problems of the settings, and as many warnings, that are told at each glance: a site may have one for each route."""
 TOP: Final = 20
 """Devices and routes that `gateway top` gets."""
 TOP_EVENTS: Final = 10
@@ -122,12 +124,15 @@ class Overview:
     def _settings(self) -> dict[str, Any]:
         configuration = self._configuration
         verdict = configuration.verdict
+        problems, warnings = ((), ()) if verdict is None else (verdict.errors, verdict.warnings)
         return {
             "version": configuration.good_version,
             "source": configuration.good_source.value,
             "good": verdict is None or verdict.good,
-            "problems": [] if verdict is None else [sentence(problem) for problem in verdict.errors],
-            "warnings": [] if verdict is None else [sentence(problem) for problem in verdict.warnings],
+            "problems": [sentence(problem) for problem in problems[:MAX_PROBLEMS]],
+            "moreProblems": max(0, len(problems) - MAX_PROBLEMS),
+            "warnings": [sentence(problem) for problem in warnings[:MAX_PROBLEMS]],
+            "moreWarnings": max(0, len(warnings) - MAX_PROBLEMS),
         }
 
 

@@ -46,6 +46,8 @@ class Timeline:
         self._clock = clock
         self._events: deque[Happened] = deque(maxlen=MAX_EVENTS)
         self._periods: dict[type[Event], tuple[float, int]] = {}
+        self._left_out: dict[type[Event], None] = {}
+        """Kinds of which some were not kept in their periods, those that were loud first in front."""
         self._hearers: tuple[Hearer, ...] = ()
 
     def on_event(self, event: Event) -> None:
@@ -54,16 +56,19 @@ class Timeline:
         if kind.LEVEL is Level.DEBUG and kind not in _ALSO:
             return
         now = self._clock()
+        self._say_what_was_left_out(now)
         started, kept = self._periods.get(kind, (now, 0))
-        if not started <= now < started + EVENT_PERIOD_S:
-            self._say_what_was_left_out(kind, kept, now)
+        if _is_over(started, now):
             started, kept = now, 0
         self._periods[kind] = (started, kept + 1)
         if kept < EVENTS_PER_PERIOD:
             self._keep(kind, event.sentence(), now)
+        else:
+            self._left_out[kind] = None
 
     def last(self, count: int) -> list[Happened]:
         """The latest, the newest last."""
+        self._say_what_was_left_out(self._clock())
         return list(self._events)[-count:] if count > 0 else []
 
     def hear(self, hearer: Hearer) -> Callable[[], None]:
@@ -74,10 +79,13 @@ class Timeline:
     def _leave(self, hearer: Hearer) -> None:
         self._hearers = tuple(each for each in self._hearers if each is not hearer)
 
-    def _say_what_was_left_out(self, kind: type[Event], kept: int, now: float) -> None:
-        more = kept - EVENTS_PER_PERIOD
-        if more > 0:
-            self._keep(kind, f"{more} more of the same kind ({kind.__name__}) were counted but are not shown", now)
+    def _say_what_was_left_out(self, now: float) -> None:
+        """Of each kind whose period is over: a storm that has ended is told as one that goes on."""
+        for kind in [kind for kind in self._left_out if _is_over(self._periods[kind][0], now)]:
+            started, kept = self._periods.pop(kind)
+            del self._left_out[kind]
+            more = f"{kept - EVENTS_PER_PERIOD} more of the same kind ({kind.__name__})"
+            self._keep(kind, f"{more} were counted but are not shown", min(now, started + EVENT_PERIOD_S))
 
     def _keep(self, kind: type[Event], sentence: str, now: float) -> None:
         # In this order: half a secret would not be known for one.
@@ -88,6 +96,10 @@ class Timeline:
         self._events.append(happened)
         for hearer in self._hearers:
             hearer(happened)
+
+
+def _is_over(started: float, now: float) -> bool:
+    return not started <= now < started + EVENT_PERIOD_S
 
 
 def iso(at: float) -> str:

@@ -85,9 +85,9 @@ function needs(said) {
   } else if (share >= TIGHT) {
     found.push(["warn", `The store is ${Math.round(share * 100)} % full.`, "It grows while an endpoint is away."]);
   }
-  const { problems } = said.settings;
+  const { problems, moreProblems } = said.settings;
   if (problems.length > 0) {
-    found.push(["bad", "The latest settings were refused; the last good ones stay in force.", problems.length === 1 ? problems[0] : `${problems[0]} And ${count(problems.length - 1, "problem")} more, below.`]);
+    found.push(["bad", "The latest settings were refused; the last good ones stay in force.", problems.length === 1 ? problems[0] : `${problems[0]} And ${count(problems.length - 1 + moreProblems, "problem")} more, below.`]);
   }
   for (const one of said.certificates.filter(({ state }) => state !== "good")) {
     found.push([CERTIFICATE_TONES[one.state] ?? "warn", one.state === "ended" ? `The certificate of ${one.name} has ended.` : `The certificate of ${one.name} ends in ${leftOf(one)}.`, one.advice]);
@@ -190,7 +190,7 @@ function certificateLine(one) {
   );
 }
 
-function settingsOf({ version, source, good, problems, warnings = [] }) {
+function settingsOf({ version, source, good, problems, moreProblems, warnings, moreWarnings }) {
   return [
     facts([
       ["State", good ? pill("in force", "good") : pill("the latest were refused", "bad")],
@@ -198,7 +198,9 @@ function settingsOf({ version, source, good, problems, warnings = [] }) {
       ["From", source],
     ]),
     problems.map((problem) => banner("bad", problem)),
+    moreProblems > 0 ? h("p", { class: "soft" }, `And ${count(moreProblems, "problem")} more: gateway check tells all.`) : null,
     warnings.map((warning) => banner("warn", warning)),
+    moreWarnings > 0 ? h("p", { class: "soft" }, `And ${count(moreWarnings, "warning")} more: gateway check tells all.`) : null,
   ];
 }
 
