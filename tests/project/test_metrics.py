@@ -100,6 +100,15 @@ def test_every_alert_says_what_to_do_and_names_labels_that_it_has() -> None:
         assert set(re.findall(r"\$labels\.(\w+)", summary)) - there == set(), rule["alert"]
 
 
+def test_an_alert_hears_the_first_count_of_a_counter_that_was_not_there_before() -> None:
+    """A counter appears with what it counts first: `increase` says 0 then, and `+` nothing while one is missing."""
+    for rule in alerts():
+        for name in re.findall(r"increase\((\w+)", rule["expr"]):
+            assert f"{name} unless {name} offset" in rule["expr"], rule["alert"]
+        if "_total" in rule["expr"]:
+            assert not re.search(r"\)\s*[-+*/]", rule["expr"]), rule["alert"]
+
+
 def test_the_scrape_configuration_takes_our_alerts_and_our_port() -> None:
     document = yaml.safe_load((DOCS / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
     assert [(DOCS / "prometheus" / file).exists() for file in document["rule_files"]] == [True]
