@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.broker.limits import BrokerLimits
+from gateway.head.wills import MAX_WAITING_BYTES
 from support import raw_mqtt
 from support.gateway_site import GatewaySite
 from support.plain_site import PASSWORD, user, write_users
@@ -24,6 +25,13 @@ LIMITS = BrokerLimits()
 SERVED_S = 5.0
 """For an answer to somebody else meanwhile, on a loaded machine."""
 PATIENCE_S = 30.0
+LITTLE_KB = 6 * 1024
+MANY = 1_100
+CLIENTS = 20
+MOST_KB_OF_FILTERS = 50 * 1024
+NO_LOCAL = 4
+"""What a subscriber publishes is not for itself: so bridges of MQTT 5 say what they are (MQTT 5 §3.8.3.1)."""
+CORRELATION_DATA, SESSION_EXPIRY, WILL_DELAY = b"\x09", b"\x11", b"\x18"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -43,9 +51,9 @@ async def login(
     site: GatewaySite, name: str, client_id: str, *, clean: bool = True, will: bytes | None = None
 ) -> RawPeer:
     """A client that was let in."""
-    peer = await RawPeer.dial(site, port=PORT, plain=True)
     topic = None if will is None else f"wills/{client_id}"
-    peer.send(
+    return await greet(
+        site,
         Hello(
             client_id=client_id,
             username=name,
@@ -53,8 +61,14 @@ async def login(
             clean=clean,
             will_topic=topic,
             will_payload=will or b"",
-        ).wire
+        ),
     )
+
+
+async def greet(site: GatewaySite, hello: Hello) -> RawPeer:
+    """A client that was let in by this CONNECT."""
+    peer = await RawPeer.dial(site, port=PORT, plain=True)
+    peer.send(hello.wire)
     assert await peer.connack() == 0
     return peer
 
@@ -102,9 +116,76 @@ async def flood(peer: RawPeer, packets: Iterator[bytes]) -> None:
     await peer.close()
 
 
+def long_topic(number: int) -> str:
+    return f"long/{number:06d}" + "x" * 60_000
+
+
+async def test_long_topics_that_never_repeat_leave_nothing_behind(plain: GatewaySite) -> None:
+    async with watched(plain, LITTLE_KB), served(plain):
+        peer = await login(plain, "ann", "talker")
+        await flood(peer, (publish(long_topic(number), qos=0) for number in range(MANY)))
+
+
+async def test_what_went_to_a_bridge_on_long_topics_leaves_nothing_behind(plain: GatewaySite) -> None:
+    """It is remembered for ten seconds, as it may come back."""
+    async with watched(plain, LITTLE_KB), served(plain):
+        bridge = await greet(plain, Hello(client_id="bridge", username="ann", password=PASSWORD, level=5))
+        bridge.send(subscribe(["long/#"], qos=NO_LOCAL, properties=b""))
+        await bridge.expect(raw_mqtt.SUBACK)
+        peer = await login(plain, "ann", "talker")
+        for number in range(MANY):
+            peer.send(publish(long_topic(number), qos=0))
+            await bridge.expect(raw_mqtt.PUBLISH)
+        for each in (bridge, peer):
+            await each.close()
+
+
+async def test_properties_count_where_messages_wait(plain: GatewaySite) -> None:
+    async with watched(plain, LIMITS.max_queued_bytes // 1024 + LITTLE_KB), served(plain):
+        away = await login(plain, "ann", "away", clean=False)
+        away.send(subscribe(["wait/#"]))
+        await away.expect(raw_mqtt.SUBACK)
+        await away.close()
+        peer = await greet(plain, Hello(client_id="filler", username="ann", password=PASSWORD, level=5))
+        said = CORRELATION_DATA + raw_mqtt.text(bytes(60_000))
+        await flood(peer, (publish("wait/x", qos=1, packet_id=number + 1, properties=said) for number in range(900)))
+    (await login(plain, "ann", "away")).abort()
+
+
+async def test_wills_that_wait_are_bounded_in_bytes(plain: GatewaySite) -> None:
+    later = WILL_DELAY + (3_600).to_bytes(4, "big") + CORRELATION_DATA + raw_mqtt.text(bytes(60_000))
+    async with watched(plain, LITTLE_KB + MAX_WAITING_BYTES // 1024):
+        for number in range(200):
+            hello = Hello(
+                client_id=f"late{number}",
+                username="ann",
+                password=PASSWORD,
+                level=5,
+                properties=SESSION_EXPIRY + (3_600).to_bytes(4, "big"),
+                will_topic="w" * 20_000,
+                will_payload=bytes(60_000),
+                will_properties=later,
+            )
+            (await greet(plain, hello)).abort()
+
+
+async def test_filters_with_levels_of_their_own(plain: GatewaySite) -> None:
+    refused = 0
+    async with watched(plain, MOST_KB_OF_FILTERS), served(plain):
+        peers = [await login(plain, "ann", f"levels{client}") for client in range(CLIENTS)]
+        for client, peer in enumerate(peers):
+            for number in range(5):
+                filters = ["/".join(f"{client}-{number}-{each}-{level}" for level in range(32)) for each in range(50)]
+                peer.send(subscribe(filters, packet_id=number + 1))
+                refused += (await peer.expect(raw_mqtt.SUBACK))[2:].count(0x80)
+        for peer in peers:
+            await peer.close()
+    assert refused > 0
+
+
 async def test_subscriptions_without_end_and_wildcards_of_all_kinds(plain: GatewaySite) -> None:
     """Every mixture of a level and its wildcard, ten levels deep: a publication there visits all of them."""
-    async with watched(plain), served(plain):
+    async with watched(plain, LITTLE_KB), served(plain):
         peer = await login(plain, "ann", "bombs")
         mixtures = ("/".join(levels) for levels in itertools.product("a+", repeat=10))
         for number in range(40):
@@ -123,7 +204,7 @@ async def test_subscriptions_without_end_and_wildcards_of_all_kinds(plain: Gatew
 
 
 async def test_retained_messages_without_end(plain: GatewaySite) -> None:
-    most = LIMITS.max_retained_bytes // 1024 + 100 * 1024
+    most = LIMITS.max_retained_bytes // 1024 + 4 * LITTLE_KB
     async with watched(plain, most), served(plain):
         peer = await login(plain, "ann", "keeper")
         small = (publish(f"keep/{number}", b"x", qos=0, retain=True) for number in range(LIMITS.max_retained + 2_000))
@@ -154,7 +235,7 @@ async def test_a_subscriber_that_reads_nothing_delays_nobody(plain: GatewaySite)
 
 
 async def test_sessions_without_end_and_what_waits_for_them(plain: GatewaySite) -> None:
-    async with watched(plain, LIMITS.max_all_queued_bytes // 1024 + 60 * 1024), served(plain):
+    async with watched(plain, LIMITS.max_all_queued_bytes // 1024 + LITTLE_KB), served(plain):
         for number in range(LIMITS.max_sessions + 20):
             peer = await login(plain, "ann", f"away{number}", clean=False)
             if number >= LIMITS.max_sessions - 20:
@@ -169,7 +250,7 @@ async def test_sessions_without_end_and_what_waits_for_them(plain: GatewaySite) 
 
 
 async def test_wills_of_clients_that_go_without_a_word(plain: GatewaySite) -> None:
-    async with watched(plain), served(plain):
+    async with watched(plain, LITTLE_KB), served(plain):
         hearer = await login(plain, "ann", "mourner")
         hearer.send(subscribe(["wills/#"], qos=0))
         await hearer.expect(raw_mqtt.SUBACK)

@@ -14,7 +14,9 @@ from gateway.broker.sessions import LocalSession
 from gateway.observe.broker import LocalMessagesDelivered, LocalMessagesPublished, LocalSessionsForgotten
 from gateway.observe.events import Event
 
-LIMITS = BrokerLimits(max_sessions=2, max_subscriptions=3, max_all_subscriptions=4, max_levels=3, max_known_matches=4)
+LIMITS = BrokerLimits(
+    max_sessions=2, max_subscriptions=3, max_all_subscriptions=4, max_levels=3, max_known_matches=4, max_all_levels=6
+)
 
 
 class Line:
@@ -67,6 +69,31 @@ async def test_filters_are_bounded_for_one_for_all_and_in_depth(broker: LocalBro
     assert grants(broker, other, "x", "y") == [Grant.GRANTED, Grant.TOO_MANY]
     broker.leave(one)
     assert grants(broker, other, "y") == [Grant.GRANTED]
+
+
+async def test_levels_of_all_filters_are_bounded(broker: LocalBroker) -> None:
+    """Thousands of filters of 32 levels each would take hundreds of megabytes."""
+    one, other = enter(broker, "a"), enter(broker, "b")
+    assert grants(broker, one, "1/2/3", "4/5/6") == [Grant.GRANTED] * 2
+    assert grants(broker, other, "7") == [Grant.TOO_MANY]
+    assert grants(broker, one, "1/2/3") == [Grant.GRANTED], "it has that one"
+    broker.leave(one)
+    assert grants(broker, other, "7") == [Grant.GRANTED]
+
+
+async def test_long_topics_are_not_remembered(broker: LocalBroker) -> None:
+    line = Line()
+    grants(broker, enter(broker, "a", line), "#")
+    for _ in range(2):
+        broker.publish(LocalMessage(topic="x" * (LIMITS.max_known_topic_chars + 1), payload=b"x"))
+    assert len(line.sent) == 2
+    assert not broker._matches
+
+
+async def test_all_subscriptions_that_a_topic_matches_count_where_it_is_remembered(broker: LocalBroker) -> None:
+    grants(broker, enter(broker, "a"), "t", "+", "#")
+    broker.publish(LocalMessage(topic="t", payload=b"x"))
+    assert broker._matches_held == 4
 
 
 async def test_who_has_been_away_for_longest_is_forgotten_first(broker: LocalBroker, events: list[Event]) -> None:

@@ -25,6 +25,8 @@ def test_it_finds_what_asking_each_filter_finds(added: list[tuple[str, int]], re
     wanted = sorted((key, value) for (topic_filter, key), value in model.items() if matches(topic_filter, topic))
     assert sorted(tree.match(topic)) == wanted
     assert len(tree) == len(model)
+    levels = [topic_filter.split("/") for topic_filter, _ in model]
+    assert tree.levels == len({tuple(each[: depth + 1]) for each in levels for depth in range(len(each))})
 
 
 def test_levels_that_nobody_needs_are_forgotten() -> None:

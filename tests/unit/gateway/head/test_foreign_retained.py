@@ -1,5 +1,7 @@
 """Old states that come again with each subscription are no news."""
 
+import tracemalloc
+
 import pytest
 
 from gateway.head import foreign_retained
@@ -39,3 +41,15 @@ def test_the_topic_that_was_silent_longest_is_forgotten(monkeypatch: pytest.Monk
         retained.is_news(topic, b"1", retain=False)
     assert not retained.is_news("a", b"1", retain=True)
     assert retained.is_news("b", b"1", retain=True)
+
+
+def test_long_topics_are_not_kept() -> None:
+    retained = Retained(Policy.NEW)
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert retained.is_news(f"{number}" + "x" * 60_000, b"on", retain=True)
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 1_000_000

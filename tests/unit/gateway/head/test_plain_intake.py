@@ -131,7 +131,8 @@ def test_nobody_waits_for_quality_0() -> None:
 def test_too_much_without_an_answer_is_seen() -> None:
     world = World()
     seen = []
-    world.intake.take([message(1, payload=bytes(plain_intake.MAX_UNANSWERED_BYTES))])
+    topic = "t/" + "a" * 50_000
+    world.intake.take([message(1, topic=topic, payload=bytes(plain_intake.MAX_UNANSWERED_BYTES - len(topic)))])
     seen.append(world.intake.is_full)
     world.intake.take([message(2)])
     seen.append(world.intake.is_full)

@@ -107,7 +107,8 @@ async def test_where_nobody_is_limited_a_message_costs_one_call_more(tmp_path: P
         device = site.login("d1")
         topic = "devices/d1/messages/events/"
         publish = PublishReceived(topic=topic, payload=b"{}", qos=0, retain=False, dup=False, packet_id=0)
-        device.owner._take([publish])  # what is remembered of a topic is made
+        for _ in range(2):
+            device.owner._take([publish])  # what is remembered of a topic is made
         assert calls(lambda: device.owner._take([publish])) == calls(lambda: device.owner._take_all([publish])) + 1
 
 

@@ -180,10 +180,13 @@ class LocalBroker:
     def _may_have(self, session: LocalSession, topic_filter: str, *, is_new: bool) -> Grant:
         if topic_filter.count("/") >= self._limits.max_levels:
             return Grant.TOO_DEEP
-        is_full = len(session.filters) >= self._limits.max_subscriptions
-        if is_new and (is_full or len(self._tree) >= self._limits.max_all_subscriptions):
-            return Grant.TOO_MANY
-        return Grant.GRANTED
+        return Grant.TOO_MANY if is_new and self._is_full(session, topic_filter) else Grant.GRANTED
+
+    def _is_full(self, session: LocalSession, topic_filter: str) -> bool:
+        limits, tree = self._limits, self._tree
+        if len(session.filters) >= limits.max_subscriptions or len(tree) >= limits.max_all_subscriptions:
+            return True
+        return tree.levels + topic_filter.count("/") >= limits.max_all_levels
 
     def _drop_filter(self, session: LocalSession, topic_filter: str) -> bool:
         if session.filters.pop(topic_filter, None) is None:
@@ -243,16 +246,20 @@ class LocalBroker:
         known = self._matches.get(topic)
         if known is not None:
             return known
-        found: dict[LocalSession, tuple[Subscription, ...]] = {}
+        found: dict[LocalSession, list[Subscription]] = {}
         for session, subscription in self._tree.match(topic):
-            found[session] = (*found.get(session, ()), subscription)
-        targets = tuple(found.items())
-        self._matches_held += len(targets) + 1
+            found.setdefault(session, []).append(subscription)
+        targets = tuple((session, tuple(subscriptions)) for session, subscriptions in found.items())
+        if len(topic) <= self._limits.max_known_topic_chars:
+            self._remember(topic, targets)
+        return targets
+
+    def _remember(self, topic: str, targets: Targets) -> None:
+        self._matches_held += 1 + sum(len(subscriptions) for _, subscriptions in targets)
         if self._matches_held > self._limits.max_known_matches:
             self._forget_matches()
         else:
             self._matches[topic] = targets
-        return targets
 
     def _forget_matches(self) -> None:
         self._matches.clear()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from gateway.broker.limits import MESSAGE_OVERHEAD
+from gateway.broker.limits import MESSAGE_OVERHEAD, PROPERTY_OVERHEAD
 
 UserProperties = tuple[tuple[str, str], ...]
 
@@ -19,6 +19,13 @@ class Extras:
     response_topic: str | None = None
     correlation_data: bytes | None = None
     user_properties: UserProperties = ()
+
+    @property
+    def size(self) -> int:
+        """What they count where the message waits."""
+        pairs = sum(_held(name) + _held(value) + PROPERTY_OVERHEAD for name, value in self.user_properties)
+        texts = _held(self.content_type or "") + _held(self.response_topic or "")
+        return texts + len(self.correlation_data or b"") + pairs
 
 
 PLAIN = Extras()
@@ -38,8 +45,8 @@ class LocalMessage:
     @property
     def size(self) -> int:
         """What it counts where it waits."""
-        pairs = sum(len(name) + len(value) for name, value in self.extras.user_properties)
-        return len(self.topic) + len(self.payload) + pairs + MESSAGE_OVERHEAD
+        size = _held(self.topic) + len(self.payload) + MESSAGE_OVERHEAD
+        return size if self.extras is PLAIN else size + self.extras.size
 
     def has_expired(self, now: float) -> bool:
         """Whether its time is over."""
@@ -70,3 +77,8 @@ class Parcel:
     qos: int
     retain: bool = False
     identifiers: tuple[int, ...] = field(default=())
+
+
+def _held(text: str) -> int:
+    """Bytes of memory that a text takes at most: one character beyond U+FFFF makes four of each."""
+    return len(text) if text.isascii() else 4 * len(text)

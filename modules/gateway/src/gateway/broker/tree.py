@@ -25,16 +25,26 @@ class SubscriptionTree(Generic[K, V]):
     def __init__(self) -> None:
         self._root: _Node[K, V] = _Node()
         self._count = 0
+        self._levels = 0
 
     def __len__(self) -> int:
         """How many filters there are, of all keys."""
         return self._count
 
+    @property
+    def levels(self) -> int:
+        """Nodes that they take: filters that begin alike share those of their beginning."""
+        return self._levels
+
     def add(self, topic_filter: str, key: K, value: V) -> None:
         """Note that `key` subscribes a filter; one that it has already gets the new value."""
         node = self._root
         for level in topic_filter.split("/"):
-            node = node.below.setdefault(level, _Node())
+            below = node.below.get(level)
+            if below is None:
+                below = node.below[level] = _Node()
+                self._levels += 1
+            node = below
         self._count += key not in node.here
         node.here[key] = value
 
@@ -54,6 +64,7 @@ class SubscriptionTree(Generic[K, V]):
             if below.here or below.below:
                 return
             del above.below[level]
+            self._levels -= 1
 
     def match(self, topic: str) -> Iterator[tuple[K, V]]:
         """Each filter that matches, by its key and value; a key once per filter of its own."""

@@ -44,7 +44,7 @@ MAX_HOPS: Final = 8
 Pairs = Sequence[tuple[str, str]]
 """Properties in their order; a name may come twice."""
 
-_Key = tuple[str, int]
+_Key = int
 
 
 @dataclass(slots=True, eq=False)
@@ -137,5 +137,6 @@ def _names(properties: Pairs) -> list[str]:
 
 
 def _key(topic: str, payload: bytes) -> _Key:
-    # Python's hash of bytes is keyed anew in each process: nobody outside can find two payloads with the same.
-    return topic, hash(payload)
+    # Python's hash of text and bytes is keyed anew in each process: nobody outside can find two messages with the same.
+    # The topic itself is not kept: it may have 64 KB.
+    return hash((topic, payload))

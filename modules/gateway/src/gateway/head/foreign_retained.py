@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Final
 
 MAX_TOPICS: Final = 10_000
-"""Topics whose last message is remembered: 2 MB. Beyond it the one that was silent longest is forgotten, and what is
-retained there is taken once more, marked."""
+"""Topics whose last message is remembered, as hashes: 2 MB. Beyond it the one that was silent longest is forgotten, and
+what is retained there is taken once more, marked."""
 
 
 class Policy(Enum):
@@ -28,16 +28,16 @@ class Retained:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._last: OrderedDict[str, int] = OrderedDict()
+        self._last: OrderedDict[int, int] = OrderedDict()
 
     def is_news(self, topic: str, payload: bytes, *, retain: bool) -> bool:
         """Whether to take a message, with RETAIN or without."""
         if self._policy is not Policy.NEW:
             return not retain or self._policy is Policy.ALL
-        # Python's hash of bytes is keyed anew in each process, and so is not to be guessed.
-        now = hash(payload)
-        before = self._last.pop(topic, None)
-        self._last[topic] = now
+        # Python's hash of text and bytes is keyed anew in each process, and so is not to be guessed.
+        where, now = hash(topic), hash(payload)
+        before = self._last.pop(where, None)
+        self._last[where] = now
         if len(self._last) > MAX_TOPICS:
             self._last.popitem(last=False)
         return not retain or before != now

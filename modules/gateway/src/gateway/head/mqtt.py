@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from gateway.head.toll import Toll
 
 MAX_UNANSWERED_BYTES: Final = 1_048_576
-"""Bodies of one device that wait for the disk; above it we stop reading from that device. Four of the largest."""
+"""Topics and bodies of one device that wait for the disk; above it we stop reading from it. Three of the largest."""
 
 MAX_UNANSWERED_MESSAGES: Final = 2_000
 """The same in messages, for a device that floods with small ones; SUBSCRIBE and UNSUBSCRIBE count as one each."""
@@ -426,27 +426,26 @@ class MqttConnection:
         """Hand in what the device published: all of it as one batch, unless something else comes between."""
         messages: list[Message] = []
         packet_ids: list[int] = []
+        size = 0
         read = self._publications.message
         for publish in publishes:
             try:
                 messages.append(read(publish))
             except RefusedPublishError as refused:
-                self._hand_in(messages, packet_ids)
-                messages, packet_ids = [], []
+                self._hand_in(messages, packet_ids, size)
+                messages, packet_ids, size = [], [], 0
                 self._take_other(publish, refused)
                 if self._leaving is not None:
                     return
             else:
+                size += len(publish.topic) + len(publish.payload)
                 if publish.qos:
                     packet_ids.append(publish.packet_id)
-        self._hand_in(messages, packet_ids)
+        self._hand_in(messages, packet_ids, size)
 
-    def _hand_in(self, messages: Sequence[Message], packet_ids: Sequence[int]) -> None:
+    def _hand_in(self, messages: Sequence[Message], packet_ids: Sequence[int], size: int) -> None:
         if not messages:
             return
-        size = 0
-        for message in messages:
-            size += len(message.body)
         count = len(messages)
         self._await_answer(count, size)
         # Not a lambda, which would hold five cells more per message: it waits for the disk, and the collector counts.
@@ -570,7 +569,7 @@ class MqttConnection:
         if will is None or self._identity is None or will.topic.startswith(BRIDGE_STATE):
             return
         # The login has checked that it is a message of the device's own.
-        self._head.wills.leave(self._identity, self._publications.will_message(will), will.delay_s)
+        self._head.wills.leave(self._identity, self._publications.will_message(will), will.delay_s, will.size)
 
     def _leave(self, reason: Leaving, detail: str) -> None:
         """Remember why; the first reason counts. From now on nothing comes down here."""

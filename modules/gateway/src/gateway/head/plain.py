@@ -61,7 +61,7 @@ MAX_ALIASES: Final = 10
 MAX_LATE_ANSWERS: Final = 64
 """SUBSCRIBEs of one client that wait for the disk; above it we stop reading from that client."""
 MAX_DELAYED_WILLS: Final = 256
-"""That wait for their delay; one more is published at once. Each may hold 64 KiB."""
+"""That wait for their delay; one more is published at once."""
 EVENTS_PER_TURN: Final = 256
 """Packets of one client that are handled in one turn of the loop: each message may be for hundreds of subscribers."""
 MAX_SILENCE_S: Final = 98_303
@@ -520,7 +520,7 @@ class PlainConnection:
         if will is not None and self._owner is not None:
             publish = partial(self._intake.take, [_publish_of(will)])
             delay_s = will.delay_s if len(self._head.wills) < MAX_DELAYED_WILLS else 0
-            self._head.wills.leave(self._owner, publish, delay_s)
+            self._head.wills.leave(self._owner, publish, delay_s, will.size)
 
     def _leave(self, reason: Leaving, detail: str) -> None:
         """Remember why; the first reason counts. From now on nothing comes or goes here."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from edgewire.codec.mqtt.packets import Publish
-from edgewire.codec.mqtt.properties import PublishProperties
+from edgewire.codec.mqtt.properties import PublishProperties, size_of_said
 from edgewire.codec.mqtt.reasons import ReasonCode
 from gateway.broker.broker import LocalBroker
 from gateway.broker.messages import PLAIN, Extras, LocalMessage
@@ -27,7 +27,7 @@ from gateway.observe.topics import RefusedPublication
 LISTENER: Final = "plain"
 """As rules for topics name it."""
 MAX_UNANSWERED_BYTES: Final = 1_048_576
-"""Payloads of one client that wait for an answer; above it we stop reading from that client."""
+"""Messages of one client that wait for an answer; above it we stop reading from that client."""
 MAX_UNANSWERED_MESSAGES: Final = 2_000
 """The same in messages."""
 
@@ -128,7 +128,7 @@ class PlainIntake:
         entries = [(publish, self._judge(publish)) for publish in publishes[:allowed]]
         if allowed is not None:
             entries += [(publish, Judgement.OVER_LIMIT) for publish in publishes[allowed:]]
-        batch = _Batch(entries, len(entries), sum(len(publish.payload) for publish in publishes))
+        batch = _Batch(entries, len(entries), _size_of(publishes))
         self._count += batch.count
         self._size += batch.size
         self._batches.append(batch)
@@ -224,6 +224,16 @@ class PlainIntake:
             self._answers.acknowledge(good)
             good.clear()
         return self._answers.refuse(packet_id, code)
+
+
+def _size_of(publishes: Sequence[Publish]) -> int:
+    """What messages count while they wait: they may say far more than their payloads."""
+    size = 0
+    for publish in publishes:
+        size += len(publish.topic) + len(publish.payload)
+        if publish.properties is not None:
+            size += size_of_said(publish.properties)
+    return size
 
 
 def _code_of(outcome: Taken) -> ReasonCode:

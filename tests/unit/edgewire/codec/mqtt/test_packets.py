@@ -14,6 +14,14 @@ def test_a_will_waits_only_where_it_says_so() -> None:
     assert delayed.delay_s == 5
 
 
+def test_a_will_is_as_large_as_all_that_is_published_of_it() -> None:
+    said = WillProperties(
+        content_type="a", response_topic="bc", correlation_data=b"def", user_properties=(("gh", "ij"), ("", "k"))
+    )
+    assert Will(topic="t", payload=b"xy", qos=0, retain=False, properties=said).size == 3 + 6 + 5
+    assert Will(topic="t", payload=b"xy", qos=0, retain=False).size == 3
+
+
 def test_publish_is_compared_by_value() -> None:
     assert Publish("t", b"x", 1, False, False, 7) == Publish("t", b"x", 1, False, False, 7)
 

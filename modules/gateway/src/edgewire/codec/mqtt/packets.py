@@ -17,6 +17,7 @@ from edgewire.codec.mqtt.properties import (
     SubscribeProperties,
     UnsubscribeProperties,
     WillProperties,
+    size_of_said,
 )
 
 
@@ -54,6 +55,12 @@ class Will:
     def delay_s(self) -> int:
         """How long the server waits before it publishes. Spec: MQTT 5 §3.1.3.2.2."""
         return 0 if self.properties is None else self.properties.will_delay_s or 0
+
+    @property
+    def size(self) -> int:
+        """Characters and bytes of all that is published."""
+        size = len(self.topic) + len(self.payload)
+        return size if self.properties is None else size + size_of_said(self.properties)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

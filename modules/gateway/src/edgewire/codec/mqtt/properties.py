@@ -160,6 +160,13 @@ class PublishProperties:
     content_type: str | None = None
 
 
+def size_of_said(said: PublishProperties | WillProperties) -> int:
+    """Characters and bytes of what a message says of itself, and what is handed on with it."""
+    pairs = sum(len(name) + len(value) for name, value in said.user_properties)
+    texts = len(said.content_type or "") + len(said.response_topic or "")
+    return texts + len(said.correlation_data or b"") + pairs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckProperties:
     """PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK: MQTT 5 §3.4.2.2 and its like."""
