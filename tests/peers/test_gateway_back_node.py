@@ -77,3 +77,20 @@ async def test_over_amqp_a_message_is_completed_rejected_or_given_back_at_the_hu
     await until(lambda: site.hub.hub.c2d_waiting(D1) == 0)
     assert [line["id"] for line in said(running, "message")] == ["m0", "m1", "m1"]
     assert [site.hub.counters[f"c2d {each}"] for each in ("rejected", "abandoned", "completed")] == [1, 1, 1]
+
+
+async def test_over_amqp_it_hears_and_answers_again_after_the_gateway_was_stopped_and_started(
+    site: GatewaySite,
+) -> None:
+    """By itself, soon. After a close of AMQP its SDK waits for 45 s, and takes neither messages nor calls then."""
+    await start(site)
+    plan = Server.of(site).node("d1", transport="amqp", method="reboot") | {"retries": True}
+    async with peer(NODE_DEVICE, plan | {"await": ["message", "method"]}) as running:
+        await running.until("listening")
+        await site.gateway.stop()
+        await site.gateway.start()
+        site.hub.send_c2d(D1, b"again", messageId="m0")
+        result = await site.hub.hub.invoke_method(D1, "reboot", 1, connect_timeout_s=20)
+        await running.succeed()
+    assert result == MethodResult(207, b'{"got":1}')
+    assert [line["id"] for line in said(running, "message")] == ["m0"]

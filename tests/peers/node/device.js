@@ -1,6 +1,7 @@
 // A device or module by azure-iot-device over `plan.transport` (AMQP if it names none): sends all messages of the plan, then,
 // as asked, reads its twin, reports, and waits for each kind in `plan.await`: messages, settled as `plan.settle` says in
 // turn (complete if it says nothing), one input, method or desired patch. `plan.invoke` calls a method of another module.
+// With `plan.retries` it connects again by itself, as it would without us.
 'use strict';
 
 const { Client, ModuleClient, Message, X509AuthenticationProvider } = require('azure-iot-device');
@@ -78,7 +79,7 @@ function waitFor(client, twin) {
 
 async function main() {
   const client = makeClient();
-  client.setRetryPolicy({ shouldRetry: () => false, nextRetryTimeout: () => 0 }); // a refusal is to be seen
+  if (!plan.retries) client.setRetryPolicy({ shouldRetry: () => false, nextRetryTimeout: () => 0 }); // a refusal is to be seen
   client.on('error', (error) => say('client error', { name: error.name, message: error.message }));
   await client.setOptions(tls());
   await client.open();

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, assert_never
 
 from edgewire.codec.amqp.conditions import (
-    CONNECTION_FORCED,
     NOT_ALLOWED,
     RESOURCE_LIMIT_EXCEEDED,
     SERVER_BUSY,
@@ -175,9 +174,13 @@ class AmqpConnection:
         self._leave_all(Leaving.PROTOCOL_ERROR, str(error))
 
     def on_stopping(self) -> None:
-        """The gateway stops."""
+        """The gateway stops: the socket is closed, without a close of AMQP.
+
+        AMQP 1.0 §2.4.6 has one for this, and Node's device SDK takes it ill: it detaches its links, waits for answers
+        on a connection that is gone, is without one for 45 s, and then forgets that it wants messages and methods. What
+        it does with a connection that is lost, all clients know how to do: connect again.
+        """
         self._leave_all(Leaving.SHUTDOWN)
-        self._line.engine.close(CONNECTION_FORCED, "the gateway stops")
 
     def on_closed(self) -> None:
         """The connection is gone."""
