@@ -48,6 +48,9 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path) -> None:
     assert "no text in UTF-8: byte 2" in refusal(str(file))
     file.write_text('{"routes": {"r": "x", "r": "y"}}')
     assert "the key 'r' stands twice" in refusal(str(file))
+    for text in ('{"tests": "\\ud800"}', '{"limits": 99999999999999999999}', '{"a":' * 300 + "1" + "}" * 300):
+        file.write_text(text)  # which the gateway would refuse
+        assert "is JSON that cannot be kept" in refusal(str(file))
     file.write_text("[" * 100_000)
     assert str(file) in refusal(str(file))
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from edgewire.message import DEFAULT_PRIORITY, Delivery, Message
 from gateway.app.document import Reading, SettingsProblem, read_settings
 from gateway.app.sample import SampleError, read_sample
@@ -70,7 +72,12 @@ def read_json(name: str) -> Any:
 
     Raises InputError with line and column of what is no JSON.
     """
-    return _parse(_text_of(name), name)
+    found = _parse(_text_of(name), name)
+    try:
+        orjson.dumps(found)  # as the gateway itself, which refuses such a document
+    except TypeError as error:  # half a character, an integer of more than 64 bits
+        raise InputError(f"{name} is JSON that cannot be kept: {error}") from error
+    return found
 
 
 def _text_of(name: str) -> str:
