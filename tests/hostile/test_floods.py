@@ -7,7 +7,7 @@ import pytest
 
 from support import raw_mqtt
 from support.gateway_site import GatewaySite
-from support.good_client import GoodClient
+from support.good_client import HELD_UP_S, GoodClient
 from support.process_watch import watched
 from support.raw_mqtt import publish
 from support.raw_peer import RawPeer, hello
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STORM_S = 2.0
 WORKERS = 8
 LEAST_PER_S = 50
-SLOWEST_S = 4.0
 TAKEOVERS = 300
 
 
@@ -47,7 +46,7 @@ async def test_a_storm_of_connections_delays_nobody_for_long(running: GatewaySit
         count = sum(await asyncio.gather(*storms))
     print(f"\n{count / STORM_S:.0f} connections/s, slowest good answer {good.slowest_s * 1000:.0f} ms")  # noqa: T201 — shown with -s
     assert count > LEAST_PER_S * STORM_S
-    assert good.slowest_s < SLOWEST_S
+    assert good.slowest_s < HELD_UP_S
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -79,7 +78,7 @@ async def test_a_flood_of_messages_of_one_device_leaves_room_for_another(running
         f"\nQoS {qos}: {sent / STORM_S:.0f} messages/s; good answers: slowest {good.slowest_s * 1000:.0f} ms, "
         f"99 of 100 below {good.slowest_but_s(0.01) * 1000:.0f} ms"
     )
-    assert good.slowest_s < SLOWEST_S
+    assert good.slowest_s < HELD_UP_S
 
 
 async def test_of_two_clients_with_one_name_the_last_one_stays(running: GatewaySite) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 GATEWAY: Final = Path(sys.executable).parent / "gateway"
-START_S: Final = 20.0
+START_S: Final = 60.0
 STOP_S: Final = 5.0
 """What the gateway promises for its end."""
 PATIENCE_S: Final = 10.0

@@ -11,6 +11,8 @@ from support.raw_peer import RawPeer
 
 PAUSE_S: Final = 0.005
 """Between an answer and the next message: a device that is busy, not one that floods."""
+HELD_UP_S: Final = 3.0
+"""An answer that took longer was held up by somebody: a machine under a load of 15 took 1.3 s for one by itself."""
 
 
 class GoodClient:

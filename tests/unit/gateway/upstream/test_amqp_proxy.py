@@ -337,7 +337,7 @@ async def test_a_device_that_is_refused_waits_alone_and_goes_on_once_let_in(
         assert here.hub.bodies("bad") == [b"1", b"2", b"3"]
         assert [event.device for event in here.seen(DeviceAdmittedUpstream)] == ["bad"]
         assert here.proxy.window().max_messages == 10
-        assert here.keys.refusals == ([] if how == "no token" else [identity("bad")])
+        assert set(here.keys.refusals) == (set() if how == "no token" else {identity("bad")})  # once each try
 
 
 async def test_a_device_with_a_newer_token_is_tried_at_once() -> None:
