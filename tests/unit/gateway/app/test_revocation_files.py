@@ -56,6 +56,26 @@ def test_a_folder_gives_all_its_lists_and_nothing_else(tmp_path: Path) -> None:
     assert not is_revoked(files, D2)
 
 
+def test_a_list_that_went_missing_lets_nobody_in_again(tmp_path: Path) -> None:
+    other, events = authority("other"), list[Event]()
+    (tmp_path / "one.pem").write_bytes(revocation_list(ROOT, D1))
+    (tmp_path / "other.pem").write_bytes(revocation_list(other))
+    files = files_at(tmp_path, events)
+    for name in ("one.pem", "other.pem"):
+        (tmp_path / name).unlink()
+        files.look_again()
+        assert is_revoked(files, D1)
+    assert [event.sentence().partition(" has ")[2][:30] for event in events] == [
+        "no list of CN=root any more. T",
+        "no list of CN=other and of CN=",
+    ]
+    (tmp_path / "one.pem").write_bytes(revocation_list(ROOT, D2, number=2))
+    (tmp_path / "other.pem").write_bytes(revocation_list(other))
+    assert files.look_again()
+    assert [is_revoked(files, each) for each in (D1, D2)] == [False, True], "a newer list of the authority counts"
+    assert len(events) == 2
+
+
 @pytest.mark.parametrize("spoil", ["garbage", "forged", "gone", "large"])
 def test_what_cannot_be_used_stops_a_start_and_later_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str

@@ -62,11 +62,20 @@ class RevocationFiles:
         if not self._files.take():
             return False
         try:
-            self.revocations = self._read()
+            read = self._read()
+            gone = missing(read.lists, self.revocations.lists)
+            self.revocations = self._counting([*read.lists, *gone])
         except (RevocationError, ConfigError) as error:
             self._complain(f"GATEWAY_CRL_FILE: {str(error).removesuffix('.')}. The lists before stay in force")
             return False
-        self._complaint = ""
+        if gone:
+            issuers = " and of ".join(sorted({each.issuer for each in gone}))
+            self._complain(
+                f"GATEWAY_CRL_FILE: {self._place} has no list of {issuers} any more. The one before stays in force: "
+                "put one back, or start the gateway again if this authority is not to revoke anybody"
+            )
+        else:
+            self._complaint = ""
         return True
 
     async def keep(self, apply: Apply) -> None:
@@ -116,6 +125,9 @@ class RevocationFiles:
         lists = [each for path, content in contents for each in read_lists(content, str(path))]
         for each in lists:
             self._check_signer(each)
+        return self._counting(lists)
+
+    def _counting(self, lists: Iterable[RevocationList]) -> Revocations:
         return Revocations(lists, when_old=self._when_old, on_forged=self._on_forged)
 
     def _check_signer(self, each: RevocationList) -> None:
@@ -133,3 +145,9 @@ class RevocationFiles:
         if complaint != self._complaint:
             self._complaint = complaint
             self._emit(RevocationListUnusable(complaint))
+
+
+def missing(lists: Sequence[RevocationList], before: Sequence[RevocationList]) -> list[RevocationList]:
+    """The lists of before whose authority has none now: a file that went missing lets nobody in again."""
+    there = {each.authority for each in lists}
+    return [each for each in before if each.authority not in there]

@@ -110,6 +110,11 @@ class RevocationList:
         return len(self._crl)
 
     @property
+    def authority(self) -> tuple[str, bytes | None]:
+        """Whose list it is: its name, and which of its keys, where the list says so."""
+        return self.issuer, self.key_id
+
+    @property
     def fingerprint(self) -> bytes:
         """Which list this is."""
         return self._crl.fingerprint(hashes.SHA256())
@@ -215,7 +220,7 @@ class Revocations:
         """The newest list of each authority: what an older one says to its next update is history."""
         by_issuer: dict[tuple[str, bytes | None], list[RevocationList]] = {}
         for each in self.lists:
-            by_issuer.setdefault((each.issuer, each.key_id), []).append(each)
+            by_issuer.setdefault(each.authority, []).append(each)
         return tuple(map(newest, by_issuer.values()))
 
     def _counts(self, each: RevocationList, link: Link) -> bool:
