@@ -166,7 +166,7 @@ async def test_routes_are_tried_edited_and_played_over_what_passed(browser: Brow
         await page.get_by_role("dialog").get_by_role("button", name="Rename").click()
         await expect(page.locator('.route-block[data-name="warm"]')).to_contain_text("new")
         await page.get_by_role("button", name="Remove alerts").click()
-        await page.get_by_role("button", name="Copy the settings as JSON").click()
+        await page.get_by_role("button", name="Copy JSON of the settings").click()
         copied = json.loads(await page.evaluate("navigator.clipboard.readText()"))
         assert copied["routes"]["hot"] == {"route": edited, "priority": 5}
         assert list(copied["routes"]) == ["hot", "vibration", "archive", "warm"]

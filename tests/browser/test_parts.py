@@ -60,8 +60,16 @@ async def test_a_thousand_devices_are_sorted_and_searched_in_pages_of_rows(brows
         await page.get_by_role("button", name="Messages").click()
         await expect(rows.first).to_contain_text("node-1000")
         await expect(page.get_by_role("columnheader", name="Messages")).to_have_attribute("aria-sort", "descending")
-        for _ in range(9):
-            await page.get_by_role("button", name="Next rows").click()
+        api.said["devices"]["devices"][41]["messages"] = 5_000
+        await page.get_by_role("link", name="node-999", exact=True).focus()
+        await expect(rows.first).to_contain_text("node-42")  # the rows have moved
+        await expect(page.get_by_role("link", name="node-999", exact=True)).to_be_focused()
+        api.said["devices"]["devices"][41]["messages"] = 42
+        await expect(rows.first).to_contain_text("node-1000")
+        await page.get_by_role("button", name="Next rows").focus()
+        for first in range(101, 1_000, 100):
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_text(f"{first}{DASH}{first + 99:,} of 1,000")).to_be_visible()
         await expect(page.get_by_text(f"901{DASH}1,000 of 1,000")).to_be_visible()
         await expect(rows.last).to_contain_text("node-1")
         await expect(page.get_by_role("button", name="Next rows")).to_be_disabled()
@@ -145,6 +153,7 @@ async def test_the_overview_says_what_needs_somebody_the_worst_first(browser: Br
         cut_off["upstream"] = [{**line, "name": f"lake-{number}"} for number in range(12)]
         cut_off["store"] |= {"state": "full"}
         cut_off["certificates"] = [{**said["certificates"][0], "daysLeft": 0.52, "state": "1 day"}]
+        await window.page.get_by_role("link", name=re.compile("^Waiting in the store")).focus()
         api.said["overview"] = cut_off
         await expect(banners).to_have_text(
             [
@@ -154,6 +163,7 @@ async def test_the_overview_says_what_needs_somebody_the_worst_first(browser: Br
                 re.compile("ends in 12 hours"),
             ]
         )
+        await expect(window.page.get_by_role("link", name=re.compile("^Waiting in the store"))).to_be_focused()
         api.said["overview"] = OVERVIEW
         await expect(window.page.get_by_text("All is well.")).to_be_visible()
         window.assert_content()

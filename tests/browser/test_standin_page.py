@@ -163,8 +163,12 @@ async def test_a_fault_is_switched_on_and_all_are_ended(standin: StandIn, browse
     async with open_window(browser, login(standin), theme="dark") as window:
         page = window.page
         await go(window, "Faults")
-        await page.get_by_label("throttling").check()
+        before = await page.get_by_label("throttling").element_handle()
+        await page.get_by_label("throttling").focus()
+        await page.keyboard.press("Space")
         await expect(page.get_by_text("throttling is true.")).to_be_visible()
+        await page.wait_for_function("(one) => !one.isConnected", arg=before)  # the list is drawn anew
+        await expect(page.get_by_label("throttling")).to_be_focused()
         assert throttles(standin)
         await go(window, "Overview")
         await expect(page.get_by_text("1 fault on purpose.")).to_be_visible()

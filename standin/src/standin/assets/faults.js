@@ -1,6 +1,6 @@
 // What goes wrong on purpose: to see what a gateway or a device does then.
 
-import { button, card, count, fill, h, toast } from "/assets/parts/parts.js";
+import { button, card, count, h, refill, toast } from "/assets/parts/parts.js";
 import { hubPath } from "./words.js";
 
 export function openFaults(page) {
@@ -17,7 +17,7 @@ export function openFaults(page) {
 
   async function load() {
     const [faults, what] = await Promise.all([page.ask("GET", hubPath("faults")), page.ask("GET", hubPath("faults/what"))]);
-    fill(list, Object.entries(faults).map(([name, value]) => line(name, value, what[name])));
+    refill(list, Object.entries(faults).map(([name, value]) => line(name, value, what[name])));
   }
 
   function line(name, value, what) {

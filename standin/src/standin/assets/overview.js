@@ -1,6 +1,6 @@
 // What this hub is, who is connected, what it counted, and what a client is configured with.
 
-import { banner, card, chip, copyButton, count, empty, fill, h, number, table } from "/assets/parts/parts.js";
+import { banner, card, chip, copyButton, count, empty, fill, h, number, refill, table } from "/assets/parts/parts.js";
 import { hubPath } from "./words.js";
 
 const STRINGS = [
@@ -47,8 +47,8 @@ export function openOverview(page) {
     }
     drawn = now;
     about.textContent = `${said.hub} at ${said.address}; the edge device is ${said.edgeDevice}`;
-    fill(tiles, tile("Events", number(said.events), "#/events"), tile("Connected", number(said.connected.length), "#/devices"), tile("Refused", number(refusedOf(said.counters)), "#/notes"));
-    fill(connected, said.connected.length ? h("div", { class: "chips" }, said.connected.map((who) => h("a", { href: `#/devices/${encodeURIComponent(who)}` }, chip(who)))) : empty({ icon: "devices", title: "Nobody is connected", text: "Give a device its connection string: it stands on the device's page.", slim: true }));
+    refill(tiles, tile("Events", number(said.events), "#/events"), tile("Connected", number(said.connected.length), "#/devices"), tile("Refused", number(refusedOf(said.counters)), "#/notes"));
+    refill(connected, said.connected.length ? h("div", { class: "chips" }, said.connected.map((who) => h("a", { href: `#/devices/${encodeURIComponent(who)}` }, chip(who)))) : empty({ icon: "devices", title: "Nobody is connected", text: "Give a device its connection string: it stands on the device's page.", slim: true }));
     counters.show(Object.entries(said.counters));
   });
   page.poll("/api/faults", 4, (faults) => {

@@ -1,6 +1,7 @@
 // Elements, made by one function. What comes from outside becomes text and never markup: there is no other way in.
 
 const SVG = "http://www.w3.org/2000/svg";
+const PLACES = "a, button, input, summary";
 const ICONS = "/assets/parts/icons.svg#";
 
 /** An element: `props` are attributes, and `on` (event → function), `data` (data-…), `class`. false and null leave out. */
@@ -16,6 +17,17 @@ export function h(tag, props = {}, ...children) {
 /** Replaces what is in an element. Texts, numbers, elements and lists of them; null and false are left out. */
 export function fill(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** As fill, for what is drawn anew while somebody may be there by keyboard: who was at a link or a
+    field stays at the one in its place. */
+export function refill(element, ...children) {
+  const at = element.contains(document.activeElement) ? [...element.querySelectorAll(PLACES)].indexOf(document.activeElement) : -1;
+  fill(element, ...children);
+  if (at >= 0) {
+    element.querySelectorAll(PLACES)[at]?.focus({ preventScroll: true });
+  }
   return element;
 }
 

@@ -1,6 +1,6 @@
 // A table that sorts, in pages of rows: however many there are, the document stays small.
 
-import { absent, button, fill, h, icon } from "./dom.js";
+import { absent, button, fill, h, icon, refill } from "./dom.js";
 import { number } from "./format.js";
 
 const ROWS = 100;
@@ -52,7 +52,9 @@ export function table({ label, columns, key, blank, rows: most = ROWS, sortBy = 
     const wanted = shown.map((row) => lineOf(row));
     forget(new Set(shown.map(key)));
     if (wanted.length !== body.children.length || wanted.some((line, index) => line !== body.children[index])) {
+      const focused = body.contains(document.activeElement) ? document.activeElement : null;
       body.replaceChildren(...wanted);
+      focused?.focus({ preventScroll: true }); // a row that has moved was taken out for a moment
     }
     whole.hidden = all.length === 0;
     nothing.hidden = all.length > 0;
@@ -94,7 +96,7 @@ export function table({ label, columns, key, blank, rows: most = ROWS, sortBy = 
       at += by;
       draw();
     };
-    fill(
+    refill(
       pager,
       h("span", { class: "grow" }, `${number(at * most + 1)}–${number(Math.min((at + 1) * most, all.length))} of ${number(all.length)}`),
       button("", turn(-1), { icon: "back", kind: "small quiet", label: "Previous rows", disabled: at === 0 }),

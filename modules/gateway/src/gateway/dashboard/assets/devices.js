@@ -1,6 +1,6 @@
 // All devices, and one of them.
 
-import { absent, banner, button, card, chip, codeBlock, count, empty, facts, fill, h, icon, jsonEditor, mergePatch, number, pill, searchBox, segments, since, table, toast } from "/assets/parts/parts.js";
+import { absent, banner, button, card, chip, codeBlock, count, empty, facts, fill, h, icon, jsonEditor, mergePatch, number, pill, refill, searchBox, segments, since, table, toast } from "/assets/parts/parts.js";
 import { openCall, openSend } from "./deeds.js";
 import { messageRow } from "./message.js";
 
@@ -116,7 +116,7 @@ export function openDevice(page) {
       return;
     }
     drawnMessages = now;
-    fill(messages, own.map((message) => h("li", {}, messageRow(message, { isNamed: false }))));
+    refill(messages, own.map((message) => h("li", {}, messageRow(message, { isNamed: false }))));
     fill(noMessages, own.length ? null : empty({ icon: "flow", title: "None of its messages is kept", text: `The last ${number(said.kept)} messages that were seen hold none of this device.`, slim: true }));
   });
   twin.load();

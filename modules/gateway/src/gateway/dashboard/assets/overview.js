@@ -1,6 +1,6 @@
 // The state at a glance: what needs somebody first, then the numbers, then each part.
 
-import { absent, banner, bytes, card, chip, count, day, duration, empty, facts, fill, h, icon, meter, number, pill, since, sparkline, table, timeOfDay } from "/assets/parts/parts.js";
+import { absent, banner, bytes, card, chip, count, day, duration, empty, facts, fill, h, icon, meter, number, pill, refill, since, sparkline, table, timeOfDay } from "/assets/parts/parts.js";
 import { endpointName } from "./message.js";
 
 const TIGHT = 0.8;
@@ -53,7 +53,7 @@ export function openOverview(page, pulse) {
   pulse.hear((said) => {
     about.textContent = `${said.gateway.hostName}, up ${duration(said.gateway.uptimeSecs)}, ${bytes(said.gateway.rssBytes)} of memory`;
     draw("health", needs(said), (list) => fill(health, list.length ? list.map(need) : banner("good", h("strong", {}, "All is well. "), "Nothing needs you.")));
-    draw("tiles", [said.counts, said.rates, said.store.bytes, said.store.maxBytes, said.store.queues], () => fill(tiles, tilesOf(said)));
+    draw("tiles", [said.counts, said.rates, said.store.bytes, said.store.maxBytes, said.store.queues], () => refill(tiles, tilesOf(said)));
     draw("upstream", said.upstream, (links) => fill(upstream, links.length ? links.map(linkLine) : h("li", { class: "soft" }, "No way out is set up: messages stay in the store.")));
     draw("store", [said.store.state, said.store.bytes, said.store.maxBytes], () => fill(store, storeOf(said.store)));
     queues.show(said.store.queues);

@@ -1,6 +1,6 @@
 // Routes tried on a message, edited, and played over the latest messages: nothing here changes what is in force.
 
-import { AskError, button, card, copyButton, count, empty, faultOfObject, fill, formDialog, h, icon, jsonEditor, number, openDialog, pill, searchBox, toast } from "/assets/parts/parts.js";
+import { AskError, button, card, copyButton, count, empty, faultOfObject, fill, formDialog, h, icon, jsonEditor, number, openDialog, pill, refill, searchBox, toast } from "/assets/parts/parts.js";
 import { markedRoute, reason, verdict } from "./decision.js";
 import { endpointName, messageRow } from "./message.js";
 
@@ -75,7 +75,7 @@ export function openTrial(page) {
     const names = Object.keys(state.routes);
     const shown = names.filter((name) => name.toLowerCase().includes(state.filter.toLowerCase())).slice(0, SHOWN_ROUTES);
     blocks.clear();
-    fill(
+    refill(
       list,
       shown.map((name) => {
         const block = routeBlock(name, state, { changed, renamed: () => rename(name), removed: () => remove(name) });
@@ -187,7 +187,7 @@ export function openTrial(page) {
   page.title("Try routes");
   page.draw(
     h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: "#/routes" }, "Routes"), icon("next"), h("span", {}, "Try and edit")),
-    h("div", { class: "page-head" }, h("div", { class: "grow" }, h("h1", {}, "Try routes"), h("p", {}, "Nothing here changes what is in force.")), h("div", { class: "buttons" }, reset, copyButton(() => JSON.stringify(settings(), null, 2), { words: "Copy JSON", kind: "", label: "Copy the settings as JSON" }))),
+    h("div", { class: "page-head" }, h("div", { class: "grow" }, h("h1", {}, "Try routes"), h("p", {}, "Nothing here changes what is in force.")), h("div", { class: "buttons" }, reset, copyButton(() => JSON.stringify(settings(), null, 2), { words: "Copy JSON", kind: "", label: "Copy JSON of the settings" }))),
     h(
       "div",
       { class: "columns" },
