@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 40.0
 PHONE: Final = (360, 780)
 DESKTOP: Final = (1440, 900)
 PICTURES: Final = Path(__file__).parents[2] / "docs/screenshots"

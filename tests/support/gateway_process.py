@@ -12,7 +12,7 @@ GATEWAY: Final = Path(sys.executable).parent / "gateway"
 START_S: Final = 60.0
 STOP_S: Final = 5.0
 """What the gateway promises for its end."""
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 30.0
 _OURS: Final = ("GATEWAY_", "IOTEDGE_", "Edge", "EDGE")
 """Beginnings of the variables that a gateway reads: none of the machine's own may get into a test."""
 

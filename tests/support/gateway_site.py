@@ -25,7 +25,7 @@ from support.gateway_process import GATEWAY, GatewayProcess, clean_environment
 
 MODULE: Final = identity("edge-1", "gateway")
 KEY: Final = b"0123456789abcdef" * 2
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 45.0
 BODY_ROUTES: Final = {
     "alerts": "FROM /messages/* WHERE $body.messageType = 'alert' INTO $upstream",
     "hot": "FROM /messages/* WHERE is_number($body.temperature) AND $body.temperature > 30 INTO $upstream",

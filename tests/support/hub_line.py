@@ -32,7 +32,7 @@ from standin.mqtt import LIMITS, MqttConnection
 from standin.routes import EVERYTHING_UPSTREAM, Routes
 
 HUB_NAME = "hub.test"
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 class Clock:
