@@ -427,6 +427,22 @@ async def test_what_waits_is_given_back_with_what_is_released_elsewhere() -> Non
         assert await here.all_of(here.send("bad", 1)) == [ACCEPTED]
 
 
+async def test_nothing_overtakes_what_was_given_back_before_its_sender_has_heard_of_it() -> None:
+    heard: list[object] = []
+    async with world() as here:
+        here.keys.without.add("bad")
+        futures = here.send("bad", 1)
+        futures[0].add_done_callback(heard.append)
+        await here.until(lambda: bool(here.seen(DeviceRefusedUpstream)))
+        here.proxy.release_waiting("the other link is gone")
+        assert not heard
+        assert (await here.all_of(here.send("bad", 2)))[0] == Sent(Outcome.RELEASED, "the other link is gone")
+        await here.until(lambda: bool(heard))
+        here.keys.without.clear()
+        here.proxy.on_token(identity("bad"))
+        assert await here.all_of(here.send("bad", 1, 2)) == [ACCEPTED, ACCEPTED]
+
+
 async def test_the_room_for_what_waits_is_bounded() -> None:
     async with world() as here:
         here.keys.without.add("bad")

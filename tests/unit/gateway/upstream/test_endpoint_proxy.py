@@ -129,10 +129,30 @@ async def test_what_is_behind_a_released_one_in_its_lane_is_released_and_the_lin
         call = await link.calls.get()
         call.answer.set_result([Sent(Outcome.ACCEPTED), Sent(Outcome.RELEASED, "busy")])
         assert [(await each).outcome for each in futures] == [Outcome.ACCEPTED, Outcome.RELEASED, Outcome.RELEASED]
+        await asyncio.sleep(0)  # whoever looks at the futures otherwise has heard of it by now, too
         [again] = world.send(stored(2))
         (await link.calls.get()).accept()
         assert (await again).outcome is Outcome.ACCEPTED
     assert not world.of(EndpointLost)
+
+
+async def test_nothing_overtakes_a_released_one_of_which_its_sender_has_not_heard() -> None:
+    link = FakeLink()
+    world = World(link)
+    heard: list[object] = []
+    async with running(world):
+        await world.proxy.connected()
+        [first] = world.send(stored(1))
+        first.add_done_callback(heard.append)
+        (await link.calls.get()).answer.set_result([Sent(Outcome.RELEASED, "busy")])
+        while not first.done():  # noqa: ASYNC110 - turn by turn: who waits for it hears of it a turn later
+            await asyncio.sleep(0)
+        assert not heard
+        assert (await world.send(stored(2))[0]) == Sent(Outcome.RELEASED, "busy")
+        await asyncio.sleep(0)
+        assert heard
+        world.send(stored(1), stored(2))
+        assert [entry.entry_id for entry in (await link.calls.get()).entries] == ["e1", "e2"]
 
 
 async def test_what_can_never_go_is_rejected_and_the_rest_goes_on() -> None:

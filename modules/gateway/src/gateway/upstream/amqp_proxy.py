@@ -158,6 +158,8 @@ class AmqpProxy:
         """Devices whose fault was reported."""
         self._in_flight = 0
         self._releasing = False
+        self._untold = ""
+        """Why something was released of which its sender has not heard: it will in the next turn of the loop."""
         self._flushing = False
         self._beside: list[Beside] = []
         self._wider: list[Callable[[], None]] = []
@@ -200,8 +202,8 @@ class AmqpProxy:
 
     def hand_over(self, one: Waiting) -> None:
         """Start sending what somebody waits for already."""
-        if self._link is None:
-            one.finish(Sent(Outcome.RELEASED, self._status[1] or "there is no link"))
+        if self._link is None or self._untold:
+            one.finish(Sent(Outcome.RELEASED, self._untold or self._status[1] or "there is no link"))
             return
         self._releasing = False
         who = one.entry.message.envelope.sender
@@ -270,8 +272,14 @@ class AmqpProxy:
     def release_waiting(self, reason: str) -> None:
         """Something was released elsewhere: give back what waits for its device alone, or will."""
         self._releasing = True
+        self._untold = reason
         for lane in list(self._parked):
             self._give_back(lane, reason)
+        self._loop.call_soon(self._told_of_release)
+
+    def _told_of_release(self) -> None:
+        """Whose messages were given back has heard of it by now: what comes next is not behind them."""
+        self._untold = ""
 
     def share(self, user: "Beside") -> None:
         """Tell this one of the connection, too: it has links on it, in the same seats."""

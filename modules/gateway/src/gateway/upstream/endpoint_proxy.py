@@ -47,11 +47,17 @@ class _Waiting:
 class _Lane:
     """What waits for one lane, and its task's wake-up."""
 
-    __slots__ = ("queue", "wake")
+    __slots__ = ("queue", "untold", "wake")
 
     def __init__(self) -> None:
         self.queue: deque[_Waiting] = deque()
         self.wake = asyncio.Event()
+        self.untold = ""
+        """Why something was released of which its sender has not heard: it will in the next turn of the loop."""
+
+    def told(self) -> None:
+        """It has heard of it by now: what comes next is not behind what was released."""
+        self.untold = ""
 
 
 class EndpointProxy:
@@ -117,6 +123,9 @@ class EndpointProxy:
         if lane is None:
             lane = self._lanes[number] = _Lane()
             self._tasks.create_task(self._serve(self._link, number, lane), name=f"{self._name}: lane {number}")
+        if lane.untold:
+            future.set_result(Sent(Outcome.RELEASED, lane.untold))
+            return future
         self._in_flight += 1
         lane.queue.append(_Waiting(entry, future))
         lane.wake.set()
@@ -237,6 +246,8 @@ class EndpointProxy:
             waiting.future.set_result(sent)
 
     def _release(self, lane: _Lane, reason: str) -> None:
+        lane.untold = reason
+        self._loop.call_soon(lane.told)
         while lane.queue:
             self._finish(lane.queue.popleft(), Sent(Outcome.RELEASED, reason))
 
