@@ -185,6 +185,8 @@ def pfx(arguments: argparse.Namespace, folder: Folder, _clock: Clock) -> int:
     if kept is not None:
         contents.append((kept, f"{password}\n".encode(), files.KEY_MODE))
     files.write_files(contents)
+    if kept is None:
+        path.with_name(f"{path.name}.password").unlink(missing_ok=True)  # that of the file before
     if arguments.json:
         print(json.dumps({"file": str(path), "passwordFile": None if kept is None else str(kept)}, indent=2))
     else:
@@ -196,19 +198,33 @@ def pfx(arguments: argparse.Namespace, folder: Folder, _clock: Clock) -> int:
 def _password(arguments: argparse.Namespace, entry: Entry) -> tuple[str, Path | None]:
     """The password, and the file to keep it in if it was made here."""
     if arguments.password_file is not None:
-        lines = files.read_bytes(arguments.password_file).decode("utf-8", "replace").splitlines()
-        if not lines or not lines[0]:
-            raise CaError(f"{arguments.password_file} has no password on its first line")
-        return lines[0], None
+        return _password_in(arguments.password_file), None
     if arguments.ask:
         if not sys.stdin.isatty():
             raise CaError("--ask needs a terminal; without one say --password-file, or neither: then one is made")
-        password = getpass.getpass("password: ")
-        if not password or password != getpass.getpass("again: "):
+        try:
+            password = getpass.getpass("password: ")
+            again = getpass.getpass("again: ")
+        except EOFError:
+            password = again = ""
+        if not password or password != again:
             raise CaError("nothing was written: the two were not the same, or empty")
         return password, None
     name = entry.certificate_path.name.removesuffix(".cert.pem") + ".pfx.password"
     return new_password(), entry.certificate_path.with_name(name)
+
+
+def _password_in(path: Path) -> str:
+    """The first line of a file. Raises CaError."""
+    line = files.read_bytes(path).partition(b"\n")[0].rstrip(b"\r")
+    if not line:
+        raise CaError(f"{path} has no password on its first line")
+    try:
+        return line.decode()
+    except UnicodeDecodeError as exc:
+        raise CaError(
+            f"the first line of {path} is no text in UTF-8: save it as such, or take another password"
+        ) from exc
 
 
 def export_azure(arguments: argparse.Namespace, made: Sequence[Made]) -> list[Path]:

@@ -180,6 +180,31 @@ def test_a_pfx_takes_a_password_from_a_file(directory: Path, tmp_path: Path) -> 
     assert run("pfx", "gateway.local", "--password-file", str(tmp_path / "password")) == 0
     assert load_pkcs12((directory / "server/gateway.local.pfx").read_bytes(), b"secret").cert is not None
     assert not (directory / "server/gateway.local.pfx.password").exists()
+    assert run("pfx", "gateway.local") == 0
+    assert run("pfx", "gateway.local", "--password-file", str(tmp_path / "password")) == 0
+    assert not (directory / "server/gateway.local.pfx.password").exists(), "it would be that of the file before"
+
+
+def test_a_password_that_no_keyboard_types_is_refused(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "password").write_bytes("größe".encode("latin-1"))
+    assert run("pfx", "gateway.local", "--password-file", str(tmp_path / "password")) == 2
+    assert "is no text in UTF-8: save it as such" in capsys.readouterr().err
+    assert not (directory / "server/gateway.local.pfx").exists()
+
+
+def test_a_terminal_that_ends_before_the_password_does_is_told(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", ended)
+    assert run("pfx", "gateway.local", "--ask") == 2
+    assert "nothing was written" in capsys.readouterr().err
+    assert not (directory / "server/gateway.local.pfx").exists()
 
 
 def test_the_layout_of_azure_is_asked_for_by_word_or_variable(
