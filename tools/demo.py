@@ -48,8 +48,11 @@ TRY = (
 
 
 def say(who: str, text: str) -> None:
-    """One line of the show."""
-    print(f"{who:<8}│ {text}", flush=True)
+    """One line of the show, which ends when there is nobody to say it to."""
+    try:
+        print(f"{who:<8}│ {text}", flush=True)
+    except OSError:  # the terminal is gone, or the reader of a pipe; make does not pass SIGHUP on
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 def shortened(line: str) -> str:
@@ -200,13 +203,31 @@ def pages(data: Path) -> Sequence[str]:
     return (ours, done.stdout.strip() or done.stderr.strip())
 
 
+def end_by_signals(enough: threading.Event) -> None:
+    """Ctrl-C, SIGTERM, or a terminal that was closed: its programs are in sessions of their own, and would live on."""
+
+    def end(number: int, _: object) -> None:
+        if number == signal.SIGHUP:
+            write_to_nobody()
+        enough.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+def write_to_nobody() -> None:
+    """A line to a terminal that is gone would be an error, in the middle of ending in order."""
+    with Path(os.devnull).open("w") as nobody:
+        os.dup2(nobody.fileno(), sys.stdout.fileno())
+        os.dup2(nobody.fileno(), sys.stderr.fileno())
+
+
 def show(seconds: float | None) -> None:
     """Start everything, let it run, and end it in order."""
     data = RUN / "gateway"
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     enough = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: enough.set())
+    end_by_signals(enough)
     programs: list[Program] = []
     boards: list[Board] = []
     try:

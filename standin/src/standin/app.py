@@ -502,12 +502,18 @@ class StandIn:
 
 def _lock(directory: Path) -> IO[str]:
     """The lock of a run directory, held while the file is open. Raises StandInError if another stand-in has it."""
-    lock = (directory / "lock").open("w")
+    lock = (directory / "lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read(20)
         lock.close()
-        raise StandInError(f"a stand-in runs in {directory} already; stop it, or choose another --dir.") from error
+        raise StandInError(
+            f"a stand-in runs in {directory} already: stop it (`kill {holder}`), or choose another --dir."
+        ) from error
+    lock.truncate(0)
+    print(os.getpid(), end="", file=lock, flush=True)
     return lock
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -78,7 +79,7 @@ async def test_sockets_are_the_owners_and_go_with_the_stand_in(tmp_path: Path) -
 
 async def test_a_directory_serves_one_stand_in_at_a_time(tmp_path: Path) -> None:
     async with stand_in(tmp_path, "127.0.70.5"):
-        with pytest.raises(StandInError, match="runs in"):
+        with pytest.raises(StandInError, match=rf"already: stop it \(`kill {os.getpid()}`\)"):
             await stand_in(tmp_path, "127.0.70.6").__aenter__()
     async with stand_in(tmp_path, "127.0.70.6"):
         pass
