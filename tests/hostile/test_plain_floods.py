@@ -183,6 +183,20 @@ async def test_filters_with_levels_of_their_own(plain: GatewaySite) -> None:
     assert refused > 0
 
 
+async def test_strangers_hold_little_together_and_keep_out_nobody_who_says_little(plain: GatewaySite) -> None:
+    """A CONNECT may have a will of 64 KiB, and comes before anybody knows from whom."""
+    async with watched(plain, 4 * LITTLE_KB):
+        strangers = [await RawPeer.dial(plain, port=PORT, plain=True) for _ in range(400)]
+        for each in strangers:
+            each.send(b"\x10" + raw_mqtt.varint(147_000) + bytes(140_000))
+            await each.flush()
+        async with asyncio.timeout(PATIENCE_S):
+            assert await strangers[-1].packet() is None
+        (await login(plain, "ann", "knows")).abort()
+        for each in strangers:
+            each.abort()
+
+
 async def test_subscriptions_without_end_and_wildcards_of_all_kinds(plain: GatewaySite) -> None:
     """Every mixture of a level and its wildcard, ten levels deep: a publication there visits all of them."""
     async with watched(plain, LITTLE_KB), served(plain):

@@ -25,6 +25,7 @@ from edgewire.session.mqtt.events import (
 )
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.session.mqtt.server import Refusal, ServerSession
+from edgewire.session.mqtt.strangers import Strangers
 from edgewire.transport.pump import Peer, Pump
 from gateway.dispatch.delivery import Delivery
 from gateway.dispatch.ingress import AppendResult, Ingress
@@ -104,12 +105,13 @@ class MqttHead:
         self.provisioning = provisioning
         self.allowances: Allowances | None = None
         """What devices may send; None while nobody is limited."""
+        self._strangers = Strangers()
         self.wills: Wills[Identity, Message] = Wills(lambda will: ingress.accept([will], _unheard))
 
     def accept(self, peer: Peer) -> "tuple[ServerSession, MqttConnection]":
         """A session and its owner, for a connection that has come."""
         limits = self.constrained_limits if peer.constrained else self.limits
-        session = ServerSession(limits, asyncio.get_running_loop().time())
+        session = ServerSession(limits, asyncio.get_running_loop().time(), self._strangers)
         return session, MqttConnection(self, session)
 
 

@@ -22,6 +22,7 @@ from edgewire.session.mqtt.events import (
 )
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.session.mqtt.server import Refusal, ServerSession
+from edgewire.session.mqtt.strangers import Strangers
 from edgewire.transport.pump import Peer, Pump
 from gateway.broker.broker import Grant, LocalBroker
 from gateway.broker.messages import MAX_QOS, LocalMessage, Subscription
@@ -123,11 +124,12 @@ class PlainHead:
         self.hears_a_broker = hears_a_broker
         self.allowances = allowances
         self.clients: dict[Owner, PlainConnection] = {}
+        self._strangers = Strangers()
         self.wills: Wills[Owner, Callable[[], None]] = Wills(lambda publish: publish())
 
     def accept(self, peer: Peer) -> "tuple[ServerSession, PlainConnection]":
         """A session and its owner, for a connection that has come."""
-        session = ServerSession(self.limits, asyncio.get_running_loop().time())
+        session = ServerSession(self.limits, asyncio.get_running_loop().time(), self._strangers)
         return session, PlainConnection(self, session, peer)
 
     def end_users(self, changed: set[str]) -> None:

@@ -56,6 +56,7 @@ from edgewire.session.mqtt.inflight import InFlight
 from edgewire.session.mqtt.limits import ServerLimits
 from edgewire.session.mqtt.refusal import Refusal, connack_code
 from edgewire.session.mqtt.states import CALLED, RECEIVED, Call, State, taken_in
+from edgewire.session.mqtt.strangers import Strangers
 
 __all__ = ["Refusal", "ServerSession"]
 
@@ -89,6 +90,7 @@ class ServerSession:
         "_failure",
         "_frames",
         "_heard_at",
+        "_held",
         "_in_flight",
         "_level",
         "_limits",
@@ -96,13 +98,17 @@ class ServerSession:
         "_peer_max_bytes",
         "_silence_s",
         "_state",
+        "_strangers",
         "_topics",
         "_unacknowledged",
         "_will",
     )
 
-    def __init__(self, limits: ServerLimits, now: float) -> None:
+    def __init__(self, limits: ServerLimits, now: float, strangers: Strangers | None = None) -> None:
         self._limits = limits
+        self._strangers = strangers or Strangers()
+        self._held = 0
+        """What the client has sent, until it is let in."""
         self._state = State.CONNECT_AWAITED
         self._frames = FrameReader(_bounds(self._state, 5, limits.max_connect_bytes))
         self._heard_at = now
@@ -154,13 +160,9 @@ class ServerSession:
         if self._state is State.DISCONNECTED:
             return []
         self._frames.push(data)
-        if self._state is State.CONNECT_RECEIVED:
-            if self._frames.held > self._limits.max_early_bytes:
-                what = f"more than {self._limits.max_early_bytes} bytes behind a CONNECT that is not answered yet"
-                raise self._fail(ProtocolError(what, reply=ReasonCode.QUOTA_EXCEEDED, spec="MQTT5 §4.13"))
-            return []
         try:
-            return self._read_first(now)
+            self._hold(self._held + len(data))
+            return self._read_first(now) if self._state is State.CONNECT_AWAITED else []
         except ProtocolError as error:
             self._fail(error)
             raise
@@ -198,6 +200,7 @@ class ServerSession:
         self._state = State.DISCONNECTED
         self._failure = self._ending = None
         self._early = False
+        self._hold(0)
         self._frames.drop()
         return self._take_will()
 
@@ -232,6 +235,7 @@ class ServerSession:
         if self._state is State.DISCONNECTED:
             return
         self._state = CALLED[self._state, Call.ACCEPT]
+        self._hold(0)
         self._will = admission.kept_will(connect, self._limits)
         self._frames.bounds = _bounds(self._state, connect.level, self._limits.max_packet_bytes)
         self._early = self._frames.held > 0
@@ -343,6 +347,17 @@ class ServerSession:
             self._die(CALLED[self._state, Call.DISCONNECT])
 
     # Reading.
+
+    def _hold(self, size: int) -> None:
+        """So much waits for the login; it counts with what all others have sent before theirs."""
+        before, self._held = self._held, size
+        has_room = self._strangers.hold(before, size)
+        if self._state is State.CONNECT_RECEIVED and self._frames.held > self._limits.max_early_bytes:
+            what = f"more than {self._limits.max_early_bytes} bytes behind a CONNECT that is not answered yet"
+            raise ProtocolError(what, reply=ReasonCode.QUOTA_EXCEEDED, spec="MQTT5 §4.13")
+        if not has_room:
+            what = f"{size} bytes before the login, while too much of other connections waits for theirs"
+            raise ProtocolError(what, reply=ReasonCode.QUOTA_EXCEEDED, spec="MQTT5 §4.13")
 
     def _read_first(self, now: float) -> list[ServerEvent]:
         frame = self._frames.next()
@@ -526,6 +541,7 @@ class ServerSession:
         self._state = state
         self._failure = None
         self._early = False
+        self._hold(0)
         self._frames.drop()
 
     def _fail(self, error: ProtocolError) -> ProtocolError:
