@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
 from edgeca.folder import Folder
 from edgeca.toml import config_lines
@@ -118,9 +119,12 @@ def test_the_commands_of_the_ca_tool_work(tmp_path: Path) -> None:
 
     commands = re.findall(r"^edgeca (.+)$", PAGE, re.MULTILINE)
     assert commands == ["init", f"edge-ca {NAME}", f"edge-id {NAME}", f"toml {NAME}"]
-    for command in [*commands, "server pi-hall-3.local 192.168.1.10"]:
+    for command in [*commands, "server pi-hall-3.local 192.168.1.10", "proof CODE --ca issuing"]:
         assert f"edgeca {command}" in PAGE
         assert main([*command.split(), "--dir", str(tmp_path)]) == 0
+    uploaded = load_pem_x509_certificate((tmp_path / "issuing.cert.pem").read_bytes())
+    proof = load_pem_x509_certificate((tmp_path / "proof/CODE.cert.pem").read_bytes())
+    proof.verify_directly_issued_by(uploaded)
 
 
 WEAR: Final = re.findall(r"^\| (256 B|1 KB) \| ([\d.]+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|$", PAGE, re.MULTILINE)
