@@ -44,7 +44,18 @@ def test_exceptions_are_hosts_domains_and_networks(host: str, exceptions: str, *
     assert (proxy_for(host, {"HTTPS_PROXY": "http://p:1", "no_proxy": exceptions}) is None) is excepted
 
 
-@pytest.mark.parametrize("address", ["socks5://u:secret@h:1", "http://:secret@:1", "http://u:secret@h:port"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "socks5://u:secret@h:1",
+        "http://:secret@:1",
+        "http://u:secret@h:port",
+        "http://u:secret/more@h:1",
+        "http://u:12#secret@h:1",
+        "u:12/secret@h:1",
+        "http://u:[secret@h:1",
+    ],
+)
 def test_an_address_that_cannot_be_one_is_said_without_the_password(address: str) -> None:
     with pytest.raises(ProxyError, match="HTTPS_PROXY") as failed:
         proxy_for("hub.example", {"HTTPS_PROXY": address})

@@ -13,6 +13,12 @@ DEFAULT_PORT: Final = 3128
 MAX_HEAD_BYTES: Final = 8_192
 """A proxy's answer to CONNECT, with the page some send behind a refusal not counted."""
 
+UNREADABLE: Final = (
+    "HTTPS_PROXY cannot be read. Write http://[user:password@]host:port, with the port as a number, and / ? # @ : % of "
+    "user and password as %2F %3F %23 %40 %3A %25"
+)
+"""Without anything of it: a password may be where a port or a path seems to be."""
+
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _HEAD_END: Final = b"\r\n\r\n"
 
@@ -76,8 +82,10 @@ def proxy_for(host: str, environ: Mapping[str, str]) -> Proxy | None:
     try:
         parts = urlsplit(address if "//" in address else f"//{address}")
         port = parts.port or DEFAULT_PORT
-    except ValueError as error:
-        raise ProxyError(f"HTTPS_PROXY cannot be read: {error}. Write http://[user:password@]host:port") from None
+    except ValueError:  # it quotes what it takes for a port: a piece of the password, if that has a slash in it
+        raise ProxyError(UNREADABLE) from None
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ProxyError(UNREADABLE)
     if parts.scheme not in ("", "http") or not parts.hostname:
         # With the password left out of the text.
         raise ProxyError(
