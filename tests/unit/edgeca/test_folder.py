@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,28 +11,7 @@ from edgeca.errors import CaError, Refused
 from edgeca.folder import Folder, Made, Wish
 from edgeca.keys import KeyType, describe
 from edgeca.profiles import Kind
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, clock: Clock) -> Folder:
-    folder = Folder(tmp_path / "certificates", clock=clock)
-    folder.init()
-    return folder
+from support.ca_clock import CaClock
 
 
 def snapshot(folder: Folder) -> dict[str, tuple[bytes, int]]:
@@ -82,7 +61,7 @@ def test_force_makes_a_new_one_and_keeps_the_old_one(folder: Folder, kind: str) 
 
 
 @ALL
-def test_one_that_has_ended_is_no_longer_what_is_wished(folder: Folder, clock: Clock, kind: str) -> None:
+def test_one_that_has_ended_is_no_longer_what_is_wished(folder: Folder, clock: CaClock, kind: str) -> None:
     WISHES[kind](folder, Wish(days=7, force=True))
     clock.now += timedelta(days=6, hours=23)
     assert not WISHES[kind](folder, Wish()).changed

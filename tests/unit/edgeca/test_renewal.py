@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,30 +16,15 @@ from edgeca.profiles import Kind
 from edgeca.renewal import KeyWish, Renewal, RenewalWish, find_entries
 from edgeca.revocation import Reason
 from edgeca.revoking import Lists, target_of_entry
+from support.ca_clock import NOW, CaClock
 
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 USUAL = RenewalWish()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, clock: Clock) -> Folder:
+def folder(folder: Folder) -> Folder:
     """One of each kind."""
-    folder = Folder(tmp_path / "certificates", clock=clock)
-    folder.init()
     folder.edge_ca("pi")
     folder.edge_id("pi-id")
     folder.device("d1")
@@ -61,7 +46,7 @@ LEAVES = ["pi", "pi-id", "d1", "gateway.local", "d2.secondary", "A1"]
 
 
 @pytest.mark.parametrize("name", LEAVES)
-def test_a_renewed_one_is_the_same_but_for_key_serial_and_end(folder: Folder, clock: Clock, name: str) -> None:
+def test_a_renewed_one_is_the_same_but_for_key_serial_and_end(folder: Folder, clock: CaClock, name: str) -> None:
     (entry,) = named(folder, name)
     old = files.load(entry)
     clock.now += 10 * DAY
@@ -79,13 +64,13 @@ def test_a_renewed_one_is_the_same_but_for_key_serial_and_end(folder: Folder, cl
     assert list(find_problems(folder.directory, clock.now)) == []
 
 
-def test_the_kind_of_key_stays_too(folder: Folder, clock: Clock) -> None:
+def test_the_kind_of_key_stays_too(folder: Folder, clock: CaClock) -> None:
     folder.device("d1", Wish(key_type=KeyType.RSA_2048, force=True))
     (made,) = Renewal(folder, clock).renew(named(folder, "d1"), USUAL)
     assert keys.describe(made.credential.key) == "RSA 2048"
 
 
-def test_a_kept_key_keeps_all_extensions(folder: Folder, clock: Clock) -> None:
+def test_a_kept_key_keeps_all_extensions(folder: Folder, clock: CaClock) -> None:
     for name in LEAVES:
         (entry,) = named(folder, name)
         old = files.load(entry)
@@ -94,7 +79,7 @@ def test_a_kept_key_keeps_all_extensions(folder: Folder, clock: Clock) -> None:
         assert extensions(made.credential.certificate) == extensions(old.certificate)
 
 
-def test_the_old_one_lies_in_retired_with_its_key_for_us_alone(folder: Folder, clock: Clock) -> None:
+def test_the_old_one_lies_in_retired_with_its_key_for_us_alone(folder: Folder, clock: CaClock) -> None:
     (entry,) = named(folder, "d1")
     old = files.load(entry)
     (made,) = Renewal(folder, clock).renew([entry], USUAL)
@@ -104,7 +89,7 @@ def test_the_old_one_lies_in_retired_with_its_key_for_us_alone(folder: Folder, c
     assert (made.retired / "d1.full-chain.pem").read_bytes() == old.full_chain_pem
 
 
-def test_days_are_those_of_before_unless_said_otherwise(folder: Folder, clock: Clock) -> None:
+def test_days_are_those_of_before_unless_said_otherwise(folder: Folder, clock: CaClock) -> None:
     (entry,) = named(folder, "gateway.local")
     (made,) = Renewal(folder, clock).renew([entry], USUAL)
     assert made.credential.certificate.not_valid_after_utc == NOW + 90 * DAY
@@ -114,7 +99,7 @@ def test_days_are_those_of_before_unless_said_otherwise(folder: Folder, clock: C
         Renewal(folder, clock).renew([entry], RenewalWish(days=3000))
 
 
-def test_one_that_ended_with_its_ca_gets_the_time_of_its_kind(folder: Folder, clock: Clock) -> None:
+def test_one_that_ended_with_its_ca_gets_the_time_of_its_kind(folder: Folder, clock: CaClock) -> None:
     clock.now = NOW + 1700 * DAY
     made = folder.device("late")
     clock.now += DAY
@@ -125,7 +110,7 @@ def test_one_that_ended_with_its_ca_gets_the_time_of_its_kind(folder: Folder, cl
 
 
 @pytest.mark.parametrize("name", ["root", "issuing"])
-def test_a_ca_keeps_its_key_and_stands_in_every_chain(folder: Folder, clock: Clock, name: str) -> None:
+def test_a_ca_keeps_its_key_and_stands_in_every_chain(folder: Folder, clock: CaClock, name: str) -> None:
     clock.now += DAY
     (entry,) = named(folder, name)
     old = files.load(entry)
@@ -142,7 +127,7 @@ def test_a_ca_keeps_its_key_and_stands_in_every_chain(folder: Folder, clock: Clo
     assert bundle == (files.load(named(folder, "root")[0]).certificate,)
 
 
-def test_what_else_is_in_the_trust_bundle_stays_there(folder: Folder, clock: Clock, tmp_path: Path) -> None:
+def test_what_else_is_in_the_trust_bundle_stays_there(folder: Folder, clock: CaClock, tmp_path: Path) -> None:
     other = folder.self_signed("d2")[0].entry.certificate_path
     folder.bundle([other])
     Renewal(folder, clock).renew(named(folder, "root"), USUAL)
@@ -151,12 +136,12 @@ def test_what_else_is_in_the_trust_bundle_stays_there(folder: Folder, clock: Clo
     assert bundle.startswith((folder.directory / "root.cert.pem").read_bytes())
 
 
-def test_a_root_with_a_new_key_is_another_ca(folder: Folder, clock: Clock) -> None:
+def test_a_root_with_a_new_key_is_another_ca(folder: Folder, clock: CaClock) -> None:
     with pytest.raises(Refused, match="a root with a new key is a new CA: edgeca init --force"):
         Renewal(folder, clock).renew(named(folder, "root"), RenewalWish(key=KeyWish.NEW))
 
 
-def test_an_issuing_ca_with_a_new_key_signs_all_below_it_again(folder: Folder, clock: Clock) -> None:
+def test_an_issuing_ca_with_a_new_key_signs_all_below_it_again(folder: Folder, clock: CaClock) -> None:
     (issuing,) = named(folder, "issuing")
     old = files.load(issuing)
     before = {name: files.load(named(folder, name)[0]) for name in ("d1", "gateway.local", "pi-id")}
@@ -173,7 +158,7 @@ def test_an_issuing_ca_with_a_new_key_signs_all_below_it_again(folder: Folder, c
     assert list(find_problems(folder.directory, clock.now)) == []
 
 
-def test_within_renews_what_ends_cas_first_and_leaves_pairs_and_proofs_alone(folder: Folder, clock: Clock) -> None:
+def test_within_renews_what_ends_cas_first_and_leaves_pairs_and_proofs_alone(folder: Folder, clock: CaClock) -> None:
     renewal = Renewal(folder, clock)
     assert renewal.due(30 * DAY) == []
     assert [entry.label for entry in renewal.due(90 * DAY)] == ["server gateway.local"]
@@ -187,7 +172,7 @@ def test_within_renews_what_ends_cas_first_and_leaves_pairs_and_proofs_alone(fol
     assert problems == {"self-signed d2.primary", "self-signed d2.secondary", "proof A1"}
 
 
-def test_one_that_was_revoked_is_renewed_by_name_and_with_a_new_key_only(folder: Folder, clock: Clock) -> None:
+def test_one_that_was_revoked_is_renewed_by_name_and_with_a_new_key_only(folder: Folder, clock: CaClock) -> None:
     (entry,) = named(folder, "d1")
     Lists(folder, clock).revoke([target_of_entry(folder, entry)], Reason.KEY_COMPROMISE)
     renewal = Renewal(folder, clock)
@@ -199,7 +184,7 @@ def test_one_that_was_revoked_is_renewed_by_name_and_with_a_new_key_only(folder:
     assert list(find_problems(folder.directory, clock.now)) == []
 
 
-def test_a_revoked_issuing_ca_needs_a_new_key(folder: Folder, clock: Clock) -> None:
+def test_a_revoked_issuing_ca_needs_a_new_key(folder: Folder, clock: CaClock) -> None:
     (issuing,) = named(folder, "issuing")
     Lists(folder, clock).revoke([target_of_entry(folder, issuing)], Reason.CA_COMPROMISE)
     with pytest.raises(Refused, match="for the issuing CA say --new-key"):
@@ -208,7 +193,7 @@ def test_a_revoked_issuing_ca_needs_a_new_key(folder: Folder, clock: Clock) -> N
     assert not [found for found in find_problems(folder.directory, clock.now) if "revoked" in found.what]
 
 
-def test_one_that_cannot_be_read_stops_a_ca_before_anything_is_changed(folder: Folder, clock: Clock) -> None:
+def test_one_that_cannot_be_read_stops_a_ca_before_anything_is_changed(folder: Folder, clock: CaClock) -> None:
     (folder.directory / "device" / "d1.key.pem").write_text("garbage")
     before = (folder.directory / "issuing.cert.pem").read_bytes()
     with pytest.raises(CaError, match=r"d1\.key\.pem holds no readable private key"):

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,29 +12,9 @@ from edgeca.profiles import Kind
 from edgeca.renewal import KeyWish, Renewal, RenewalWish
 from edgeca.revocation import Reason, blocks_of, find_revoked, load_crl, path_of
 from edgeca.revoking import Lists, Target, target_of_entry, target_of_file, target_of_serial
+from support.ca_clock import NOW, CaClock
 
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, clock: Clock) -> Folder:
-    folder = Folder(tmp_path / "certificates", clock=clock)
-    folder.init()
-    return folder
 
 
 def entry(folder: Folder, kind: Kind, name: str = "") -> Entry:
@@ -47,7 +27,7 @@ def serials(folder: Folder, kind: Kind) -> list[int]:
     return [line.serial for line in crl.revoked]
 
 
-def test_each_goes_onto_the_list_of_who_signed_it(folder: Folder, clock: Clock) -> None:
+def test_each_goes_onto_the_list_of_who_signed_it(folder: Folder, clock: CaClock) -> None:
     device, edge_ca = folder.device("d1"), folder.edge_ca("pi")
     targets = [target_of_entry(folder, made.entry) for made in (device, edge_ca)]
     done, written = Lists(folder, clock).revoke(targets, Reason.KEY_COMPROMISE)
@@ -62,7 +42,7 @@ def test_each_goes_onto_the_list_of_who_signed_it(folder: Folder, clock: Clock) 
     assert [each.crl.number for each in written] == [1, 1]
 
 
-def test_twice_changes_nothing_and_keeps_the_first_day_and_reason(folder: Folder, clock: Clock) -> None:
+def test_twice_changes_nothing_and_keeps_the_first_day_and_reason(folder: Folder, clock: CaClock) -> None:
     target = target_of_entry(folder, folder.device("d1").entry)
     lists = Lists(folder, clock)
     lists.revoke([target], Reason.KEY_COMPROMISE)
@@ -76,7 +56,7 @@ def test_twice_changes_nothing_and_keeps_the_first_day_and_reason(folder: Folder
     assert {path: path.read_bytes() for path in folder.directory.glob("*crl.pem")} == before
 
 
-def test_numbers_grow_with_each_signing_and_only_where_something_changed(folder: Folder, clock: Clock) -> None:
+def test_numbers_grow_with_each_signing_and_only_where_something_changed(folder: Folder, clock: CaClock) -> None:
     lists = Lists(folder, clock)
     for number in (1, 2, 3):
         made = folder.device(f"d{number}")
@@ -84,7 +64,7 @@ def test_numbers_grow_with_each_signing_and_only_where_something_changed(folder:
         assert [each.crl.number for each in written] == [1, number]
 
 
-def test_lists_are_signed_anew_when_they_are_due_or_by_force(folder: Folder, clock: Clock) -> None:
+def test_lists_are_signed_anew_when_they_are_due_or_by_force(folder: Folder, clock: CaClock) -> None:
     lists = Lists(folder, clock)
     assert [each.changed for each in lists.refresh(within=30 * DAY)] == [True, True], "there were none"
     assert [each.changed for each in lists.refresh(within=30 * DAY)] == [False, False]
@@ -96,7 +76,7 @@ def test_lists_are_signed_anew_when_they_are_due_or_by_force(folder: Folder, clo
     assert [each.crl.number for each in lists.refresh(within=DAY, force=True)] == [3, 3]
 
 
-def test_the_joint_list_comes_back_if_it_was_lost(folder: Folder, clock: Clock) -> None:
+def test_the_joint_list_comes_back_if_it_was_lost(folder: Folder, clock: CaClock) -> None:
     lists = Lists(folder, clock)
     lists.refresh(within=DAY)
     both = folder.directory / files.ALL_CRLS
@@ -106,7 +86,7 @@ def test_the_joint_list_comes_back_if_it_was_lost(folder: Folder, clock: Clock) 
     assert both.read_bytes() == before
 
 
-def test_a_file_and_a_serial_number_find_what_was_replaced(folder: Folder, clock: Clock) -> None:
+def test_a_file_and_a_serial_number_find_what_was_replaced(folder: Folder, clock: CaClock) -> None:
     old = folder.device("d1")
     new = folder.device("d1", Wish(force=True))
     assert new.retired is not None
@@ -139,7 +119,7 @@ def test_what_nobody_can_take_back_is_told_with_what_to_do(folder: Folder, tmp_p
         target_of_file(folder, foreign)
 
 
-def test_one_that_was_revoked_is_not_what_is_wished(folder: Folder, clock: Clock) -> None:
+def test_one_that_was_revoked_is_not_what_is_wished(folder: Folder, clock: CaClock) -> None:
     made = folder.device("d1")
     Lists(folder, clock).revoke([target_of_entry(folder, made.entry)], Reason.KEY_COMPROMISE)
     with pytest.raises(Refused, match=r"it was revoked on 2026-11-21.*--force"):
@@ -148,7 +128,7 @@ def test_one_that_was_revoked_is_not_what_is_wished(folder: Folder, clock: Clock
     assert not folder.device("d1").changed
 
 
-def test_lists_of_a_ca_that_was_here_before_are_kept_aside(folder: Folder, clock: Clock) -> None:
+def test_lists_of_a_ca_that_was_here_before_are_kept_aside(folder: Folder, clock: CaClock) -> None:
     lists = Lists(folder, clock)
     lists.revoke([target_of_entry(folder, folder.device("d1").entry)], Reason.UNSPECIFIED)
     old = path_of(folder.directory, Kind.ISSUING).read_bytes()
@@ -158,7 +138,7 @@ def test_lists_of_a_ca_that_was_here_before_are_kept_aside(folder: Folder, clock
     assert kept.read_bytes() == old
 
 
-def test_what_an_issuing_ca_has_taken_back_stays_so_when_it_gets_a_new_key(folder: Folder, clock: Clock) -> None:
+def test_what_an_issuing_ca_has_taken_back_stays_so_when_it_gets_a_new_key(folder: Folder, clock: CaClock) -> None:
     revoked, other = folder.device("d1"), folder.device("d2")
     lists = Lists(folder, clock)
     lists.revoke([target_of_entry(folder, revoked.entry)], Reason.KEY_COMPROMISE)
