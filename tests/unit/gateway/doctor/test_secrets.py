@@ -97,6 +97,29 @@ def test_names_of_secrets(name: str, *, secret: bool) -> None:
     assert is_secret_name(name) is secret
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:pass/word@proxy:1",
+        "http://user:pass#word@proxy:1",
+        "user:pass-word@proxy:1",
+        "http://user@site:pass@word@proxy:1",
+        "http://user:pass word@proxy:1",
+        "http://user:pass%2Fword@proxy:1",
+        "http://user:pass-word@proxy:1/?mail=a@b",
+        "http://user:[pass-word@proxy:1",
+    ],
+)
+def test_the_password_in_an_address_is_known_also_where_the_address_cannot_be_read(
+    address: str, tmp_path: Path
+) -> None:
+    secrets = known_secrets({"HTTPS_PROXY": address}, tmp_path, None, ())
+    for text in (address, f"cannot dial {address}: refused"):
+        hidden = secrets.hide(text)[0]
+        assert "pass" not in hidden
+        assert "word" not in hidden
+
+
 def test_values_below_a_secrets_name_are_hidden_and_nothing_else() -> None:
     value = {"a": {"password": "x", "n": 1}, "keys": ["p", {"b": "c"}], "token": None}
     assert hidden_json(value) == {"a": {"password": HIDDEN, "n": 1}, "keys": [HIDDEN, {"b": "c"}], "token": None}

@@ -10,6 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -201,6 +202,8 @@ def _wholes(environ: Mapping[str, str], data: Path, secrets_dir: Path | None, fi
 
 
 _SIGNATURE: Final = re.compile(r"\bsig=([^&;\s]+)")
+_LOGIN: Final = re.compile(r"(?://|\A)[^\s:]*:(.+)@", re.DOTALL)
+"""A user and a password before a host; without a scheme, too, as HTTPS_PROXY may be written."""
 _KEY_FIELDS: Final = ("sharedaccesskey", "sharedaccesssignature", "accountkey", "password")
 
 
@@ -226,15 +229,14 @@ def _of_string(text: str) -> Iterator[str]:
 
 
 def _of_address(value: str) -> Iterator[str]:
-    """The password in an address, as of a proxy."""
-    if "@" not in value or "//" not in value:
+    """The password in an address, as of a proxy; also of one that cannot be read, as its password has a slash."""
+    found = _LOGIN.search(value)
+    if found is None:
         return
-    try:
-        password = urlsplit(value).password
-    except ValueError:
-        return
-    if password:
-        yield from (password, unquote(password))
+    words = {found[1], found[1].rpartition("@")[0]}  # there may be another @ behind the host
+    with suppress(ValueError):
+        words.add(urlsplit(value).password or "")
+    yield from (form for word in words if word for form in (word, unquote(word)))
 
 
 def _of_json(value: Any, name: str) -> Iterator[str]:
