@@ -1,5 +1,6 @@
 import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -82,3 +83,14 @@ def test_deep_nesting_is_refused_quickly_and_never_exhausts_the_stack() -> None:
     for text in ("[" * 200_000, "{a:" * 100_000, "{a:new X(" * 50_000):
         with pytest.raises(NotReadable):
             read(text)
+
+
+def test_a_line_end_is_looked_for_in_its_line_alone() -> None:
+    def took_s(text: str) -> float:
+        began_at = time.process_time()
+        assert read(text) == {"\U0001f600": 1.0}
+        return time.process_time() - began_at
+
+    body = "{'\U0001f600':1,%s}"  # wide characters are looked through slowest
+    lines = min(took_s(body % ("//\n" * 87_000)) for _ in range(3))
+    assert lines < 4 * min(took_s(body % ("/*\n*/" * 87_000)) for _ in range(3))

@@ -41,6 +41,7 @@ class NotReadable(Exception):  # noqa: N818 - the answer about a device's body, 
 # .NET's white space, and the NUL that the library skips like it.
 _BLANK = "\0 \t\n\v\f\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SKIP: Final = re.compile(f"[{_BLANK}]*")
+_LINE: Final = re.compile(r"[^\r\n]*")
 _IS_BLANK: Final = re.compile(f"[{_BLANK}]")
 _NUMBER: Final = re.compile(r"[-+.0-9a-fA-FxX]+")
 _PLAIN_NUMBER: Final = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -122,8 +123,8 @@ class _Reader:
                 raise NotReadable("a comment without an end")
             self.at = end + 2
             return
-        ends = [end for end in (self.text.find("\n", self.at), self.text.find("\r", self.at)) if end >= 0]
-        self.at = min(ends, default=len(self.text))
+        line = _LINE.match(self.text, self.at)
+        self.at = line.end() if line else self.at
 
     def unexpected(self) -> NotReadable:
         if self.at >= len(self.text):
