@@ -30,6 +30,7 @@ from edgewire.session.amqp.session import Session
 from gateway.dispatch.delivery import MAX_WINDOW, CloudMessage, Settlement
 from gateway.dispatch.methods import MethodError, MethodFault, MethodResult
 from gateway.dispatch.presence import Ending
+from gateway.head import amqp_down
 from gateway.head.amqp_down import settlement_of
 from gateway.identity.roster import Registration, SymmetricKeys
 from gateway.observe.dispatch import IgnoredAnswer, MethodAnswerIgnored
@@ -279,13 +280,32 @@ async def test_whatever_a_service_sends_can_be_sent(site: AmqpSite, source: Queu
     assert message.application_properties is not None
 
 
-async def test_a_drain_is_answered(site: AmqpSite, source: QueueSource) -> None:
+async def test_a_drain_leaves_the_hub_time_to_bring_what_it_has(
+    site: AmqpSite, source: QueueSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp_down, "DRAIN_S", 0.01)
     client, link = listening(site, 5)
     client.engine.drain(link)
     client.transfer()
-    assert link.credit == 0
-    source.send(D1, cloud_message())
-    assert came(client, link) == []
+    assert link.credit == 5
+    source.send(D1, cloud_message(b"late"))
+    await client.until(lambda: bodies(client, link) == [b"late"])
+    await client.until(lambda: link.credit == 0)
+    source.send(D1, cloud_message(b"too late"))
+    client.transfer()
+    assert bodies(client, link) == [b"late"]
+
+
+async def test_a_link_that_goes_while_it_is_drained_leaves_nothing_behind(
+    site: AmqpSite, source: QueueSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp_down, "DRAIN_S", 0.01)
+    client, link = listening(site, 5)
+    client.engine.drain(link)
+    client.transfer()
+    client.lose()
+    await asyncio.sleep(0.02)
+    assert site.delivery.listeners() == {}
 
 
 # --- methods ---------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ async def test_who_is_let_in_is_decided_by_what_was_shown(site: AmqpSite) -> Non
 
 async def test_a_link_on_which_nothing_comes_is_granted_and_stays_silent(site: AmqpSite) -> None:
     client, session = site.by_token("d1")
-    link = client.receiver(session, "/devices/d1/messages/devicebound")
+    link = client.receiver(session, "/devices/d1/methods/devicebound")
     assert link.attached
     client.engine.drain(link)
     client.transfer()

@@ -3,6 +3,7 @@
 Spec: edgehub.md §5.3, §5.4, iothub_wire.md §2.3, §2.4.
 """
 
+import asyncio
 import uuid
 from typing import Final
 
@@ -34,15 +35,21 @@ from gateway.observe.head import CloudMessageRefused, MessageRefused, RefusedMes
 ANSWER_CREDIT: Final = 100
 """Answers to methods that a device may send before it is topped up; five times the calls that can wait for one."""
 
+DRAIN_S: Final = 1.0
+"""A device that drains its link wants what there is now, and that has to come from the hub. The credit is its own for
+so long; given back at once, a device that asks by draining alone would never get a message. Spec: AMQP 1.0 §2.6.7."""
+
 
 class DeviceboundLink(LinkEnd):
     """Where a device or module receives messages from the cloud, as far as its credit goes."""
 
-    __slots__ = ("_listens", "_over", "_waiting", "_who")
+    __slots__ = ("_draining", "_listens", "_over", "_waiting", "_who")
 
     def __init__(self, line: Line, link: Link, who: Identity) -> None:
         super().__init__(line, link)
         self._who = who
+        self._draining: asyncio.TimerHandle | None = None
+        """The end of a drain."""
         self._waiting: list[Parcel] = []
         """For which there was no credit any more when they came, or no room in the session; at most a window's."""
         self._listens = False
@@ -56,9 +63,9 @@ class DeviceboundLink(LinkEnd):
     def on_credit(self, event: CreditReceived) -> None:
         """The device takes more."""
         self._send_waiting()
-        if event.drain and not self._waiting:
-            self.line.engine.drained(self.link)
         self._listen()
+        if event.drain and self._draining is None:
+            self._draining = asyncio.get_running_loop().call_later(DRAIN_S, self._drained)
 
     def on_state(self, event: DeliveryStateChanged) -> None:
         """The device's word on a message."""
@@ -78,6 +85,8 @@ class DeviceboundLink(LinkEnd):
     def on_over(self) -> None:
         """What is not settled goes back."""
         self._over = True
+        if self._draining is not None:
+            self._draining.cancel()
         self._waiting.clear()
         self.line.house.delivery.unsubscribe(self._who, self)
 
@@ -86,6 +95,14 @@ class DeviceboundLink(LinkEnd):
         if self._waiting or not self._send(parcel):
             self._waiting = [each for each in self._waiting if each.open]
             self._waiting.append(parcel)
+        self.line.flush()
+
+    def _drained(self) -> None:
+        """What came while the device drained the link is all there was; it may have given new credit since."""
+        self._draining = None
+        if not self._waiting:  # else there is room later, and with it this again
+            self.line.engine.drained(self.link)
+            self._listen()
         self.line.flush()
 
     def _listen(self) -> None:
