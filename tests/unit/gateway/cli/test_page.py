@@ -56,6 +56,35 @@ def test_the_address_is_where_the_gateway_listens(
     assert out.says()[0].startswith(f"http://{shown}/login?token=")
 
 
+@pytest.mark.parametrize(
+    ("address", "module", "container", "shut"),
+    [
+        ("", "gateway", True, True),
+        ("0.0.0.0", "gateway", True, False),
+        ("127.0.0.8", "gateway", True, False),
+        ("", "gateway", False, False),
+        ("", None, True, False),
+    ],
+)
+def test_an_address_that_is_inside_a_container_is_said_with_what_to_do(
+    out: Terminal,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    address: str,
+    module: str | None,
+    container: bool,
+    shut: bool,
+) -> None:
+    monkeypatch.setattr(page, "_OF_CONTAINERS", (data if container else data / "none",))
+    monkeypatch.setenv("GATEWAY_METRICS_ADDRESS", address)
+    if module is not None:
+        monkeypatch.setenv("IOTEDGE_MODULEID", module)
+    aside = out.says()[1]
+    assert ("set GATEWAY_METRICS_ADDRESS to 0.0.0.0 and publish the port" in aside) is shut
+    assert ("open it in a browser on this machine" in aside) is not shut
+
+
 def test_a_page_that_is_switched_off_is_said_with_what_to_do(
     out: Terminal, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
