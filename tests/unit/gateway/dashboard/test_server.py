@@ -5,6 +5,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from gateway.dashboard import server as servers
 from gateway.dashboard.server import DashboardServer
 from gateway.observe.dispatch import MessagesReceived
 from gateway.observe.metrics import Metrics
@@ -59,6 +60,29 @@ async def test_a_port_that_is_taken_is_an_error_at_once() -> None:
         await second.start("127.0.0.1", port)
     await second.stop()
     await first.stop()
+
+
+async def test_who_says_nothing_or_half_of_it_is_sent_off_and_one_too_many_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers, "SILENT_S", 1.0)
+    monkeypatch.setattr(servers, "MAX_VISITORS", 3)
+    server = DashboardServer(Metrics())
+    port = await server.start("127.0.0.1", 0)
+    visitors = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+    for half, (_, writer) in zip(
+        (b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: "), visitors, strict=False
+    ):
+        writer.write(half)
+    async with asyncio.timeout(20):
+        assert await visitors[3][0].read() == b""
+        assert not any(reader.at_eof() for reader, _ in visitors[:3])
+        assert [await reader.read() for reader, _ in visitors[:3]] == [b"", b"", b""]
+        async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert answer.status == 200
+    for _, writer in visitors:
+        writer.close()
+    await server.stop()
 
 
 class Greeting:

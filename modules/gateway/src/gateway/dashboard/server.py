@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 GOODBYE_S: Final = 0.5
 """For a visitor who is being answered at shutdown, all of which must fit into five seconds."""
 MAX_BODY_BYTES: Final = 4_096
+MAX_VISITORS: Final = 64
+"""Connections at once, of browsers and programs: who needs no login may not use up the files of the devices."""
+SILENT_S: Final = 30.0
+"""For a visitor to say what it wants, all of it; the first time and each time after."""
 
 
 class Pages(Protocol):
@@ -21,6 +25,14 @@ class Pages(Protocol):
 
     def add_to(self, application: "web.Application") -> None:
         """Serve it there."""
+
+
+class _TurnedAway(asyncio.Protocol):
+    """One too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        transport.close()
 
 
 class DashboardServer:
@@ -42,6 +54,9 @@ class DashboardServer:
         self._socket: socket.socket | None = None
         self._opening: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
+        self._coming = 0
+        """Visitors who are accepted, and whom aiohttp does not know yet: many may come in one turn of the loop."""
 
     async def start(self, address: str, port: int) -> int:
         """Listen; port 0 takes any. Returns the port. Raises OSError where the address cannot be had."""
@@ -61,10 +76,12 @@ class DashboardServer:
         else:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
         self._socket.close()
-        self._socket = self._opening = self._runner = None
+        self._socket = self._opening = self._runner = self._listening = None
 
     def _on_first_visitor(self, listener: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(listener)
@@ -79,9 +96,24 @@ class DashboardServer:
         application.router.add_get("/healthz/{question:live|ready}", self._show_health)
         for pages in await asyncio.to_thread(self._open_pages):
             pages.add_to(application)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=GOODBYE_S)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        runner = self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=GOODBYE_S, keepalive_timeout=SILENT_S
+        )
+        await runner.setup()
+        self._listening = await asyncio.get_running_loop().create_server(
+            lambda: self._visitor(runner.server), sock=listener
+        )
+
+    def _visitor(self, server: "web.Server | None") -> asyncio.BaseProtocol:
+        """Who speaks with the next one."""
+        if server is None or len(server.connections) + self._coming >= MAX_VISITORS:
+            return _TurnedAway()
+        self._coming += 1
+        asyncio.get_running_loop().call_soon(self._came)
+        return server()
+
+    def _came(self) -> None:
+        self._coming -= 1
 
     async def _show_health(self, request: "web.Request") -> "web.Response":
         """200 or 503; the reasons are of a closed set, so that nobody need log in to ask."""
