@@ -6,7 +6,7 @@ import os
 import pty
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -130,11 +130,13 @@ async def test_top_shows_the_gateway_once_without_a_terminal_and_ends_on_q_with_
         assert " d1" in once.out
         assert "everything → $upstream" in once.out
         assert "\x1b" not in once.out
-        assert await asyncio.to_thread(on_a_terminal, site.data) == 0
+        assert await asyncio.to_thread(on_a_terminal, site.data, lambda _, terminal: os.write(terminal, b"q")) == 0
+        code = await asyncio.to_thread(on_a_terminal, site.data, lambda pid, _: os.kill(pid, signal.SIGTERM))
+        assert code == 128 + signal.SIGTERM  # as `timeout` ends it: the terminal is given back, too
 
 
-def on_a_terminal(data: Path) -> int:
-    """`gateway top` on a terminal of 80 by 24, with some keys; its exit code."""
+def on_a_terminal(data: Path, end: Callable[[int, int], object]) -> int:
+    """`gateway top` on a terminal of 80 by 24, with some keys, until it is ended so; its exit code."""
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover — another process
         os.execve(GATEWAY, [str(GATEWAY), "top"], clean_environment({"GATEWAY_DATA_DIR": str(data), "TERM": "xterm"}))
@@ -145,7 +147,7 @@ def on_a_terminal(data: Path) -> int:
         assert frame.count(b"\r\n") < 24
         os.write(terminal, b"dr")
         read_until(terminal, b"q quit")
-        os.write(terminal, b"q")
+        end(pid, terminal)
         assert b"\x1b[?1049l" in read_until(terminal, b"\x1b[?1049l")
     finally:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

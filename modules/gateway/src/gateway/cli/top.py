@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import sys
 import termios
 import time
@@ -12,6 +13,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from gateway.app.asking import NobodyAnswersError, ask
@@ -138,8 +140,9 @@ def _reordered(order: Order, key: int) -> Order:
 
 @contextmanager
 def _own_screen() -> Iterator[None]:
-    """Keys come one by one, unseen; afterwards the terminal is as it was."""
+    """Keys come one by one, unseen; afterwards the terminal is as it was, whoever ends it."""
     before = termios.tcgetattr(sys.stdin)
+    heard = signal.signal(signal.SIGTERM, _told_to_end)
     try:
         tty.setcbreak(sys.stdin)
         sys.stdout.write(_ENTER)
@@ -148,3 +151,9 @@ def _own_screen() -> Iterator[None]:
         sys.stdout.write(_LEAVE)
         sys.stdout.flush()
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGTERM, heard)
+
+
+def _told_to_end(number: int, _frame: FrameType | None) -> None:
+    """As `timeout` does, or a shell that is closed from elsewhere."""
+    raise SystemExit(128 + number)
