@@ -184,6 +184,15 @@ def subparsers(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Argumen
     return {}
 
 
+def test_every_file_of_the_data_folder_has_its_row() -> None:
+    sources = (ROOT / "modules/gateway/src/gateway").rglob("*.py")
+    names = re.compile(r'^(?:[A-Z_]*FILE(?:_NAME)?|FOLDER): Final = "([^"]+)"', re.MULTILINE)
+    files = {name for path in sources for name in names.findall(path.read_text(encoding="utf-8"))}
+    assert {"devices.json", "users.json", "firmware", "twins.db"} <= files
+    section = (ROOT / "docs/store.md").read_text(encoding="utf-8").partition("## What else is in the data folder")[2]
+    assert [name for name in sorted(files) if f"`{name}`" not in section and f"`{name}/`" not in section] == []
+
+
 def test_every_command_and_every_action_is_described() -> None:
     page = text_of("docs/commands.md")
     for name, parser in subparsers(cli.parser()).items():
