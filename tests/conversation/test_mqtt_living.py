@@ -87,6 +87,21 @@ def test_a_packet_that_never_ends_is_no_sign_of_life() -> None:
     assert len(link.advance(1)) == 1
 
 
+def test_a_large_packet_over_a_slow_line_is_a_sign_of_life_while_it_comes() -> None:
+    """256 KiB at 1 KiB/s take four times as long as this client's silence may: it cannot send a ping in between."""
+    link = Link(4)
+    link.open()
+    for number in range(2):  # what is counted begins anew with each packet
+        wire = v3.write(message(payload=bytes(262_000 if number == 0 else 100_000)))
+        found = []
+        for at in range(0, len(wire), 1_024):
+            assert link.advance(1) == []
+            found += link.transfer(wire[at : at + 1_024])
+        assert len(found) == 1
+    assert link.advance(89.9) == []
+    assert len(link.advance(0.2)) == 1
+
+
 # The end, and the will.
 
 

@@ -60,6 +60,10 @@ from edgewire.session.mqtt.strangers import Strangers
 
 __all__ = ["Refusal", "ServerSession"]
 
+PROGRESS_BYTES: Final = 1_024
+"""So much more of a packet counts as a sign of life, as the packet does when it is whole. Less does not: a peer that
+sends byte by byte, and never to an end, is none that lives."""
+
 _CONNECTED: Final = State.CONNECTED
 _PUBLISH: Final = int(PacketType.PUBLISH)
 """For the calls of each message: a member looked up in its enum costs 0.07 µs, five times per message."""
@@ -96,6 +100,7 @@ class ServerSession:
         "_limits",
         "_output",
         "_peer_max_bytes",
+        "_progress",
         "_silence_s",
         "_state",
         "_strangers",
@@ -112,6 +117,8 @@ class ServerSession:
         self._state = State.CONNECT_AWAITED
         self._frames = FrameReader(_bounds(self._state, 5, limits.max_connect_bytes))
         self._heard_at = now
+        self._progress = 0
+        """How much of a packet that is not whole was heard as a sign of life."""
         self._silence_s: float = limits.connect_timeout_s
         self._level: int | None = None
         self._connect: Connect | None = None
@@ -388,6 +395,8 @@ class ServerSession:
         on_publish = self._on_publish_5 if self._level == 5 else self._on_publish
         try:
             found = frames.take(data)
+            if not found:
+                self._note_progress(now)
             while found:
                 self._heard_at = now
                 for first, body in found:
@@ -406,6 +415,15 @@ class ServerSession:
                 raise
             self._failure = error
         return events
+
+    def _note_progress(self, now: float) -> None:
+        """A part of a packet has come: a client that sends a large one over a slow line can send no ping meanwhile."""
+        held = self._frames.held
+        if held < self._progress:
+            self._progress = 0  # another packet
+        if held - self._progress >= PROGRESS_BYTES:
+            self._progress = held
+            self._heard_at = now
 
     def _on_publish(self, first: int, body: bytes) -> Publish:
         publish = v3.read_publish(first, body, self._topics)
