@@ -6,7 +6,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import pytest
@@ -211,6 +211,19 @@ def test_it_stays_small_by_leaving_out_the_largest(tmp_path: Path, monkeypatch: 
     bundle = make_bundle(Sources(patient=patient_of(tmp_path), results=(), log=log), str)
     assert len(bundle.data) <= 5_000
     assert "more than 5000 bytes" in bundle.manifest["missing"]["log.txt"]
+
+
+def test_one_that_cannot_be_written_leaves_nothing_that_would_be_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, _mode: str) -> IO[bytes]:
+        os.close(descriptor)
+        return Path("/dev/full").open("wb")
+
+    monkeypatch.setattr("gateway.doctor.bundle.os.fdopen", full)
+    with pytest.raises(OSError, match="No space"):
+        write_bundle(tmp_path / "x.tar.gz", Bundle(data=b"x", manifest={}))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_for_its_maker_alone_and_overwrites_nothing(tmp_path: Path) -> None:

@@ -61,7 +61,12 @@ def test_what_cannot_be_written_is_said_with_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.EACCES, "right to read and write"), (errno.ENOSPC, "Free some space"), (errno.EIO, "Check the disk")],
+    [
+        (errno.EACCES, "right to read and write"),
+        (errno.EROFS, "Mount it for writing"),
+        (errno.ENOSPC, "Free some space"),
+        (errno.EIO, "Check the disk"),
+    ],
 )
 def test_each_error_has_its_remedy(number: int, words: str) -> None:
     error = OSError(number, os.strerror(number))

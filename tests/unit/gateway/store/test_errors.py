@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 from gateway.store.errors import Damage, StoreDamaged, StoreLocked, StoreUnusable, StoreVersion
@@ -19,4 +21,9 @@ def test_another_version_says_which_and_what_to_do() -> None:
 def test_unusable_says_why() -> None:
     assert "another gateway" in str(StoreLocked(Path("/data/store")))
     assert "write access" in str(StoreUnusable(Path("/data/store"), PermissionError(13, "Permission denied")))
-    assert "No space" in str(StoreUnusable(Path("/data/store"), OSError(28, "No space left on device")))
+    for number, words in (
+        (errno.ENOSPC, "No space left on device. Free some space"),
+        (errno.EROFS, "Read-only file system. Mount it for writing"),
+        (errno.EIO, "Input/output error. Check the disk"),
+    ):
+        assert words in str(StoreUnusable(Path("/data/store"), OSError(number, os.strerror(number))))

@@ -42,8 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         write_bundle(out, bundle)
     except OSError as error:
-        why = "it is there already; name another with --out" if isinstance(error, FileExistsError) else error.strerror
-        print(f"gateway support-bundle: {out} cannot be written: {why}", file=sys.stderr)
+        there = isinstance(error, FileExistsError)
+        why = "it is there already" if there else (error.strerror or str(error)).lower()
+        print(f"gateway support-bundle: {out} cannot be written: {why}; name another place with --out", file=sys.stderr)
         return 2
     if arguments.json:
         print(json.dumps({"file": str(out), "bytes": len(bundle.data), **bundle.manifest}))

@@ -194,8 +194,12 @@ def _bounded(text: str, *, is_log: bool) -> bytes:
 def write_bundle(path: Path, bundle: Bundle) -> None:
     """Write the archive, for its maker's eyes only. Raises OSError, also if there is a file already."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(bundle.data)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(bundle.data)
+    except OSError:
+        path.unlink()  # half a bundle helps nobody, and the next one would not overwrite it
+        raise
 
 
 # --- what is in it --------------------------------------------------------------------------------------------------

@@ -123,8 +123,10 @@ def remedy(error: OSError) -> str:
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR:
             return "Create the data directory, or name another with --data or GATEWAY_DATA_DIR"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
+        case errno.EACCES | errno.EPERM:
             return "Give the gateway's user the right to read and write there"
+        case errno.EROFS:
+            return "Mount it for writing; an SD card that has turned read-only is failing: replace it"
         case errno.ENOSPC | errno.EDQUOT:
             return "Free some space on that disk"
         case _:

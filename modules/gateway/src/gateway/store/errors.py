@@ -1,5 +1,6 @@
 """Why a store cannot be opened; each carries the sentence for the person."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,4 +63,10 @@ def _reason(error: OSError) -> str:
         return "another gateway has it open. Stop that one, or give this one another GATEWAY_DATA_DIR."
     if isinstance(error, PermissionError):
         return f"{error}. Give the gateway's user write access to it."
-    return f"{error}."
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{error}. Free some space on that disk, or give GATEWAY_DATA_DIR a folder on another."
+        case errno.EROFS:
+            return f"{error}. Mount it for writing; an SD card that has turned read-only is failing: replace it."
+        case _:
+            return f"{error}. Check the disk, and that GATEWAY_DATA_DIR is a folder on it."
