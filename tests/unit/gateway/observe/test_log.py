@@ -5,10 +5,20 @@ from typing import ClassVar
 
 import pytest
 
+from gateway.observe.configuration import SettingsRefused, SettingsSource
 from gateway.observe.dispatch import MessagesReceived
 from gateway.observe.events import Event, Level
 from gateway.observe.head import MessageRefused, RefusedMessage
-from gateway.observe.log import FIELD_CHARS, HIDDEN, LINES_PER_PERIOD, PERIOD_S, SENTENCE_CHARS, Log, without_secrets
+from gateway.observe.log import (
+    FIELD_CHARS,
+    FIELD_ITEMS,
+    HIDDEN,
+    LINES_PER_PERIOD,
+    PERIOD_S,
+    SENTENCE_CHARS,
+    Log,
+    without_secrets,
+)
 
 
 class Why(Enum):
@@ -143,6 +153,15 @@ def test_a_field_without_end_is_cut() -> None:
     log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
     log.write_event(MessageRefused("x" * 65_535, RefusedMessage.UNKNOWN_TOPIC, ""))
     assert len(json.loads(lines[0])["identity"]) == FIELD_CHARS
+
+
+def test_a_field_of_many_texts_is_cut_and_holds_no_secret() -> None:
+    lines: list[str] = []
+    log = Log(lines.append, Clock(), level=Level.INFO, as_json=True)
+    log.write_event(SettingsRefused(SettingsSource.FILE, None, (f"'{KEY}' " + "x" * 65_535,) * 1_000))
+    problems = json.loads(lines[0])["problems"]
+    assert [len(each) for each in problems] == [FIELD_CHARS] * FIELD_ITEMS
+    assert KEY not in lines[0]
 
 
 def test_what_was_held_back_is_told_when_nothing_else_comes() -> None:

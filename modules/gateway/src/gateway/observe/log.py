@@ -21,6 +21,8 @@ PERIOD_S: Final = 10.0
 
 FIELD_CHARS: Final = 1_000
 """Of one field in a line for programs: a client id may have 65,535."""
+FIELD_ITEMS: Final = 20
+"""Of a field that is several texts: settings may have a thousand problems."""
 SENTENCE_CHARS: Final = 4_000
 """Of a sentence, which may hold such an id or several."""
 
@@ -122,6 +124,8 @@ def _json_line(now: float, level: Level, sentence: str, event: Event | None) -> 
 def _plain(value: object) -> object:
     if isinstance(value, str):
         return without_secrets(value)[:FIELD_CHARS]  # in this order: half a secret would not be known for one
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value[:FIELD_ITEMS]]
     return value.value if isinstance(value, Enum) else value
 
 
