@@ -57,13 +57,15 @@ def test_the_address_is_where_the_gateway_listens(
 
 
 @pytest.mark.parametrize(
-    ("address", "module", "container", "shut"),
+    ("address", "module", "first", "shut"),
     [
-        ("", "gateway", True, True),
-        ("0.0.0.0", "gateway", True, False),
-        ("127.0.0.8", "gateway", True, False),
-        ("", "gateway", False, False),
-        ("", None, True, False),
+        ("", "gateway", b"/opt/gateway/bin/python\0/opt/gateway/bin/gateway\0run\0", True),
+        ("", "gateway", b"/sbin/docker-init\0--\0gateway\0run\0", True),
+        ("0.0.0.0", "gateway", b"gateway\0run\0", False),
+        ("127.0.0.8", "gateway", b"gateway\0run\0", False),
+        ("", "gateway", b"/sbin/init\0", False),
+        ("", "gateway", None, False),
+        ("", None, b"gateway\0run\0", False),
     ],
 )
 def test_an_address_that_is_inside_a_container_is_said_with_what_to_do(
@@ -73,10 +75,12 @@ def test_an_address_that_is_inside_a_container_is_said_with_what_to_do(
     *,
     address: str,
     module: str | None,
-    container: bool,
+    first: bytes | None,
     shut: bool,
 ) -> None:
-    monkeypatch.setattr(page, "_OF_CONTAINERS", (data if container else data / "none",))
+    monkeypatch.setattr(page, "_FIRST", data / "cmdline")
+    if first is not None:
+        (data / "cmdline").write_bytes(first)
     monkeypatch.setenv("GATEWAY_METRICS_ADDRESS", address)
     if module is not None:
         monkeypatch.setenv("IOTEDGE_MODULEID", module)

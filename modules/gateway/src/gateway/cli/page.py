@@ -16,8 +16,8 @@ from gateway.identity.page_token import TOKEN_FILE, new_page_token, page_token
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is compared with, not what is listened on
 """Who listens on all addresses is reached by loopback, and the page is for nobody else."""
-_OF_CONTAINERS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
-"""Docker and podman put one of them into each container."""
+_FIRST: Final = Path("/proc/1/cmdline")
+"""A container's first process is what it was made for; engines' own marks are not there in each of them."""
 
 
 def add_parser(commands: "Subparsers[argparse.ArgumentParser]") -> None:
@@ -64,9 +64,16 @@ def _show(path: Path, arguments: argparse.Namespace) -> int:
 
 
 def _how_to_open(address: str, environ: Mapping[str, str]) -> str:
-    if address == "127.0.0.1" and "IOTEDGE_MODULEID" in environ and any(mark.exists() for mark in _OF_CONTAINERS):
+    if address == "127.0.0.1" and "IOTEDGE_MODULEID" in environ and _is_in_its_container():
         return (
             "that is the container's own loopback, where no browser gets: set GATEWAY_METRICS_ADDRESS to 0.0.0.0 and "
             "publish the port on the host's loopback, as docs/page.md says; whoever has the address can use the page"
         )
     return "open it in a browser on this machine; whoever has the address can use the page"
+
+
+def _is_in_its_container() -> bool:
+    try:
+        return b"gateway" in _FIRST.read_bytes()
+    except OSError:
+        return False
