@@ -244,6 +244,7 @@ async def test_a_device_gets_a_message_a_call_and_another_twin_by_keyboard_too(
         await expect(page.get_by_text("The desired properties are changed.")).to_be_visible()
         assert house.site.hub.hub.twin(identity("greenhouse")).desired == {"interval": 5}
         await expect(twin).to_contain_text("Desired, version 2")
+        await expect(twin).to_contain_text(re.compile(r"read (now|\d+ s ago)"))
         await window.picture("device-dark")
 
         await go(window, "#/devices/nobody", "nobody")

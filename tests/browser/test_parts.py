@@ -241,6 +241,11 @@ async def test_a_page_that_is_open_for_long_does_not_grow_and_hears_that_its_str
         opened = api.opened
         await page.clock.run_for(25_000)
         await until(lambda: api.opened > opened)
+
+        await page.evaluate("AbortSignal.timeout = () => AbortSignal.abort(new DOMException('', 'TimeoutError'))")
+        await page.clock.run_for(3_000)  # a server that is stopped takes what is asked, and says nothing
+        await expect(page.locator("#notice")).to_contain_text("What you see may be old")
+        await expect(page.locator("#foot")).to_contain_text("No answer")
         window.assert_content()
 
 

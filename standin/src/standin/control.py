@@ -88,9 +88,11 @@ class ControlApi:
         after = number_of(request, "after", 0)
         limit = int(min(number_of(request, "limit", _MAX_EVENTS), _MAX_EVENTS))
         wait_s = min(number_of(request, "wait_s", 0), _MAX_WAIT_S)
+        most = int(number_of(request, "body_bytes", 0))
         if wait_s:
             await self._hub.events.wait(int(after), timeout_s=wait_s)
-        return answer({"events": [event.to_json() for event in self._hub.events.read(int(after), limit)]})
+        events = self._hub.events.read(int(after), limit)
+        return answer({"events": [event.shown(most) if most else event.to_json() for event in events]})
 
     async def _devices(self, _: web.Request) -> web.Response:
         connected = set(self._hub.connected())

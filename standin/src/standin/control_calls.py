@@ -1,10 +1,13 @@
 """What the calls of the control API share: reading a request, and the one form of all answers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
+
+_MAX_NUMBER: Final = 2**53
+"""No event has a greater one, and JavaScript knows none."""
 
 
 class CallError(Exception):
@@ -33,9 +36,12 @@ def number_of(request: web.Request, name: str, default: float) -> float:
     if text is None:
         return default
     try:
-        return max(float(text), 0)
+        value = float(text)
     except ValueError as error:
         raise CallError(f"{name}={text!r} is no number.") from error
+    if not abs(value) <= _MAX_NUMBER:
+        raise CallError(f"{name}={text!r} is no number.")
+    return max(value, 0)
 
 
 def seconds_of(body: Mapping[str, Any], name: str, default: float, most_s: float) -> float:

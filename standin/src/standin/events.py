@@ -6,10 +6,11 @@ counted from 0. The number over all partitions is its offset, which readers take
 
 import asyncio
 import base64
+import codecs
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
@@ -94,6 +95,16 @@ class Event:
             "systemProperties": dict(self.system),
             **_body_json(self.body),
         }
+
+    def shown(self, most: int) -> JsonObject:
+        """The same for a page, which may list hundreds: no more than so many bytes of the body, and how many it has."""
+        beginning = self.body[:most]
+        try:
+            text = codecs.getincrementaldecoder("utf-8")().decode(beginning, final=beginning == self.body)
+        except UnicodeDecodeError:
+            text = None
+        event = replace(self, body=beginning if text is None else text.encode())
+        return {**event.to_json(), "bytes": len(self.body), "bodyCut": beginning != self.body}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

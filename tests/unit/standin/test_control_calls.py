@@ -30,10 +30,11 @@ async def test_an_object_is_read() -> None:
 
 
 def test_a_number_of_the_query_is_never_below_0() -> None:
-    request = make_mocked_request("GET", "/?a=2.5&b=-1&c=x")
+    request = make_mocked_request("GET", "/?a=2.5&b=-1&c=x&i=inf&n=nan&h=1e30")
     assert (number_of(request, "a", 0), number_of(request, "b", 0), number_of(request, "d", 7)) == (2.5, 0, 7)
-    with pytest.raises(CallError, match="c='x'"):
-        number_of(request, "c", 0)
+    for name in ("c", "i", "n", "h"):
+        with pytest.raises(CallError, match=f"{name}=.* is no number"):
+            number_of(request, name, 0)
 
 
 @pytest.mark.parametrize("value", ["1", None, True, -1, 11])

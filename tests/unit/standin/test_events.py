@@ -3,6 +3,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -284,3 +285,19 @@ def test_the_json_form_says_everything(body: bytes) -> None:
     assert from_json(event.to_json()) == event
     assert event.to_json()["enqueuedTime"] == "2023-11-14T22:13:20.125+00:00"
     assert event.to_json()["systemProperties"] == {"contentType": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"short", {"body": "short", "bytes": 5, "bodyCut": False}),
+        ("aaaaaaaé".encode(), {"body": "aaaaaaa", "bytes": 9, "bodyCut": True}),
+        (b"\xff" * 9, {"bodyBase64": "//////////8=", "bytes": 9, "bodyCut": True}),
+        (b"a\xc3", {"bodyBase64": "YcM=", "bytes": 2, "bodyCut": False}),
+    ],
+)
+def test_a_page_gets_the_beginning_of_a_body(body: bytes, shown: dict[str, Any]) -> None:
+    event = Event(sequence=1, enqueued_at=0.0, device="d1", module=None, properties={}, system={}, body=body)
+    told = event.shown(8)
+    assert {name: told.get(name) for name in shown} == shown
+    assert ("body" in told) == ("body" in shown)

@@ -1,6 +1,6 @@
 // One device: its connection string, its twin, messages and methods.
 
-import { banner, button, card, codeBlock, copyButton, count, empty, facts, faultOfJson, fill, formDialog, h, icon, jsonEditor, mergePatch, number, openDialog, pill, since, toast } from "/assets/parts/parts.js";
+import { banner, button, card, codeBlock, copyButton, count, empty, facts, faultOfJson, fill, formDialog, h, icon, jsonEditor, mergePatch, number, openDialog, pill, readNow, since, toast } from "/assets/parts/parts.js";
 import { AUTHENTICATIONS, stateOf } from "./devices.js";
 import { hubPath, isoOf } from "./words.js";
 
@@ -157,7 +157,7 @@ function twinCard(page, name) {
       }
     }
 
-    fill(body, h("div", { class: "twin" }, h("div", { class: "stack tight" }, editor.element, h("div", { class: "line-head" }, h("span", { class: "grow" }), save)), h("div", { class: "stack tight" }, h("h3", {}, `Reported, version ${told}`), codeBlock(JSON.stringify(said, null, 2), "reported properties"))));
+    fill(body, h("div", { class: "twin" }, h("div", { class: "stack tight" }, editor.element, h("div", { class: "line-head" }, h("span", { class: "grow" }), save)), h("div", { class: "stack tight" }, h("div", { class: "line-head" }, h("h3", { class: "grow" }, `Reported, version ${told}`), readNow()), codeBlock(JSON.stringify(said, null, 2), "reported properties"))));
   }
 
   return { element, load };

@@ -7,9 +7,9 @@ const AT_FIRST = 200;
 const MOST = 200;
 const WAIT_S = 20;
 const PREVIEW = 160;
+const BODY_BYTES = 4_096; // of thousands that the page keeps
 
 const senderOf = ({ device, module }) => (module ? `${device}/${module}` : device);
-const sizeOf = ({ body, bodyBase64 }) => (body === undefined ? atob(bodyBase64).length : new TextEncoder().encode(body).length);
 
 export function openEvents(page) {
   const wanted = { text: page.query.get("device") ?? "" };
@@ -45,7 +45,7 @@ export function openEvents(page) {
     const { lastSequence } = await page.ask("GET", hubPath("status"));
     last = Math.max(0, lastSequence - AT_FIRST);
     // Each answer comes as soon as there is an event, or after the wait: there is no rest between.
-    page.poll(() => hubPath("events", { after: last, limit: MOST, wait_s: live.rows.length || lastSequence === 0 ? WAIT_S : 0 }), 0.05, ({ events }) => {
+    page.poll(() => hubPath("events", { after: last, limit: MOST, body_bytes: BODY_BYTES, wait_s: live.rows.length || lastSequence === 0 ? WAIT_S : 0 }), 0.05, ({ events }) => {
       if (events.length) {
         last = events[events.length - 1].sequence;
         events.forEach((event) => live.add(event));
@@ -56,7 +56,7 @@ export function openEvents(page) {
 }
 
 function preview(event) {
-  return event.body === undefined ? `${bytes(sizeOf(event))}, no text` : event.body.slice(0, PREVIEW).replace(/\s+/g, " ") || "empty";
+  return event.body === undefined ? `${bytes(event.bytes)}, no text` : event.body.slice(0, PREVIEW).replace(/\s+/g, " ") || "empty";
 }
 
 /** A row that opens; `opened` is called when somebody opens it. */
@@ -88,10 +88,11 @@ function whole(event) {
     "div",
     { class: "opened" },
     codeBlock(pretty(text) || "(empty)", "body"),
+    event.bodyCut ? h("p", { class: "soft small" }, `Cut: the whole body has ${bytes(event.bytes)}.`) : null,
     facts([
       ["Number", number(event.sequence)],
       ["Arrived", moment(event.enqueuedTime)],
-      ["Size", bytes(sizeOf(event))],
+      ["Size", bytes(event.bytes)],
       ["Output", event.output],
       ...named(event.properties),
       ...named(event.systemProperties),

@@ -77,8 +77,9 @@ async def test_a_device_says_what_it_listens_to_and_how_it_logs_in(tmp_path: Pat
 async def test_messages_routes_and_events_are_told(tmp_path: Path) -> None:
     async with PageHouse.open(tmp_path) as house:
         house.publish(b'{"temperature": 31}', CLIMATE)
-        (row,) = house.desk.messages(9)["messages"]
+        (row,) = house.desk.messages(9, "")["messages"]
         assert (row["body"], row["routes"]) == ('{"temperature": 31}', ["hot", "all"])
+        assert (len(house.desk.messages(9, "d1")["messages"]), house.desk.messages(9, "d2")["messages"]) == (1, [])
         told = house.desk.message(row["n"])
         assert told["sample"] == {
             "device": "d1",
@@ -136,7 +137,7 @@ async def test_the_flow_is_followed_by_device_route_and_text(tmp_path: Path) -> 
 async def test_routes_in_force_and_edited_ones_are_tried(tmp_path: Path) -> None:
     async with PageHouse.open(tmp_path) as house:
         house.publish(b'{"temperature": 31}', CLIMATE)
-        (row,) = house.desk.messages(9)["messages"]
+        (row,) = house.desk.messages(9, "")["messages"]
         in_force = await house.desk.try_routes({"n": row["n"]})
         assert [(each["name"], each["matches"]) for each in in_force["routes"]] == [("hot", True), ("all", True)]
         edited = {"hot": "FROM /messages/* WHERE $body.temperature > 50 INTO $upstream"}

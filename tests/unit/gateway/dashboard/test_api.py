@@ -28,8 +28,8 @@ class Desk:
     def routes(self) -> Mapping[str, Any]:
         return {"routes": []}
 
-    def messages(self, last: int) -> Mapping[str, Any]:
-        return {"last": last}
+    def messages(self, last: int, device: str) -> Mapping[str, Any]:
+        return {"last": last, "device": device}
 
     def message(self, number: int) -> Mapping[str, Any]:
         if number == 404:
@@ -131,7 +131,8 @@ async def test_a_page_of_another_site_changes_nothing(visitor: Visitor, events: 
         ("/api/devices?limit=99999", {"search": "", "limit": MAX_LISTED_DEVICES, "shown": "all"}),
         ("/api/devices/d1%2Fm1", {"name": "d1/m1"}),
         ("/api/devices/a%25b%23c", {"name": "a%b#c"}),
-        ("/api/messages?last=1000", {"last": MAX_LISTED}),
+        ("/api/messages?last=1000", {"last": MAX_LISTED, "device": ""}),
+        ("/api/messages?last=5&device=d1%2Fm1", {"last": 5, "device": "d1/m1"}),
         ("/api/events", {"last": LISTED}),
         ("/api/messages/12", {"n": 12}),
     ],

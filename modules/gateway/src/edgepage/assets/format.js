@@ -86,6 +86,11 @@ export function since(iso) {
   return h("time", { datetime: iso, title: MOMENT.format(when), class: "nowrap", data: { ago: String(when) } }, ago(when));
 }
 
+/** How long ago what is shown was read: it stays as it is until it is read again. */
+export function readNow() {
+  return h("span", { class: "soft small nowrap" }, "read ", since(new Date(serverNow()).toISOString()));
+}
+
 /** A time of day with thousandths, as a log has it. */
 export function clock(iso) {
   const when = Date.parse(iso ?? "");

@@ -86,6 +86,9 @@ async function sent(url, asked, signal) {
       throw error;
     }
     if (error.name === "TimeoutError") {
+      if (asked.method === "GET") {
+        link.set("away"); // it hangs, or the line does; what is done to a device may take long
+      }
       throw new AskError("There was no answer in time. Try again.", 0);
     }
     link.set("away");

@@ -123,12 +123,14 @@ class PageDesk:
             "document": dict(configuration.document),
         }
 
-    def messages(self, last: int) -> dict[str, Any]:
+    def messages(self, last: int, device: str) -> dict[str, Any]:
         """See Desk."""
         history, received = self._book.history, self._book.ledger.received
+        kept = history.last()
+        wanted = [seen for seen in kept if device in ("", str(seen.routed.message.envelope.sender))]
         return {
-            "messages": [seen.row() for seen in history.last(last)],
-            "kept": len(history.last()),
+            "messages": [seen.row() for seen in wanted[-last:]] if last else [],
+            "kept": len(kept),
             "leftOut": max(0, received - history.kept),
         }
 

@@ -20,6 +20,8 @@ LISTED_DEVICES: Final = 200
 MAX_LISTED: Final = 500
 """Messages or events in one answer: as many as are kept."""
 LISTED: Final = 100
+MAX_NAME_CHARS: Final = 257
+"""Of a device and a module, with the slash between."""
 
 
 class Shown(Enum):
@@ -50,8 +52,8 @@ class Desk(Protocol):
     def routes(self) -> Told:
         """The routes in force."""
 
-    def messages(self, last: int) -> Told:
-        """The latest messages that were sampled."""
+    def messages(self, last: int, device: str) -> Told:
+        """The latest messages that were sampled, all or those of one device."""
 
     def message(self, number: int) -> Told:
         """One of them, whole."""
@@ -117,7 +119,8 @@ class ApiPages:
         return self._desk.routes()
 
     async def _messages(self, request: web.Request) -> Told:
-        return self._desk.messages(number_of(request, "last", default=LISTED, most=MAX_LISTED))
+        last = number_of(request, "last", default=LISTED, most=MAX_LISTED)
+        return self._desk.messages(last, text_of(request, "device", MAX_NAME_CHARS))
 
     async def _message(self, request: web.Request) -> Told:
         return self._desk.message(int(request.match_info["number"]))

@@ -1,10 +1,11 @@
 // All devices, and one of them.
 
-import { absent, banner, button, card, chip, codeBlock, count, empty, facts, fill, h, icon, jsonEditor, mergePatch, number, pill, refill, searchBox, segments, since, table, toast } from "/assets/parts/parts.js";
+import { absent, banner, button, card, chip, codeBlock, count, empty, facts, fill, h, icon, jsonEditor, mergePatch, number, pill, readNow, refill, searchBox, segments, since, table, toast } from "/assets/parts/parts.js";
 import { openCall, openSend } from "./deeds.js";
 import { messageRow } from "./message.js";
 
 const MOST = 1_000;
+const LATEST = 15;
 const TONES = { connected: "good", away: "", disabled: "warn", unknown: "" };
 const STATES = [["all", "All"], ["connected", "Connected"], ["away", "Away"], ["trouble", "In trouble"]];
 
@@ -108,8 +109,8 @@ export function openDevice(page) {
     }
   });
 
-  page.poll("/api/messages?last=500", 3, (said) => {
-    const own = said.messages.filter((message) => nameOf({ id: message.device, module: message.module }) === name).slice(-15).reverse();
+  page.poll(`/api/messages?${new URLSearchParams({ last: String(LATEST), device: name })}`, 3, (said) => {
+    const own = said.messages.reverse();
     const now = own.map(({ n }) => n).join();
     // Somebody reads a row that is open: it stays as it is.
     if (now === drawnMessages || messages.querySelector("details[open]") !== null) {
@@ -191,7 +192,7 @@ function twinCard(page, path) {
     fill(
       body,
       twin.problem ? banner("warn", twin.problem) : null,
-      h("div", { class: "twin" }, h("div", { class: "stack tight" }, editor.element, h("div", { class: "line-head" }, h("span", { class: "grow" }, willSend), save)), h("div", { class: "stack tight" }, h("div", { class: "line-head twin-head" }, h("h3", {}, versionOf("Reported", versions.reported))), codeBlock(JSON.stringify(twin.reported ?? {}, null, 2), "reported properties"))),
+      h("div", { class: "twin" }, h("div", { class: "stack tight" }, editor.element, h("div", { class: "line-head" }, h("span", { class: "grow" }, willSend), save)), h("div", { class: "stack tight" }, h("div", { class: "line-head twin-head" }, h("h3", { class: "grow" }, versionOf("Reported", versions.reported)), readNow()), codeBlock(JSON.stringify(twin.reported ?? {}, null, 2), "reported properties"))),
     );
   }
 
