@@ -162,6 +162,34 @@ async def test_azure_iot_device_gets_messages_and_answers_methods(site: GatewayS
         assert await calling == (207, [1])
 
 
+# paho 1.6.1 forgets the pair of sockets that wakes its thread when it starts that thread once more.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+async def test_azure_iot_device_without_its_session_listens_again_once_its_handlers_are_set_anew(
+    site: GatewaySite,
+) -> None:
+    """It leaves its subscriptions to the session and, told that there is none, subscribes nothing (docs/fleet.md)."""
+    await start(site)
+    client = IoTHubDeviceClient.create_from_connection_string(
+        f"HostName={site.hub.hub_name};DeviceId=d1;SharedAccessKey={sas.encode_key(KEY)};GatewayHostName={site.address}",
+        server_verification_cert=site.hub.trust_bundle,
+        connection_retry_interval=1,
+    )
+    states, messages = Inbox(), Inbox()
+    client.on_connection_state_change = lambda: states(client.connected)
+    async with connected(client):
+        await listen(client, "on_message_received", messages)
+        async with let_in(site, "d1", Dial(clean=True)):
+            pass  # takes its place, and its session
+        assert [await states.next() for _ in range(3)] == [True, False, True]
+        send(site, b"hello")
+        await blocking(client.send_message, "here")
+        await site.arrived(1)
+        assert site.hub.hub.c2d_waiting(D1) == 1
+        await blocking(setattr, client, "on_message_received", None)
+        await listen(client, "on_message_received", messages)
+        assert (await messages.next()).data == b"hello"
+
+
 async def lines(running: Peer, event: str, count: int) -> Sequence[dict[str, Any]]:
     return [await running.until(event) for _ in range(count)]
 

@@ -344,7 +344,8 @@ class SessionsSetAside(Event):
         """What a person reads in the log."""
         return (
             f"the file of devices' subscriptions could not be understood ({self.error}) and is now {self.path}; delete "
-            "it when done with. Devices are told that they have no session, and subscribe again. Check the disk"
+            "it when done with. Devices are told that they have no session, and have to subscribe again: restart the "
+            "programs of those that do not (docs/devices.md, 'Without its session'). Check the disk"
         )
 
 
