@@ -27,9 +27,10 @@ from support.raw_amqp import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MOST_KB: Final = 40 * 1024
+MOST_KB: Final = 24 * 1024
 LINKS: Final = 66  # gateway.head.amqp.MAX_UNCLAIMED_LINKS
 NOBODIES: Final = 20
+NOBODY_KB: Final = 800
 HALF_A_REQUEST: Final = bytes(16_000)
 HALF_A_MESSAGE: Final = bytes(60_000)
 PIECES: Final = 16
@@ -47,9 +48,11 @@ async def test_who_has_not_logged_in_holds_little(running: GatewaySite) -> None:
         for handle in range(0, LINKS, 2):
             peer.send(transfer_of(handle, handle, HALF_A_REQUEST, more=True))
         await peer.ping()
+        detached = [condition_of(said) for said in peer.said if isinstance(said, Detach)]
+        assert detached.count(TOO_MUCH) > LINKS // 2 - 5, "one half of a request is kept, and some links had no credit"
         return peer
 
-    async with watched(running, MOST_KB), GoodAmqpClient.running(running, "good"):
+    async with watched(running, NOBODY_KB * NOBODIES), GoodAmqpClient.running(running, "good"):
         for peer in [await hoard(number) for number in range(NOBODIES)]:
             peer.send(write_frame(0, attach_of(LINKS, CBS)))
             *_, close = await peer.told()

@@ -72,8 +72,10 @@ MAX_UNCLAIMED_SESSIONS: Final = 64
 """Sessions of a connection on which nobody was let in yet; clients begin one, and one more per device."""
 
 MAX_UNCLAIMED_LINKS: Final = 66
-"""Links of such a connection: two to and from $cbs, and as many as can be refused late. Each costs 1.2 kB, and may
-hold half a request."""
+"""Links of such a connection: two to and from $cbs, and as many as can be refused late. Each costs 1.2 kB."""
+
+MAX_UNCLAIMED_BYTES: Final = 16_384
+"""Of requests on such a connection whose last frame has not come; a token has 4 KiB at most."""
 
 MAX_GUESTS: Final = 2_000
 """Identities of one connection: twice what the gateway itself puts on one towards the cloud."""
@@ -280,6 +282,7 @@ class AmqpConnection:
         self._line.engine.open()
         if self._line.credentials.plain is None:
             self._unclaimed = asyncio.get_running_loop().call_later(UNCLAIMED_S, self._give_up)
+            self._line.engine.bound_partial(MAX_UNCLAIMED_BYTES)
 
     def _end_loop(self) -> None:
         """A gateway that we send to, or we ourselves, would send to us."""
@@ -362,6 +365,7 @@ class AmqpConnection:
         if self._unclaimed is not None:
             self._unclaimed.cancel()
             self._unclaimed = None
+            self._line.engine.bound_partial()
         guest = self._guests[who] = Guest(self._line, verdict, self._forget)
         guest.enter()
         return guest

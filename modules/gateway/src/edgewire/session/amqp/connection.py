@@ -93,7 +93,7 @@ class AmqpConnection(ABC):
         self._channels = Numbers(limits.channel_max)
         self._ended: set[int] = set()
         """Channels of the peer that had a session."""
-        self._holdings = Holdings()
+        self._holdings = Holdings(limits.max_partial_bytes)
         self._failure: ProtocolError | None = None
         self._early = False
         self._now = self._heard_at = self._sent_at = now

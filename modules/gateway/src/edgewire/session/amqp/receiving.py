@@ -22,13 +22,14 @@ _NONE_YET: Final = -1
 
 
 class Holdings:
-    """What the sessions of one connection hold together."""
+    """What the sessions of one connection hold together, and how much of unfinished messages they may."""
 
-    __slots__ = ("links", "partial_bytes")
+    __slots__ = ("links", "max_partial_bytes", "partial_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, max_partial_bytes: int) -> None:
         self.links = 0
         self.partial_bytes = 0
+        self.max_partial_bytes = max_partial_bytes
 
 
 class Incoming:
@@ -175,8 +176,8 @@ class Incoming:
         partial.settled = partial.settled or transfer.settled is True
         if len(partial.payload) > link.max_message_size:
             raise self._too_large(link)
-        if self._holdings.partial_bytes > self._limits.max_partial_bytes:
-            what = f"more than {self._limits.max_partial_bytes} bytes of unfinished messages"
+        if self._holdings.partial_bytes > self._holdings.max_partial_bytes:
+            what = f"more than {self._holdings.max_partial_bytes} bytes of unfinished messages"
             raise LinkError(link, what, condition=conditions.RESOURCE_LIMIT_EXCEEDED)
         if not transfer.more:
             self.drop_partial(link)

@@ -48,6 +48,10 @@ class AmqpServer(AmqpConnection):
         elif self._state is not ConnectionState.END:
             raise UsageError(f"open on a connection that is {self._state.value}")
 
+    def bound_partial(self, max_partial_bytes: int | None = None) -> None:
+        """Take so much of unfinished messages from now on, all together; None for what the limits say."""
+        self._holdings.max_partial_bytes = max_partial_bytes or self._limits.max_partial_bytes
+
     def accept_link(
         self,
         link: Link,
