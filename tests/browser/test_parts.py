@@ -257,6 +257,7 @@ async def test_a_view_with_nothing_to_show_says_so(browser: Browser) -> None:
     words = {
         "/": "Nothing has happened yet",
         "/devices": "No device fits",
+        "/devices/ghost": "None of its messages is kept",
         "/flow": "No message yet",
         "/routes": "No route",
         "/routes/try": "No route",

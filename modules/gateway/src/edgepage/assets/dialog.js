@@ -42,6 +42,7 @@ export function formDialog({ title, about = "", fields, deed, submit, wide = fal
   const form = h("form", { novalidate: true, class: "stack" }, about ? h("p", { class: "soft" }, about) : null, fields.map((field) => fieldOf(field, inputs)), said);
   form.id = `form-${Math.random().toString(36).slice(2)}`;
   send.setAttribute("form", form.id);
+  const tell = (what) => fill(said, what).scrollIntoView({ block: "nearest" }); // on a phone it is below the fields
   let isOpen = true;
   const dialog = openDialog(title, form, { wide, foot: [button("Close", () => dialog.close()), send], closed: () => (isOpen = false) });
   form.addEventListener("submit", async (event) => {
@@ -60,13 +61,13 @@ export function formDialog({ title, about = "", fields, deed, submit, wide = fal
       if (answer === null || answer === undefined) {
         dialog.close();
       } else {
-        fill(said, answer);
+        tell(answer);
       }
     } catch (error) {
       if (!(error instanceof AskError)) {
         throw error;
       }
-      fill(said, banner("bad", error.message));
+      tell(banner("bad", error.message));
     } finally {
       send.disabled = false;
     }

@@ -67,7 +67,7 @@ export function openDevice(page) {
   const messages = h("ol", { class: "live", "aria-label": `Latest messages of ${name}` });
   const noMessages = h("div", {});
   const twin = twinCard(page, path);
-  let drawnMessages = "";
+  let drawnMessages = null;
 
   page.draw(
     h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: "#/devices" }, "Devices"), icon("next"), h("span", { class: "one-line" }, name)),
