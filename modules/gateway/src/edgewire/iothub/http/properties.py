@@ -47,7 +47,8 @@ _HEADERS: Final[Mapping[Direction, Mapping[str, str]]] = {
 
 _SAYABLE: Final = re.compile(r"[ -~]*")
 _NOT_IN_NAME: Final = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-_NOT_IN_VALUE: Final = re.compile(r"[^ -~]|\A +| +\Z")
+_NOT_IN_VALUE: Final = re.compile(r"[^ -~]|\A +|(?<! ) +\Z")
+"""Blanks at the end are looked for where a run of them begins: from each blank of a long run it would be quadratic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
