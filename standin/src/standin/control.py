@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from edgewire.message import Identity, identity
-from standin.control_calls import CallError, answer, body_of, number_of, seconds_of
+from standin.control_calls import CallError, answer, body_of, number_of, seconds_of, texts_of
 from standin.documents import JsonObject
 from standin.errors import HubError
 from standin.faults import DESCRIPTIONS, FaultError
@@ -211,8 +211,8 @@ def _new_entry(body: dict[str, Any]) -> Entry:
     device, _, module = str(body.get("identity", "")).partition("/")
     who = identity(device, module or None)
     if body.get("x509"):
-        return certificate_entry(who, [str(each) for each in body.get("thumbprints", ())])
-    return symmetric_entry(who, keys=[str(each) for each in body.get("keys", ())], edge=bool(body.get("iotEdge")))
+        return certificate_entry(who, texts_of(body, "thumbprints"))
+    return symmetric_entry(who, keys=texts_of(body, "keys"), edge=bool(body.get("iotEdge")))
 
 
 def _payload_json(payload: bytes) -> Any:

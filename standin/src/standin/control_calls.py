@@ -44,6 +44,14 @@ def number_of(request: web.Request, name: str, default: float) -> float:
     return max(value, 0)
 
 
+def texts_of(body: Mapping[str, Any], name: str) -> list[str]:
+    """A list of texts of the body, empty where it is absent. Raises CallError."""
+    value = body.get(name, [])
+    if not isinstance(value, list):
+        raise CallError(f"{name} is {value!r}; it is a list of texts.")
+    return [str(each) for each in value]
+
+
 def seconds_of(body: Mapping[str, Any], name: str, default: float, most_s: float) -> float:
     """A time of the body, from 0 to `most_s`. Raises CallError."""
     value = body.get(name, default)

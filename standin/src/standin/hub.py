@@ -398,7 +398,10 @@ class Hub:
         connect_timeout_s: float = 0,
     ) -> MethodResult:
         """Call a direct method and wait for the answer. Raises MethodError, with IoT Hub's code."""
-        body = orjson.dumps(payload)
+        try:
+            body = orjson.dumps(payload)
+        except orjson.JSONEncodeError:
+            raise MethodError(400004, "the payload is nested too deeply to be sent") from None
         if not 1 <= len(name) <= MAX_METHOD_NAME_CHARS or len(body) > MAX_METHOD_PAYLOAD_BYTES:
             raise MethodError(400004, "a method name has 1 to 100 characters, a payload at most 128 KiB")
         request_id = self._next_request_id()

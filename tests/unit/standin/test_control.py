@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,13 @@ async def test_a_modules_environment_is_given(client: Client) -> None:
         (("GET", "/events?after=x", None), 400, "no number"),
         (("GET", "/environment?module=x", None), 400, "no module"),
         (("POST", "/devices", {"identity": "edge-1"}), 400, "already"),
+        (("POST", "/devices", {"identity": "d9", "keys": 5}), 400, "keys is 5"),
+        (("POST", "/devices", {"identity": "d9", "x509": True, "thumbprints": "ab"}), 400, "a list of texts"),
+        (
+            ("POST", "/method?identity=m1", {"methodName": "n", "payload": json.loads("[" * 300 + "]" * 300)}),
+            400,
+            "deep",
+        ),
         (("GET", "/nothing", None), 404, "Not Found"),
     ],
 )

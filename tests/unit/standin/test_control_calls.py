@@ -4,7 +4,7 @@ import orjson
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from standin.control_calls import CallError, answer, body_of, number_of, seconds_of
+from standin.control_calls import CallError, answer, body_of, number_of, seconds_of, texts_of
 
 
 class Given:
@@ -42,6 +42,12 @@ def test_a_time_of_the_body_is_a_number_within_bounds(value: Any) -> None:
     assert seconds_of({}, "t", 5, 10) == 5
     with pytest.raises(CallError, match="at most 10"):
         seconds_of({"t": value}, "t", 5, 10)
+
+
+def test_texts_of_the_body_are_a_list() -> None:
+    assert (texts_of({}, "t"), texts_of({"t": ["a", 1]}, "t")) == ([], ["a", "1"])
+    with pytest.raises(CallError, match="t is 'ab'; it is a list of texts"):
+        texts_of({"t": "ab"}, "t")
 
 
 def test_an_answer_is_json() -> None:
