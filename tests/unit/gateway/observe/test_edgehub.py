@@ -114,7 +114,7 @@ def test_messages_of_all_devices_are_one_series(site: Site) -> None:
 def test_devices_have_their_own_up_to_a_number_and_keep_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_DEVICE_SERIES", 2)
     ledger = Ledger(lambda: 0.0, lambda _: True)
-    site.edgehub.follow(lambda: ledger.received, ledger)
+    site.edgehub.follow(lambda: ledger.received + 100, ledger)  # some of which are not in the book yet
     name = "edgehub_messages_received_total"
     first, second, third = (identity(f"d{number}") for number in (1, 2, 3))
     ledger.heard({first: 2, second: 1})

@@ -101,10 +101,10 @@ class EdgeHubMetrics:
         yield ("count", *self._names), self._offline_times
 
     def _tell_received(self) -> Iterable[tuple[Labels, float]]:
-        total = self._received()
         if self._ledger is None:
-            yield ("", *self._names), total
+            yield ("", *self._names), self._received()
             return
+        total = self._ledger.received  # as of when its devices were counted: what came since would be of others
         for name in self._ledger.devices:
             if len(self._series) >= MAX_DEVICE_SERIES:
                 break
