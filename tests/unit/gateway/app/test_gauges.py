@@ -65,7 +65,7 @@ def sources(tmp_path: Path, store: StoreStatus) -> Sources:
         configuration=Configuration(path=tmp_path / "settings.json", apply=lambda *_: None, emit=lambda _: None),
         routes=lambda: 4,
         links=lambda: {"module": link(LinkState.CONNECTED), "devices": None},
-        endpoints=lambda: {"archive": link(LinkState.WAITING)},
+        endpoints=lambda: {"archive": link(LinkState.WAITING), "of settings before": link(LinkState.CLOSED)},
         limited=lambda: 3,
         certificates=lambda: [
             *(certificate("server", 9.5), certificate("server", 3.25), certificate("old", -1)),
@@ -113,6 +113,7 @@ async def test_every_gauge_is_what_its_source_says(sources: Sources) -> None:
     assert {name: found[name] for name in expected} == expected
     assert not [labels for _, labels in found if "certificate of device a" in labels]
     assert ("gateway_upstream_up", ("devices",)) not in found
+    assert ("gateway_endpoint_up", ("of settings before",)) not in found
     assert 60 <= found["gateway_queue_oldest_age_seconds", ("$upstream", "3")] < 90
     assert 100 <= found["gateway_uptime_seconds", ()] < 130
     assert next(labels for name, labels in found if name == "gateway_build_info")[0] == __version__

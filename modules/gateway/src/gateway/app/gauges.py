@@ -228,8 +228,13 @@ class Gauges:
         return [((name,), link.in_flight) for name, link in self._links()]
 
     def _endpoints_up(self) -> Values:
+        """Those that the settings name: what nobody dials any more is not down."""
         links = self._sources.endpoints()
-        return [((name,), link.state is LinkState.CONNECTED) for name, link in links.items()]
+        return [
+            ((name,), link.state is LinkState.CONNECTED)
+            for name, link in links.items()
+            if link.state is not LinkState.CLOSED
+        ]
 
     def _certificates(self) -> Values:
         """The one that ends first, where several have one name; of all devices one: their ids are no labels."""
