@@ -37,6 +37,7 @@ BODIES = [
     ("a number of 100,000 digits", b'{"temperature":' + b"9" * 100_000 + b"}", False),
     ("a fraction of 100,000 digits", b'{"temperature":31.' + b"1" * 100_000 + b"}", True),
     ("an exponent of 100,000 digits", b'{"temperature":1e' + b"9" * 100_000 + b"}", True),
+    ("digits without end that are no number", b'{"temperature":' + b"9" * 250_000 + b"x}", False),
     ("a lone surrogate in another value", b'{"x":"\\ud800",%s}' % ALERT, True),
     ("a lone surrogate as the value", b'{"messageType":"\\udfff"}', False),
     ("a lone surrogate in a name", b'{"\\ud800":1,%s}' % ALERT, True),

@@ -44,7 +44,8 @@ _SKIP: Final = re.compile(f"[{_BLANK}]*")
 _LINE: Final = re.compile(r"[^\r\n]*")
 _IS_BLANK: Final = re.compile(f"[{_BLANK}]")
 _NUMBER: Final = re.compile(r"[-+.0-9a-fA-FxX]+")
-_PLAIN_NUMBER: Final = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# Digits in one way only: in two, a body of digits that end in an `x` would be tried for minutes.
+_PLAIN_NUMBER: Final = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _STRING_PART: Final = {
     '"': re.compile(r'[^"\\]*'),
     "'": re.compile(r"[^'\\]*"),
