@@ -1,6 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gateway.doctor.finding import Verdict
 from gateway.doctor.in_force import check_answers, check_document, check_settings
 from gateway.doctor.patient import Running
@@ -47,6 +49,16 @@ def test_a_document_is_checked_as_the_gateway_checks_it(tmp_path: Path) -> None:
     assert "did you mean 'length'" in finding.says
     trap = {"routes": {"r": "FROM /messages/* WHERE a!='x' INTO $upstream"}}
     assert one(check_document, patient_of(tmp_path, document=trap)).verdict is Verdict.WARNING
+
+
+@pytest.mark.parametrize("text", [None, '{"routes": {'])
+def test_a_settings_file_that_is_named_must_be_there_and_be_json(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "mine.json"
+    if text is not None:
+        file.write_text(text)
+    finding = one(check_document, patient_of(tmp_path, GATEWAY_SETTINGS_FILE=str(file)))
+    assert finding.verdict is Verdict.PROBLEM
+    assert finding.fix.startswith(f"gateway check {file} says")
 
 
 def test_bad_settings_that_came_last_are_told(tmp_path: Path) -> None:

@@ -7,20 +7,23 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.doctor.finding import Finding, Verdict
 from gateway.doctor.served import (
     chain_of,
+    check_revocation,
     check_server_certificate,
     check_small_boards_certificate,
     check_trust,
     is_for,
     path_finding,
 )
-from issuing import CLIENT, DAY, Issued, issue
+from issuing import CLIENT, DAY, NOON, Issued, ec_key, issue
 from issuing import authority as issued_authority
 from support.certificates import Credential, authority, rsa_key, self_signed, signed
 from support.patients import HOST, findings, one, patient_of, server
+from support.revocation import revocation_list
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +203,31 @@ def test_the_trust_bundle_must_hold_authorities_that_go_on(tmp_path: Path, root:
     assert one(check_trust, patient_of(tmp_path, **settings)).verdict is Verdict.OK
     later = time.time() + DAY.total_seconds() * 3
     assert "ended" in one(check_trust, patient_of(tmp_path, now=later, **settings)).says
+
+
+def test_lists_of_revoked_certificates_must_be_readable_signed_and_new(tmp_path: Path) -> None:
+    root, place = issued_authority("root"), tmp_path / "crl.pem"
+    settings = {"GATEWAY_CRL_FILE": str(place)}
+    now = NOON.timestamp()
+    assert one(check_revocation, patient_of(tmp_path)).verdict is Verdict.NOT_CHECKED
+    for content in (None, b"garbage"):
+        if content is not None:
+            place.write_bytes(content)
+        finding = one(check_revocation, patient_of(tmp_path, now=now, **settings))
+        assert finding.verdict is Verdict.PROBLEM
+        assert str(place) in finding.says
+        assert finding.fix
+    place.write_bytes(revocation_list(root, root))
+    assert "1 revoked" in one(check_revocation, patient_of(tmp_path, now=now, **settings)).says
+    later = now + 40 * DAY.total_seconds()
+    assert "`edgeca crl`" in one(check_revocation, patient_of(tmp_path, now=later, **settings)).fix
+    (tmp_path / "trust.pem").write_bytes(root.certificate.public_bytes(Encoding.PEM))
+    place.write_bytes(revocation_list(root, key=ec_key()))
+    forged = patient_of(tmp_path, now=now, GATEWAY_TRUST_BUNDLE_FILE=str(tmp_path / "trust.pem"), **settings)
+    assert "was not signed by it" in one(check_revocation, forged).says
+    (tmp_path / "empty").mkdir()
+    empty = patient_of(tmp_path, now=now, GATEWAY_CRL_FILE=str(tmp_path / "empty"))
+    assert one(check_revocation, empty).follows == "nobody is revoked"
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,9 @@ CHECKS: Final = (
         "the same of the listeners for small boards, and that it is RSA throughout",
     ),
     _check("trust", served.check_trust, _SETTINGS, "the authorities that devices' certificates must lead to"),
+    _check(
+        "revocation", served.check_revocation, _SETTINGS, "the lists of revoked certificates: readable, and not old"
+    ),
     _check("data-folder", folder.check_data_folder, _MACHINE, "there, writable, ours, closed to others"),
     _check("disk-space", folder.check_disk_space, _MACHINE, "room for what the store may take, and names of files"),
     _check("disk-speed", folder.check_disk_speed, _MACHINE, "how long a sync takes"),

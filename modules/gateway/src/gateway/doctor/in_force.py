@@ -61,6 +61,13 @@ def check_document(patient: Patient) -> Iterator[Finding]:
             "the reported properties and the log name each problem; gateway check FILE does so before they are sent",
         )
     reading = patient.reading
+    if reading is None and patient.environment is not None and patient.environment.settings_file is not None:
+        yield problem(
+            f"{patient.reading_name} cannot be read, or is no JSON",
+            "what it says is not in force: the last good settings are, or else everything goes to $upstream",
+            f"gateway check {patient.reading_name} says what is wrong, and where",
+        )
+        return
     if reading is None:
         raise NotCheckedError(
             f"no settings have come yet: {patient.reading_name} is not there or cannot be read. Until then everything "

@@ -12,11 +12,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
 from edgewire.transport.certificates import SecurityError, read_server_certificate
+from gateway.app.revocation_files import RevocationFiles
+from gateway.app.settings import ConfigError
 from gateway.doctor.finding import Finding, NotCheckedError, ok, problem, warning
 from gateway.doctor.listening import is_address
 from gateway.doctor.patient import Patient
 from gateway.doctor.trust import bundle_pem
 from gateway.identity.certificates import CertificateError, TrustBundle
+from gateway.identity.revocation import WhenOld
 
 HANDSHAKE_S: Final = 3.0
 """With the gateway's own listener, on this machine."""
@@ -99,6 +102,44 @@ def check_trust(patient: Patient) -> Iterator[Finding]:
         )
     if not ended:
         yield ok(f"{where} has {len(authorities)} certificate{'s' * (len(authorities) != 1)}, none has ended")
+
+
+def check_revocation(patient: Patient) -> Iterator[Finding]:
+    """The lists of revoked certificates, as a start would read them."""
+    settings = patient.settings
+    if settings.crl_file is None:
+        raise NotCheckedError("GATEWAY_CRL_FILE is not set: no certificate is looked for on a list")
+    try:
+        lists = RevocationFiles(
+            settings.crl_file, WhenOld(settings.crl_when_old), lambda _: None, known=lambda: _authorities(patient)
+        )
+    except ConfigError as error:
+        says, _, fix = str(error).removesuffix(".").rpartition(". ")
+        yield problem(says, "the gateway does not start, or goes on with the lists before", fix)
+        return
+    old = [each for each in lists.candidates() if each.ends_at <= patient.now()]
+    for each in old:
+        until = datetime.fromtimestamp(each.ends_at, UTC)
+        yield warning(
+            f"the {each.name} was to be replaced by {until:%Y-%m-%d}",
+            "who was revoked since then is not known here",
+            each.advice,
+        )
+    if not lists.revocations.lists:
+        yield warning(
+            f"there is no list in {settings.crl_file}",
+            "nobody is revoked",
+            "put the lists there, as *.pem or *.crl (`edgeca crl` writes them), or unset GATEWAY_CRL_FILE",
+        )
+    elif not old:
+        yield ok(f"{settings.crl_file} has {len(lists.revocations)} revoked certificates, and no list is old")
+
+
+def _authorities(patient: Patient) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(bundle_pem(patient))
+    except ValueError:
+        return []  # `trust` says it
 
 
 # --- where it comes from --------------------------------------------------------------------------------------------
