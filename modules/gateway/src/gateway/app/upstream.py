@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgewire.iothub.ids import is_id
 from edgewire.message import UPSTREAM, Endpoint, Identity, identity
 from gateway.app.configuration import Configuration
-from gateway.app.lean_import import without_detection
+from gateway.app.lean_import import import_urllib3, without_detection
 from gateway.app.settings import ConfigError, Environment
 from gateway.app.twin_settings import DesiredSettings, TwinSync
 from gateway.observe.events import Event
@@ -35,6 +35,7 @@ def make_module(environment: Environment, emit: Callable[[Event], None]) -> Clou
     """The way as the module. Raises ConfigError."""
     # The SDK: 6 MB and 0.15 s of the start that a gateway without an edgeHub does without.
     with without_detection():
+        import_urllib3()
         from gateway.upstream.module_proxy import LinkTimes, ModuleProxy  # noqa: PLC0415 — see above
 
     return ModuleProxy(
