@@ -6,7 +6,7 @@ Phases go forward only. Whatever is raised below the event loop's calls ends her
 import asyncio
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, Protocol, assert_never, cast
+from typing import TYPE_CHECKING, Any, Protocol, assert_never, cast
 
 from edgewire.transport.cutting import Cutter, CutWire
 from edgewire.transport.limits import TransportLimits
@@ -22,8 +22,10 @@ from edgewire.transport.websocket import (
     Upgraded,
     WebSocketError,
     WebSocketService,
-    WebSocketStream,
 )
+
+if TYPE_CHECKING:
+    from edgewire.transport.websocket_stream import WebSocketStream  # loaded with the first WebSocket
 
 
 class Phase(IntEnum):
@@ -325,7 +327,7 @@ class Connection(asyncio.Protocol):
             case never:
                 assert_never(never)
 
-    def _receive_frames(self, stream: WebSocketStream, data: bytes) -> None:
+    def _receive_frames(self, stream: "WebSocketStream", data: bytes) -> None:
         try:
             payload = stream.receive(data)
         except WebSocketError as error:

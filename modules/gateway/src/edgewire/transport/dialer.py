@@ -25,7 +25,8 @@ from edgewire.transport.reports import HandshakeFailed, HandshakeFailure, Report
 from edgewire.transport.tls import Security
 from edgewire.transport.tls_client import ClientSecurity
 from edgewire.transport.tls_engine import HandshakeError
-from edgewire.transport.websocket import HEAD_END, WebSocketService, WebSocketStream
+from edgewire.transport.websocket import HEAD_END, WebSocketService
+from edgewire.transport.websocket_stream import WebSocketStream
 
 __all__ = ["DialError", "DialFault", "DialTimes", "Route", "WebSocketTarget", "dial"]
 
