@@ -161,6 +161,16 @@ def test_what_no_rule_takes_is_answered_at_once_counted_and_shown(tmp_path: Path
     ]
 
 
+def test_a_token_in_a_topic_is_not_told(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.publish("elsewhere/sr=hub&sig=bm90LWZvci15b3U%3D&se=1")
+    world.publish("site/a sig=bm90LWZvci15b3U%3D/x")
+    status = world.mapped.status()
+    assert [each["topic"] for each in status["unmatched"]] == ["elsewhere/sr=hub&sig=(hidden)&se=1"]
+    assert len(status["refused"]) == 1
+    assert "bm90" not in str(status)
+
+
 def test_only_the_latest_topics_are_kept_and_they_are_cut(tmp_path: Path) -> None:
     world = World(tmp_path)
     for number in range(3 * MAX_LATEST):

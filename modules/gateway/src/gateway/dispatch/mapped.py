@@ -19,6 +19,7 @@ from gateway.dispatch.ingress import AppendResult, Ingress
 from gateway.identity.registry import Registry
 from gateway.identity.roster import NoCredential, Roster
 from gateway.observe.events import Event
+from gateway.observe.log import without_secrets
 from gateway.observe.topics import (
     PublicationsMapped,
     PublicationsRefused,
@@ -314,11 +315,17 @@ class MappedIngress:
             "rules": len(self._topics.rules),
             "devicesWithoutCredentials": self._made + len(self._newcomers),
             "unmatched": [
-                {"listener": listener, "topic": topic, "count": count}
+                {"listener": listener, "topic": without_secrets(topic), "count": count}
                 for (listener, topic), count in reversed(self._unmatched.items())
             ],
             "refused": [
-                {"listener": listener, "topic": topic, "reason": reason, "count": count, "detail": detail}
+                {
+                    "listener": listener,
+                    "topic": without_secrets(topic),
+                    "reason": reason,
+                    "count": count,
+                    "detail": without_secrets(detail),
+                }
                 for (listener, reason, topic), (count, detail) in reversed(self._refused.items())
             ],
         }
