@@ -115,3 +115,28 @@ async def test_who_waits_is_answered_also_when_the_disk_fails_and_it_is_written_
     again = BrokerDisk(tmp_path / BROKER_FILE, ignore)
     assert again.found.retained == [FULL]
     again.close([])
+
+
+async def test_what_was_never_written_leaves_nothing_to_delete(tmp_path: Path) -> None:
+    """Topics of 64 KB, retained and given up again, would wait for the disk by the thousand."""
+    disk = BrokerDisk(tmp_path / BROKER_FILE, ignore)
+    for number in range(100):
+        disk.save_retained(f"{number}", replace(FULL, topic=f"{number}"), None)
+        disk.save_retained(f"{number}", None, None)
+        disk.save_session(("u", f"{number}"), SESSION, None)
+        disk.save_session(("u", f"{number}"), None, None)
+    assert disk._changed == {}
+    disk.close([])
+
+
+async def test_what_is_given_up_while_it_is_written_is_deleted(tmp_path: Path) -> None:
+    disk = BrokerDisk(tmp_path / BROKER_FILE, ignore)
+    saved, gone = asyncio.Event(), asyncio.Event()
+    disk.save_retained("a/b", FULL, saved.set)
+    disk.save_retained("a/b", None, gone.set)
+    await asyncio.wait_for(saved.wait(), 10)
+    await asyncio.wait_for(gone.wait(), 10)
+    disk.close([])
+    again = BrokerDisk(tmp_path / BROKER_FILE, ignore)
+    assert again.found.retained == []
+    again.close([])

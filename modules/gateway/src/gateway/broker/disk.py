@@ -80,6 +80,9 @@ class BrokerDisk:
     def __init__(self, path: Path, emit: Callable[[Event], None]) -> None:
         self._emit = emit
         self._changed: Changes = {}
+        self._writing: Changes = {}
+        self._written: set[int] = set()
+        """Hashes of the keys that have a row: what was never written need not be deleted, nor wait for that."""
         self._waiting: list[Callable[[], None]] = []
         self._commit: Future[None] | None = None
         self._collecting: asyncio.TimerHandle | None = None
@@ -92,6 +95,8 @@ class BrokerDisk:
                 f"{path} cannot be used: {error}. Check that the gateway's user may write it and that there is space, "
                 "or move it away: clients subscribe again, and retained messages are gone"
             ) from error
+        self._written.update(map(hash, self.found.sessions))
+        self._written.update(hash(message.topic) for message in self.found.retained)
         if self.found.damage is not None:
             emit(BrokerFileSetAside(str(_aside(path)), self.found.damage))
 
@@ -123,7 +128,10 @@ class BrokerDisk:
         row: StoredSession | LocalMessage | None,
         saved: Callable[[], None] | None,
     ) -> None:
-        self._changed[key] = row
+        if row is None and key not in self._writing and hash(key) not in self._written:
+            self._changed.pop(key, None)
+        else:
+            self._changed[key] = row
         if saved is not None:
             self._waiting.append(saved)
             if self._commit is None:
@@ -146,6 +154,7 @@ class BrokerDisk:
             self._collecting.cancel()
             self._collecting = None
         changed, self._changed = self._changed, {}
+        self._writing = changed
         waiting, self._waiting = self._waiting, []
         self._commit = self._thread.submit(_write, self._database, changed)
         self._commit.add_done_callback(
@@ -154,8 +163,12 @@ class BrokerDisk:
 
     def _on_committed(self, commit: Future[None], changed: Changes, waiting: list[Callable[[], None]]) -> None:
         self._commit = None
+        self._writing = {}
         error = commit.exception()
-        if error is not None:
+        if error is None:
+            self._written.update(hash(key) for key, row in changed.items() if row is not None)
+            self._written.difference_update(hash(key) for key, row in changed.items() if row is None)
+        else:
             self._changed = {**changed, **self._changed}
             self._emit(BrokerNotStored(count=len(changed), error=str(error)))
         if self._waiting:
