@@ -44,6 +44,13 @@ def test_an_exception_is_told_with_where_it_came_from(library: logging.Logger, t
     assert spoke.text.endswith(" the cause")
 
 
+def test_a_secret_at_the_cut_is_hidden_whole(library: logging.Logger, told: list[Event]) -> None:
+    library.warning("SharedAccessKey=%s;%s", "not-for-you" * 4, "x" * (TEXT_CHARS - 20))
+    (spoke,) = told
+    assert isinstance(spoke, LibrarySpoke)
+    assert "for-you" not in spoke.text
+
+
 def test_after_the_end_of_the_loop_nothing_is_raised(capsys: pytest.CaptureFixture[str]) -> None:
     def closed(_call: object, _event: Event) -> None:
         raise RuntimeError("the loop is closed")

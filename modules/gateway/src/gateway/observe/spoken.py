@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from gateway.observe.events import Event, Level
+from gateway.observe.log import without_secrets
 
 TEXT_CHARS: Final = 4_000
 """Of what a library says, with where an exception came from: the end of it, which has the cause."""
@@ -40,7 +41,9 @@ class Listening(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """A record has come."""
         try:
-            event = LibrarySpoke(record.name.partition(".")[0], self.format(record)[-TEXT_CHARS:])
+            # In this order: half a secret would not be known for one.
+            text = without_secrets(self.format(record))[-TEXT_CHARS:]
+            event = LibrarySpoke(record.name.partition(".")[0], text)
             self._later(self._emit_event, event)
         except RuntimeError:  # nobody turns the loop any more
             self.handleError(record)
