@@ -2,6 +2,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from edgewire.message import Outcome, named_endpoint
 from edgewire.transport.backoff import Backoff
 from gateway.observe.endpoints import EndpointLinkAbandoned, EndpointLost, EndpointTryFailed, EndpointUp
@@ -153,6 +155,49 @@ async def test_nothing_overtakes_a_released_one_of_which_its_sender_has_not_hear
         assert heard
         world.send(stored(1), stored(2))
         assert [entry.entry_id for entry in (await link.calls.get()).entries] == ["e1", "e2"]
+
+
+async def test_a_link_that_is_lost_takes_nothing_while_it_ends() -> None:
+    link = FakeLink()
+    world = World(link, FakeLink(hangs="open"))
+    async with running(world):
+        await world.proxy.connected()
+        futures = world.send(stored(0))
+        (await link.calls.get()).answer.set_exception(REFUSED)
+        for number in range(1, 12):  # each of another lane, in another turn of the loop
+            futures += world.send(stored(number, f"d{number}"))
+            await asyncio.sleep(0)
+        assert {(await each).outcome for each in futures} == {Outcome.RELEASED}
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_whoever_ends_it_while_its_link_is_lost_is_heard(turns: int) -> None:
+    link = FakeLink()
+    world = World(link)
+    task = asyncio.ensure_future(world.proxy.run())
+    async with asyncio.timeout(PATIENCE_S):
+        await world.proxy.connected()
+        [future] = world.send(stored(1))
+        (await link.calls.get()).answer.set_exception(REFUSED)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert (await future).outcome is Outcome.RELEASED
+
+
+async def test_whoever_ends_it_while_its_link_closes_leaves_nothing_without_an_outcome() -> None:
+    link = FakeLink(hangs="close")
+    world = World(link)
+    async with running(world):
+        await world.proxy.connected()
+        [future] = world.send(stored(1))
+        (await link.calls.get()).answer.set_exception(REFUSED)
+        await link.closed.wait()
+        assert not future.done()
+    assert future.done()
+    assert future.result().outcome is Outcome.RELEASED
 
 
 async def test_what_can_never_go_is_rejected_and_the_rest_goes_on() -> None:

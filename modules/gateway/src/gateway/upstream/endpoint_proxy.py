@@ -189,18 +189,28 @@ class EndpointProxy:
             async with asyncio.TaskGroup() as tasks:
                 self._link, self._tasks = link, tasks
                 self._up.set()
-                await asyncio.Event().wait()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._take_no_more()
         except* LinkDownError as group:
             failure = _first(group)
             self._become(LinkState.CONNECTING, failure.reason)
             self._emit(EndpointLost(failure.fault, self._name, failure.reason, self._in_flight))
         finally:
-            self._link, self._tasks = None, None
-            self._up.clear()
             # No lane's task runs any more: what a new link sends is behind all that this one has sent.
-            await self._close(link)
-            self._release_all(self._status[1] or "the gateway is shutting down")
+            try:
+                await self._close(link)
+            finally:
+                self._release_all(self._status[1] or "the gateway is shutting down")
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # a group that ends by an error keeps it to itself before Python 3.13
         return failure
+
+    def _take_no_more(self) -> None:
+        """The link has ended, or is to: a group of tasks that is shutting down takes no lane."""
+        self._link, self._tasks = None, None
+        self._up.clear()
 
     async def _close(self, link: EndpointLink) -> None:
         # Not asyncio.timeout: in a task that is being cancelled it says nothing of its end before Python 3.11.4.
@@ -219,11 +229,14 @@ class EndpointProxy:
 
     async def _serve(self, link: EndpointLink, number: int, lane: _Lane) -> None:
         """Send what waits for a lane, in order, for as long as the link is up."""
-        while True:
-            await lane.wake.wait()
-            lane.wake.clear()
-            while lane.queue:
-                await self._send_some(link, number, lane)
+        try:
+            while True:
+                await lane.wake.wait()
+                lane.wake.clear()
+                while lane.queue:
+                    await self._send_some(link, number, lane)
+        finally:
+            self._take_no_more()
 
     async def _send_some(self, link: EndpointLink, number: int, lane: _Lane) -> None:
         waiting = [lane.queue[at] for at in range(min(len(lane.queue), MAX_LANE_SEND))]
