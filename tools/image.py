@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,12 @@ INSTALL: Final = (
     "image: neither docker nor podman is here. Install one: `sudo apt-get install docker.io` or "
     "`sudo apt-get install podman` on Debian and Raspberry Pi OS; Docker Desktop elsewhere"
 )
+MEND: Final = (
+    "image: `{}` fails: start docker and install its buildx (docker-buildx-plugin of Docker's, docker-buildx of "
+    "Debian 13), or `sudo apt-get install podman`"
+)
+NEEDED: Final[Mapping[str, Sequence[str]]] = {"docker": ("docker info", "docker buildx version")}
+"""What must succeed where an engine can build: docker's program may be there without its daemon, or without buildx."""
 
 
 class ImageError(Exception):
@@ -66,10 +72,22 @@ def version() -> str:
 def engine() -> str:
     """The program that builds. Raises ImageError."""
     named = os.environ.get("IMAGE_ENGINE")
-    for name in (named,) if named else ENGINES:
-        if shutil.which(name):
+    if named and not shutil.which(named):
+        raise ImageError(f"image: IMAGE_ENGINE is '{named}', and there is no such program")
+    failing = {name: fails(name) for name in ((named,) if named else ENGINES) if shutil.which(name)}
+    for name, command in failing.items():
+        if not command:
             return name
-    raise ImageError(f"image: IMAGE_ENGINE is '{named}', and there is no such program" if named else INSTALL)
+    raise ImageError(MEND.format(*failing.values()) if failing else INSTALL)
+
+
+def fails(program: str) -> str:
+    """The command that shows that an engine cannot build; nothing if it can."""
+    for command in NEEDED.get(Path(program).name, ()):
+        words = [program, *command.split()[1:]]
+        if subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+            return command
+    return ""
 
 
 def is_podman(program: str) -> bool:

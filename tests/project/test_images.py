@@ -127,6 +127,32 @@ def test_without_an_engine_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     assert "apt-get install podman" in capsys.readouterr().err
 
 
+def programs(folder: Path, **code_of: int) -> str:
+    """A folder of programs that do nothing but end with these codes."""
+    for name, code in code_of.items():
+        (folder / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+def test_a_docker_that_cannot_build_leaves_it_to_podman(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("IMAGE_ENGINE", raising=False)
+    monkeypatch.setenv("PATH", programs(tmp_path, docker=1, podman=0))
+    assert image.engine() == "podman"
+    monkeypatch.setenv("PATH", programs(tmp_path, docker=0))
+    assert image.engine() == "docker"
+
+
+@pytest.mark.parametrize("named", ["docker", ""])
+def test_where_only_such_a_docker_is_it_says_what_to_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    monkeypatch.setenv("IMAGE_ENGINE", named)
+    monkeypatch.setenv("PATH", programs(tmp_path, docker=1))
+    with pytest.raises(image.ImageError, match="`docker info` fails: start docker and install its buildx"):
+        image.engine()
+
+
 def test_an_engine_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setenv("IMAGE_ENGINE", "pod")
     assert image.main(["--platform", "amd64"]) == 1
