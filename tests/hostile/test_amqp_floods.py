@@ -41,7 +41,7 @@ from support.raw_amqp import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FLOOD_BYTES: Final = 100_000
-MOST_KB: Final = 30 * 1024
+MOST_KB: Final = 18 * 1024
 PATIENCE_S: Final = 30.0
 OTHER: Final = 5
 """A handle, and a channel, that no link and no session has."""

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STORM_S = 2.0
 WORKERS = 8
 LEAST_PER_S = 50
+MOST_KB = 12 * 1024
 TAKEOVERS = 300
 
 
@@ -41,7 +42,7 @@ async def test_a_storm_of_connections_delays_nobody_for_long(running: GatewaySit
             count += 1
         return count
 
-    async with watched(running), GoodClient.running(running, "good") as good:
+    async with watched(running, MOST_KB), GoodClient.running(running, "good") as good:
         storms = [come_and_go(name, f"127.97.0.{number + 1}") for number, name in enumerate(names)]
         count = sum(await asyncio.gather(*storms))
     print(f"\n{count / STORM_S:.0f} connections/s, slowest good answer {good.slowest_s * 1000:.0f} ms")  # noqa: T201 — shown with -s
@@ -67,7 +68,7 @@ async def test_a_flood_of_messages_of_one_device_leaves_room_for_another(running
         while await flooder.reader.read(65_536):
             pass
 
-    async with watched(running), GoodClient.running(running, "good") as good:
+    async with watched(running, MOST_KB), GoodClient.running(running, "good") as good:
         jobs = [asyncio.ensure_future(flood()), asyncio.ensure_future(drain())]
         await asyncio.sleep(STORM_S)
         for job in jobs:
@@ -90,7 +91,7 @@ async def test_of_two_clients_with_one_name_the_last_one_stays(running: GatewayS
     async def watch_end(peer: RawPeer) -> None:
         reasons.extend(body[0] for first, body in await peer.ended() if first == raw_mqtt.DISCONNECT)
 
-    async with watched(running), GoodClient.running(running, "good"), asyncio.TaskGroup() as tasks:
+    async with watched(running, MOST_KB), GoodClient.running(running, "good"), asyncio.TaskGroup() as tasks:
         for _ in range(TAKEOVERS):
             peer = await RawPeer.login(running, "d1", level=5)
             if old:
