@@ -1,4 +1,5 @@
 import errno
+import random
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,19 @@ def test_a_range_whose_emptying_broke_off_is_emptied() -> None:
     disk = disk.after_kill()
     Bench(disk, bench.limits)
     assert all(not disk.names_seen[name].seen for name in freed)
+
+
+def test_positions_whose_sync_failed_are_on_the_disk_before_anything_is_removed_because_of_them() -> None:
+    def fail_positions(what: str, name: str) -> None:
+        if (what, name) == ("sync", "positions"):
+            raise OSError(errno.EIO, "injected")
+
+    disk, small = ModelDisk(), StoreLimits(max_bytes=1 << 20, segment_bytes=4096)
+    bench = Bench(disk, small)
+    for _ in range(4):
+        bench.append(bytes(3_000))
+    disk.before = fail_positions
+    bench.settle(bench.take(2))
+    Bench(disk.after_kill(), small)
+    for seed in range(20):
+        assert Bench(disk.after_power_cut(random.Random(seed)), small).take()

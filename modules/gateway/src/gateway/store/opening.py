@@ -73,7 +73,8 @@ def _create(files: Files) -> None:
 
 
 def _clean(files: Files, found: Found, emit: Callable[[Event], None]) -> None:
-    _make_safe(files)
+    assert found.positions is not None
+    _make_safe(files, found.positions)
     for name in found.leftovers:
         files.unlink(name)
     for freed in found.freed:
@@ -89,13 +90,16 @@ def _clean(files: Files, found: Found, emit: Callable[[Event], None]) -> None:
     files.sync_names()
 
 
-def _make_safe(files: Files) -> None:
-    """Sync what a killed process may have left unsynced, before anything is removed because of it."""
-    positions = files.open(POSITIONS_NAME)
+def _make_safe(files: Files, positions: Positions) -> None:
+    """Bring to the disk what a killed process may have left unsynced, before anything is removed because of it.
+
+    Positions are written again: if their sync failed, they can be read here, and no later sync would keep them.
+    """
+    file = PositionsFile.opened(files.open(POSITIONS_NAME))
     try:
-        positions.sync()
+        file.write(positions)
     finally:
-        positions.close()
+        file.close()
     files.sync_names()
 
 
