@@ -110,9 +110,16 @@ class PahoDevice:
 async def dial(site: GatewaySite, device: str, how: Dial = Dial()) -> AsyncIterator[PahoDevice]:
     """A client that has opened its socket and sent CONNECT; it says goodbye at the end."""
     mine = PahoDevice(site, device, how)
-    await blocking(mine.start, site.address, how.port)
-    try:
+    async with dialling(mine, site.address, how.port):
         yield mine
+
+
+@asynccontextmanager
+async def dialling(mine: PahoDevice, address: str, port: int) -> AsyncIterator[None]:
+    """The same with a client that is made: what waits for a session comes at once, so it has to have its handlers."""
+    await blocking(mine.start, address, port)
+    try:
+        yield
     finally:
         await blocking(mine.stop)
 

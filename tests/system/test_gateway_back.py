@@ -10,7 +10,7 @@ from edgewire.message import identity
 from support.azure_device import Inbox
 from support.gateway_site import KEY, GatewaySite, until
 from support.hub_faults import back, drop, refuse
-from support.paho_device import Dial, PahoDevice, let_in
+from support.paho_device import Dial, PahoDevice, dialling
 
 KEYS: Final = (sas.encode_key(KEY),)
 D1: Final = identity("d1")
@@ -59,8 +59,10 @@ class Listener:
 @asynccontextmanager
 async def listening(site: GatewaySite, *, again: bool = False) -> AsyncIterator[Listener]:
     """The device d1; `again` with the session that it had."""
-    async with let_in(site, "d1", Dial(clean=False)) as device:
-        made = Listener(device)
+    how = Dial(clean=False)
+    made = Listener(PahoDevice(site, "d1", how))
+    async with dialling(made.device, site.address, how.port):
+        assert await made.device.connects.next() == 0
         if not again:
             await made.subscribe()
         yield made
