@@ -12,6 +12,8 @@ from edgewire.codec.mqtt.packets import Connack, Connect, Packet, Publish, Subac
 from support.mqtt_reading import everything, write_one
 
 PATIENCE_S: Final = 20.0
+TURNS: Final = 5
+"""Of the loop, in which asyncio makes a connection of what was dialled: one that is half made cannot be closed."""
 
 
 class ScriptedBroker:
@@ -42,6 +44,8 @@ class ScriptedBroker:
             yield broker
         finally:
             broker.drop()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             server.close()
             while not broker._clients.empty():
                 broker._end(broker._clients.get_nowait()[1])
