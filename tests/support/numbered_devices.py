@@ -69,24 +69,23 @@ class NumberedDevice:
     async def _connect_and_send(self) -> None:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(self._site.address, 8883, ssl=self._tls)
-        lost = ""
         try:
             async with asyncio.timeout(ANSWER_S):
                 frames = await self._log_in(reader, writer)
             self.connects += 1
             self._publish(writer, list(self._waiting), again=True)
-            async with asyncio.TaskGroup() as tasks:
-                listening = tasks.create_task(self._listen(reader, frames))
-                try:
-                    await self._send(writer, listening)
-                finally:
-                    listening.cancel()
-        except* OSError as errors:
-            lost = str(errors)
+            # No TaskGroup: one whose task fails while it ends leaves its own task marked as to be cancelled, and what
+            # has a time limit then ends that without a word before Python 3.11.4.
+            listening = asyncio.ensure_future(self._listen(reader, frames))
+            try:
+                await self._send(writer, listening)
+            finally:
+                listening.cancel()
+                await asyncio.wait([listening])
+                if not listening.cancelled():
+                    listening.result()
         finally:
             writer.transport.abort()
-        if lost:  # raised here, as Python 3.11.2 wraps what is raised inside of except* into one more group
-            raise ConnectionError(lost)
 
     async def _log_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> FrameReader:
         connect = Connect(
