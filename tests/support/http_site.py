@@ -23,7 +23,7 @@ ADDRESS: Final = "127.0.0.97"
 EDGE_DEVICE: Final = "edge-1"
 EVENTS: Final = f"/devices/{{}}/messages/events?api-version={API_VERSION}"
 DEVICEBOUND: Final = f"/devices/{{}}/messages/devicebound{{}}?api-version={API_VERSION}"
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 45.0
 
 
 class HttpClient:

@@ -42,6 +42,7 @@ D1 = identity("d1")
 DEVICEBOUND = "/devices/d1/messages/deviceBound"
 METHODS = "/devices/d1/methods/deviceBound"
 LOCK = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
+PATIENCE_S = 45.0
 
 
 @pytest.fixture
@@ -319,7 +320,9 @@ def pair(client: Client, session: Session, credit: int = 10) -> tuple[Link, Link
 
 
 def invoke(site: AmqpSite, payload: bytes = b"{}") -> "asyncio.Task[MethodResult]":
-    return asyncio.create_task(site.methods.invoke(D1, "reboot", payload, connect_timeout_s=0, response_timeout_s=5))
+    return asyncio.create_task(
+        site.methods.invoke(D1, "reboot", payload, connect_timeout_s=0, response_timeout_s=PATIENCE_S)
+    )
 
 
 async def called(client: Client, calls: Link, number: int = 1) -> MethodCall:

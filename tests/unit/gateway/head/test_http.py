@@ -25,7 +25,7 @@ from gateway.observe.head import (
 from gateway.observe.identity import LoginRefused, RefusalReason
 from gateway.store.store import Done
 from gateway.store.values import StoreLimits
-from support.http_site import ADDRESS, DEVICEBOUND, EDGE_DEVICE, EVENTS, PATIENCE_S, HttpClient, HttpSite, until
+from support.http_site import ADDRESS, DEVICEBOUND, EDGE_DEVICE, EVENTS, HttpClient, HttpSite, until
 from support.mqtt_site import HUB, KEY
 from support.way_back import QueueSource, RecordedRecipient, cloud_message
 
@@ -221,7 +221,7 @@ async def test_guessing_is_slowed(site: HttpSite, monkeypatch: pytest.MonkeyPatc
         client.ask("POST", OWN, token=site.sas("d1", key=b"x" * 32))
         await until(client.is_closed)
         assert [answer.status for answer in client.answers()] == [401]
-    assert [wait for wait in waits if 1 <= wait < PATIENCE_S] == [1.0, 2.0, 3.0, 4.0]
+    assert [wait for wait in waits if 1 <= wait < 10] == [1.0, 2.0, 3.0, 4.0]
 
 
 class Asked:

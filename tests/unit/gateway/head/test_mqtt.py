@@ -43,6 +43,8 @@ from support.mqtt_site import Device, Site, subscription
 OWN = "devices/d1/messages/events/"
 JSON = "$.ct=application%2Fjson&$.ce=utf-8"
 C2D = "devices/d1/messages/devicebound/#"
+PATIENCE_S = 45.0
+"""With a disk that others use, too."""
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ async def settled(site: Site) -> None:
     await site.store.flush()
     saved = asyncio.Event()
     site.sessions.forget(identity("nobody"), saved.set)
-    await asyncio.wait_for(saved.wait(), 5)
+    await asyncio.wait_for(saved.wait(), PATIENCE_S)
 
 
 def pubacks(packets: list[Packet]) -> list[tuple[int, int]]:
@@ -142,7 +144,7 @@ async def test_a_connection_ends_when_its_token_does(site: Site, monkeypatch: py
     monkeypatch.setattr(mqtt, "TOKEN_CHECK_S", 0.01)
     device = site.login(level=5)
     site.clock.now += 3600 + 301
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not device.is_closed():  # noqa: ASYNC110 — the timer has no event of its own
             await asyncio.sleep(0.005)
     farewell = device.received()[-1]

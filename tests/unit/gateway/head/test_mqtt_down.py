@@ -33,6 +33,7 @@ D2 = identity("d2")
 C2D = "devices/d1/messages/devicebound/#"
 METHODS = "$iothub/methods/POST/#"
 TO = "%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound"
+PATIENCE_S = 45.0
 
 
 @pytest.fixture
@@ -324,7 +325,9 @@ async def test_identifiers_that_void_messages_hold_keep_new_ones_waiting_in_thei
 
 
 def call(site: Site, name: str = "reboot", payload: bytes = b'{"a":1}') -> "asyncio.Task[MethodResult]":
-    return asyncio.create_task(site.methods.invoke(D1, name, payload, connect_timeout_s=0, response_timeout_s=5))
+    return asyncio.create_task(
+        site.methods.invoke(D1, name, payload, connect_timeout_s=0, response_timeout_s=PATIENCE_S)
+    )
 
 
 async def called(device: Device) -> MethodCall:
@@ -358,7 +361,9 @@ async def test_a_module_takes_calls_too(site: Site) -> None:
     token = sas.make(sas.resource_of(HUB, who), KEY, int(site.clock.now + 60)).encode()
     device = site.login("d1/m", token=token, username=f"{HUB}/d1/m/?api-version=2021-04-12")
     subscribe(device, METHODS)
-    calling = asyncio.create_task(site.methods.invoke(who, "x", b"", connect_timeout_s=0, response_timeout_s=5))
+    calling = asyncio.create_task(
+        site.methods.invoke(who, "x", b"", connect_timeout_s=0, response_timeout_s=PATIENCE_S)
+    )
     found = await called(device)
     device.publish(f"$iothub/methods/res/200/?$rid={found.rid}", b"", qos=0)
     assert (await calling).status == 200
@@ -384,7 +389,9 @@ async def test_attempts_to_answer(site: Site, topic: str, ignored: IgnoredAnswer
     subscribe(device, METHODS)
     subscribe(other, METHODS)
     calling = call(site)
-    calling_other = asyncio.create_task(site.methods.invoke(D2, "x", b"", connect_timeout_s=0, response_timeout_s=5))
+    calling_other = asyncio.create_task(
+        site.methods.invoke(D2, "x", b"", connect_timeout_s=0, response_timeout_s=PATIENCE_S)
+    )
     rid, other_rid = (await called(device)).rid, (await called(other)).rid
     device.publish(topic.format(rid=rid, RID=rid.upper(), other=other_rid), b"{}")
     assert not device.is_closed()

@@ -25,7 +25,7 @@ async def test_a_delayed_will_is_published_when_its_time_comes() -> None:
     left: Wills[Identity, Message] = Wills(lambda _: done.set())
     left.leave(DEVICE, message(b"a"), 0.01, 1)
     assert not done.is_set()
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 45)
 
 
 async def test_who_comes_back_in_time_takes_the_will_back() -> None:
