@@ -31,6 +31,9 @@ AUTHENTICATION_FAILED: Final = 58
 CORRUPT: Final = 2
 _ALL_REPLICAS: Final = -1
 
+TURNS: Final = 10
+"""Of the loop, in which asyncio makes a connection of what was dialled: one that is half made cannot be closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -88,6 +91,8 @@ class KafkaBroker:
     async def stop(self) -> None:
         """Be away: no port, no connection."""
         assert self._server is not None
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         self._server.close()
         for writer in tuple(self._writers):
             writer.transport.abort()

@@ -20,6 +20,12 @@ from support.kafka_broker import NOT_ENOUGH_REPLICAS, KafkaBroker, crc32c
 PATIENCE_S = 20.0
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of a link that was left behind would disturb tests that come later."""
+    monkeypatch.setattr(kafka_link, "END_S", PATIENCE_S)
+
+
 @pytest.fixture
 async def broker() -> AsyncIterator[KafkaBroker]:
     broker = KafkaBroker("127.0.0.1")
