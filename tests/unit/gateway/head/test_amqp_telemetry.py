@@ -23,7 +23,7 @@ from edgewire.iothub.messages import envelope_for, passing_size
 from edgewire.message import identity
 from gateway.dispatch.presence import Ending
 from gateway.head import amqp_telemetry
-from gateway.head.amqp_telemetry import ALWAYS_FITS_BYTES, LINK_CREDIT
+from gateway.head.amqp_telemetry import ALWAYS_FITS_BYTES, LINK_CREDIT, Telemetry, TelemetryLink
 from gateway.identity.roster import Registration, SymmetricKeys
 from gateway.observe.head import MessageRefused, RefusedMessage
 from gateway.store.store import Done
@@ -265,7 +265,10 @@ async def test_credit_comes_back_as_the_disk_answers(site: AmqpSite) -> None:
 async def test_a_full_store_rejects_and_gives_no_credit_until_there_may_be_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amqp_telemetry, "FULL_REST_S", 0.5)
+    rested: list[tuple[Telemetry, TelemetryLink]] = []
+    go_on = Telemetry._go_on
+    monkeypatch.setattr(amqp_telemetry, "FULL_REST_S", 0.01)
+    monkeypatch.setattr(Telemetry, "_go_on", lambda *what: rested.append(what))  # it ends when all is looked at
     limits = StoreLimits(max_bytes=65_536, segment_bytes=16_384)
     async with AmqpSite.open(tmp_path, limits=limits) as site:
         client = site.plain()
@@ -280,6 +283,8 @@ async def test_a_full_store_rejects_and_gives_no_credit_until_there_may_be_space
         assert client.refusal_of(link) is None
         assert len(site.stored()) == accepted
         assert site.reasons(MessageRefused) == [RefusedMessage.STORE_FULL]
+        await client.until(lambda: bool(rested))
+        go_on(*rested[0])
         await client.until(lambda: link.credit == LINK_CREDIT)
 
 

@@ -222,13 +222,24 @@ async def test_a_device_gets_some_tokens_at_once_and_then_one_each_ten_seconds(d
     assert desk.refused() == [MintRefusal.TOO_MANY]
 
 
-async def test_guessing_is_slowed_and_the_good_are_not(desk: Desk) -> None:
+async def test_guessing_is_slowed_and_the_good_are_not(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_s: list[float] = []
+    rest = asyncio.sleep
+
+    async def sleep(delay: float) -> None:
+        if delay < 1:
+            await rest(delay)
+        else:
+            held_s.append(delay)
+            await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr("gateway.head.http_tokens.asyncio.sleep", sleep)
     for _ in range(PAIR_BURST):
         assert (await desk.ask(await desk.proven(key=b"guess"))).status == 401
     held = desk.site.dial_http()
     held.ask("POST", TOKEN, json.dumps(await desk.proven(key=b"guess")).encode(), token=None)
     assert (await desk.ask(await desk.proven())).status == 200
-    assert held.answers() == []
+    assert (held.answers(), held_s) == ([], [1.0])
     assert desk.refused() == [MintRefusal.WRONG_KEY] * PAIR_BURST + [MintRefusal.THROTTLED]
     held.lose()
     await asyncio.sleep(0)

@@ -29,6 +29,7 @@ from gateway.head import mqtt_dps
 from gateway.head.mqtt_dps import MqttProvisioning, MqttVisitor
 from gateway.identity.assignments import Assignments
 from gateway.observe.provisioning import ProvisioningRefusal, ProvisioningRefused
+from support.gateway_site import until
 from support.mqtt_site import Device, Site
 from support.provisioning_service import ScriptedService
 
@@ -221,15 +222,13 @@ async def test_who_was_refused_does_not_stay(site: DpsSite, monkeypatch: pytest.
     board = site.board()
     board.publish(REGISTER, BODY)
     site.service.answer(401, {"errorCode": 401002})
-    await asyncio.sleep(0.01)
-    assert board.is_closed()
+    await until(board.is_closed)
 
 
 async def test_nobody_visits_for_ever(site: DpsSite) -> None:
     site.room.visit_s = 0.0
     board = site.board()
-    await asyncio.sleep(0.01)
-    assert board.is_closed()
+    await until(board.is_closed)
 
 
 async def test_visitors_are_bounded_and_those_who_leave_make_room(
