@@ -28,6 +28,7 @@ class Server:
         self.answer = answer
         self.closes = closes
         self.heard = b""
+        self.said = asyncio.Event()
         self.left = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,6 +36,7 @@ class Server:
         if self.heard.startswith(b"PUT"):
             self.heard += await reader.readexactly(len(PUT.body or b""))
         writer.write(self.answer)
+        self.said.set()
         if self.closes:
             writer.close()
         else:
@@ -154,6 +156,9 @@ async def test_nobody_is_there(path: Path) -> None:
 async def test_giving_up_lets_the_connection_go(path: Path) -> None:
     server = Server(b"HTTP/1.1 200 OK\r\n", closes=False)
     async with by_socket(path, server) as address:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(exchange(address, GET), 0.05)
+        asking = asyncio.create_task(exchange(address, GET))
+        await server.said.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
         await server.left.wait()
