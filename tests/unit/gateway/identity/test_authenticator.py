@@ -399,13 +399,15 @@ def test_guesses_are_held_back_and_the_real_device_is_not(authenticator: Authent
     assert isinstance(authenticator.authenticate(claim(LEAF, right, address="10.0.0.7")), Admitted)
 
 
-def median_s(call: Callable[[], object], times: int = 300) -> float:
-    took = []
+def medians_s(*calls: Callable[[], object], times: int = 300) -> list[float]:
+    """CPU of each; in turns, so that whatever else the machine does slows all of them alike."""
+    took: list[list[float]] = [[] for _ in calls]
     for _ in range(times):
-        began = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - began)
-    return sorted(took)[times // 2]
+        for each, of_call in zip(calls, took, strict=True):
+            began = time.thread_time()
+            each()
+            of_call.append(time.thread_time() - began)
+    return [sorted(each)[times // 2] for each in took]
 
 
 def test_unknown_and_wrong_cost_alike_and_little(registry: Registry) -> None:
@@ -414,13 +416,12 @@ def test_unknown_and_wrong_cost_alike_and_little(registry: Registry) -> None:
     registry.edit(lambda roster: roster.with_registration(Registration(board_9, KEYS)))
     unknown = claim(BOARD, token_for(BOARD, OTHER_KEYS.primary))
     wrong = claim(board_9, token_for(board_9, OTHER_KEYS.primary))
-    unknown_s = median_s(lambda: authenticator._judge(unknown))
-    wrong_s = median_s(lambda: authenticator._judge(wrong))
+    unknown_s, wrong_s = medians_s(lambda: authenticator._judge(unknown), lambda: authenticator._judge(wrong))
     assert 0.5 < unknown_s / wrong_s < 2
     assert wrong_s < 0.001
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=100), st.integers(0, 200), st.integers(0, 200))
 def test_no_mangled_token_lets_anybody_in_or_raises(authenticator: Authenticator, other: str, at: int, to: int) -> None:
     good = token_for(LEAF, KEYS.primary)

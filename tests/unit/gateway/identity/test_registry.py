@@ -221,8 +221,10 @@ WRITER = """
 import sys
 from pathlib import Path
 from edgewire.message import identity
+from gateway.identity import locked_file
 from gateway.identity.registry import Registry
 from gateway.identity.roster import CaSigned, Registration
+locked_file.LOCK_WAIT_S = 60.0  # a lock is fair to nobody, and a disk may be slow
 registry = Registry(Path(sys.argv[1]))
 for number in range(25):
     entry = Registration(identity(f"{sys.argv[2]}-{number}"), CaSigned())
