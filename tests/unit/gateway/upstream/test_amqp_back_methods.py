@@ -8,6 +8,7 @@ from edgewire.iothub.amqp.methods import MethodAnswer
 from edgewire.message import Identity
 from gateway.dispatch.methods import MAX_CALLS_PER_DEVICE
 from gateway.observe.upstream import BackKind, UnreadableFromCloud
+from gateway.upstream.amqp_back_methods import MethodStrand
 from support.amqp_back_world import D1, BackWorld, Device, back_world
 
 
@@ -116,10 +117,11 @@ async def test_who_takes_no_calls_any_more_has_no_links() -> None:
         await here.until(lambda: not here.hub.back.is_attached(D1, Purpose.METHODS))
 
 
-async def test_a_device_that_answers_and_is_gone_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.upstream.amqp_back_methods.LINGER_S", 0.1)
+async def test_a_device_that_answers_and_is_gone_has_answered() -> None:
     async with back_world() as here:
         device = await calling(here)
+        strand = here.back.find(D1, BackKind.METHODS)
+        assert isinstance(strand, MethodStrand)
         for _ in range(2):
             here.hub.back.call(D1, "blink")
         await here.until(lambda: len(device.calls) == 2)
@@ -129,8 +131,10 @@ async def test_a_device_that_answers_and_is_gone_has_answered(monkeypatch: pytes
         here.hub.back.call(D1, "blink")
         await here.until(lambda: len(here.hub.back.answers) == 2)
         assert [answer.status for _, answer in here.hub.back.answers] == [200, 404]
+        leaving = strand.leaving
+        assert leaving is not None
         here.methods.subscribe(D1, device)
-        await asyncio.sleep(0.12)
+        assert leaving.cancelled()
         assert here.hub.back.is_attached(D1, Purpose.METHODS)
         here.methods.unsubscribe(D1, device)
         here.methods.answered(D1, device.calls[1][0], 200, b"2")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgewire.iothub.amqp.addresses import Purpose
-from edgewire.iothub.amqp.twins import TwinOperation
-from edgewire.message import identity
+from edgewire.iothub.amqp.twins import TwinOperation, TwinRequest
+from edgewire.message import Identity, identity
 from gateway.dispatch.twins import TwinCloudAwayError, TwinRefusedError
 from gateway.observe.upstream import BackKind, BackRefused
 from gateway.upstream.amqp_proxy import AmqpTimes
@@ -95,6 +95,7 @@ async def test_a_request_without_an_answer_ends_in_time(monkeypatch: pytest.Monk
         here.hub.back.twin_judge = lambda _who, _request: None
         with pytest.raises(TwinCloudAwayError):
             await here.cloud.read(D1)
+        monkeypatch.setattr("gateway.upstream.amqp_back_twins.ANSWER_S", 30.0)
         here.hub.back.twin_judge = lambda _who, _request: 200
         assert json.loads(await here.cloud.read(D1))["desired"] == {"$version": 1}
 
@@ -148,10 +149,18 @@ async def test_a_watch_that_is_refused_or_not_answered_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.upstream.amqp_back_strand.RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr("gateway.upstream.amqp_back_twins.OPEN_S", 0.02)
     async with back_world(tmp_path) as here:
-        answers: list[int | None] = [500, None, 200, 200]
-        here.hub.back.twin_judge = lambda _who, request: answers.pop(0) if request.operation is SUBSCRIBE else 200
+        answers: list[int | None] = [500, None, 200]
+
+        def judge(_who: Identity, request: TwinRequest) -> int | None:
+            if request.operation is not SUBSCRIBE:
+                return 200
+            answer = answers.pop(0)
+            # What waits for the second answer does not wait long; the others have time, whatever holds them up.
+            monkeypatch.setattr("gateway.upstream.amqp_back_twins.OPEN_S", 0.02 if answer == 500 else 20.0)
+            return answer
+
+        here.hub.back.twin_judge = judge
         here.twins.subscribe(D1, Device())
         await here.until(lambda: here.hub.back.operations(D1) == [SUBSCRIBE, SUBSCRIBE, SUBSCRIBE, GET])
 

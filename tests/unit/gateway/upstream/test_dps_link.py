@@ -139,7 +139,9 @@ async def test_an_outage_is_told_once_and_its_end_too() -> None:
 
 async def test_who_does_not_answer_is_given_up() -> None:
     service = Service()
-    service.link = DpsLink("dps.test", service.dial, place="dps.test", emit=service.events.append, answer_s=0.01)
+    service.link = DpsLink(
+        "dps.test", service.dial, place="dps.test", emit=service.events.append, answer_s=0.01, rest_s=60
+    )
     async with service.running():
         answered = service.ask(Register())
         _, wire = await service.asked()

@@ -13,7 +13,7 @@ from azure.iot.device.common.pipeline import pipeline_thread
 from gateway.upstream.module_link import Answer, ModuleLink
 from gateway.upstream.proxy import Document, MethodReply, NotConnectedError
 
-LIMIT_S = 10.0
+LIMIT_S = 45.0
 
 
 class Paho:
@@ -121,7 +121,7 @@ async def opened() -> AsyncIterator[tuple[ModuleLink, Pipeline, Listener]]:
         try:
             yield link, pipeline, listener
         finally:
-            if "shutdown" not in pipeline.calls:
+            if not link._closing:  # its thread may be late with what it was told
                 await link.close(LIMIT_S)
 
 
