@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,22 @@ def test_no_progress_is_counted_and_any_progress_forgives() -> None:
         patience.look()
         looks.append(patience.looks)
     assert looks == [0, 1, 2, 0, 1, 0, 0, 0, 0], "idle is no hang"
+
+
+@pytest.fixture(autouse=True)
+def second_watch(monkeypatch: pytest.MonkeyPatch) -> set[tuple[float, bool]]:
+    """What the watch of `faulthandler` was set to.
+
+    The true one would end this process, and all tests in it, as soon as a busy machine holds the watchdog's thread up
+    for some tenths of a second; tests/crash has a process of its own for it.
+    """
+    told: set[tuple[float, bool]] = set()
+
+    def watch(seconds: float, **how: Any) -> None:
+        told.add((seconds, how["exit"]))
+
+    monkeypatch.setattr("faulthandler.dump_traceback_later", watch)
+    return told
 
 
 class End:
@@ -50,21 +67,27 @@ def watch(end: End, *, loop: Callable[[], object], writer: Callable[[], object],
     ],
 )
 def test_what_makes_no_progress_ends_the_process_with_a_last_word(
-    part: StuckPart, says: str, capfd: pytest.CaptureFixture[str]
+    part: StuckPart,
+    says: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    second_watch: set[tuple[float, bool]],
 ) -> None:
+    monkeypatch.setattr(module, "WORDS_S", 10.0)  # whoever takes them may be slow
     end, beats, jobs = End(), count(), count()
     watched = watch(
         end,
         loop=lambda: 7 if part is StuckPart.EVENT_LOOP else next(beats),
         writer=lambda: 7 if part is StuckPart.STORE else next(jobs),
     )
-    assert end.came.wait(20)
+    assert end.came.wait(60)
     watched.stop()
     assert end.code == STUCK
     assert [stuck.part for stuck in end.words] == [part]
     out, error = capfd.readouterr()
     assert says in out
     assert "test_watchdog.py" in error, "it says where each thread stood"
+    assert second_watch == {(2 * 0.2, True)}
 
 
 def test_who_makes_progress_is_left_alone() -> None:
@@ -92,7 +115,7 @@ def test_last_words_that_nobody_takes_do_not_keep_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "WORDS_S", 0.05)
     end = End()
     watched = watch(end, loop=lambda: 1, writer=lambda: None)
-    assert end.came.wait(20)
+    assert end.came.wait(60)
     watched.stop()
     assert end.code == STUCK
 
