@@ -3,26 +3,36 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
+import pytest
 
 from edgewire.message import UPSTREAM, Delivery, Endpoint, identity, stage_of
+from gateway.app import sending
 from gateway.app.forwarding import Forwarding
 from gateway.app.sending import SendingRoom
 from gateway.observe.sending import SendingNotRead
 from gateway.sending.how import Aggregate, Batch, How, Items, Per, stage_for
 from gateway.sending.stage import AggregateStage, BatchStage, Stage
 from gateway.store.values import AppendResult, WhenFull
-from support.mqtt_site import Site
+from support.mqtt_site import START, Site
 from support.staged import told
 
 UP = Delivery(UPSTREAM)
 PAIRS = stage_for("pairs", How(making=Batch(max_messages=2, items=Items.BODIES), delivery=UP))
 TOGETHER = stage_for("all", How(making=Batch(max_messages=2, per=Per.ROUTE), delivery=UP))
 HOUR = stage_for("mean", How(making=Aggregate(window_s=3600, values={"t": "$body.t"}), delivery=UP))
-PATIENCE_S = 10
+PATIENCE_S = 40
 EDGE = {"IOTEDGE_DEVICEID": "edge-1", "IOTEDGE_MODULEID": "gateway-1"}
+
+
+@pytest.fixture(autouse=True)
+def room_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room has the site's clock, which stands still: no hour ends meanwhile. And a disk may be slow at the end."""
+    monkeypatch.setattr("gateway.app.sending.time", SimpleNamespace(time=lambda: START, monotonic=time.monotonic))
+    monkeypatch.setattr(sending, "FINISH_S", PATIENCE_S / 2)
 
 
 def room_of(site: Site, data: Path, environ: dict[str, str] | None = None) -> SendingRoom:
@@ -30,7 +40,6 @@ def room_of(site: Site, data: Path, environ: dict[str, str] | None = None) -> Se
 
 
 async def put(site: Site, to: Endpoint, *values: Any) -> None:
-    site.clock.now = time.time()  # the room has no other clock
     results: list[AppendResult] = []
     site.store.append([(told({"t": value}), (Delivery(to),)) for value in values], results.append)
     await site.store.flush()
@@ -156,7 +165,8 @@ async def test_a_damaged_file_is_set_aside_and_said(tmp_path: Path) -> None:
         assert len([event for event in site.events if isinstance(event, SendingNotRead)]) == 2
 
 
-async def test_what_cannot_finish_is_left_for_the_next_start(tmp_path: Path) -> None:
+async def test_what_cannot_finish_is_left_for_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "FINISH_S", 0.5)
     async with Site.open(tmp_path) as site:
         room = room_of(site, tmp_path)
         await put(site, HOUR, 1)
