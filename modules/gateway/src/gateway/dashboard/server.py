@@ -100,9 +100,11 @@ class DashboardServer:
             application, access_log=None, shutdown_timeout=GOODBYE_S, keepalive_timeout=SILENT_S
         )
         await runner.setup()
+        # Known before it serves: a stop that comes in the turn of the loop in which it begins must find it.
         self._listening = await asyncio.get_running_loop().create_server(
-            lambda: self._visitor(runner.server), sock=listener
+            lambda: self._visitor(runner.server), sock=listener, start_serving=False
         )
+        await self._listening.start_serving()
 
     def _visitor(self, server: "web.Server | None") -> asyncio.BaseProtocol:
         """Who speaks with the next one."""
