@@ -25,11 +25,12 @@ async def test_the_counters_are_served_in_prometheus_form() -> None:
 
 async def test_after_stop_nobody_answers() -> None:
     server = DashboardServer(Metrics())
-    port = await server.start("127.0.0.1", 0)
+    address = "127.0.0.144"  # nobody else's: at 127.0.0.1 another program may have the port by now
+    port = await server.start(address, 0)
     await server.stop()
     async with aiohttp.ClientSession() as client:
         with pytest.raises(aiohttp.ClientConnectorError):
-            await client.get(f"http://127.0.0.1:{port}/metrics")
+            await client.get(f"http://{address}:{port}/metrics")
 
 
 async def test_stop_does_not_wait_for_a_first_visitor_who_is_not_served_yet() -> None:
