@@ -22,8 +22,9 @@ HOST = "gateway.local"
 
 def write(folder: Path, credential: Credential) -> Mapping[str, str]:
     """Certificate and key in files, and the settings that name them."""
-    (folder / "chain.pem").write_bytes(credential.pem)
-    (folder / "key.pem").write_bytes(credential.key_pem)
+    for name, content in (("chain.pem", credential.pem), ("key.pem", credential.key_pem)):
+        (folder / "new").write_bytes(content)
+        (folder / "new").replace(folder / name)  # written over in the same tick, one of the same size looks the same
     return {
         "GATEWAY_CERTIFICATE_FILE": str(folder / "chain.pem"),
         "GATEWAY_KEY_FILE": str(folder / "key.pem"),
