@@ -16,7 +16,8 @@ from gateway.observe.metrics import Metrics
 from support.page_client import PageClient
 from support.page_house import PageHouse
 
-ADDRESS = "127.0.0.1"
+ADDRESS = "127.0.0.143"
+"""Nobody else's: at 127.0.0.1 any connection of any program may take a port that was free a moment ago."""
 
 
 def free_port() -> int:
@@ -27,7 +28,12 @@ def free_port() -> int:
 
 
 def house_of(page: PageHouse, data: Path, **environ: str) -> House:
-    given = {"GATEWAY_METRICS_PORT": "0", "GATEWAY_DATA_DIR": str(data), **environ}
+    given = {
+        "GATEWAY_METRICS_ADDRESS": ADDRESS,
+        "GATEWAY_METRICS_PORT": "0",
+        "GATEWAY_DATA_DIR": str(data),
+        **environ,
+    }
     site = page.site
     return House(
         environment=read_environment(given),
