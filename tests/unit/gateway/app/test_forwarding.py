@@ -6,7 +6,7 @@ from gateway.app.forwarding import Forwarding
 from support.agreeable_proxy import AgreeableProxy
 from support.mqtt_site import Site
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 def forwarding(site: Site, proxy: AgreeableProxy | None) -> Forwarding:

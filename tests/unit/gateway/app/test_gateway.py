@@ -27,7 +27,13 @@ from support.certificates import self_signed
 ADDRESS = "127.0.0.142"
 HUB = "hub.example"
 KEY = b"0123456789abcdef" * 2
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def slow_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is closed in good order may take its time: what is cut after a second is an error to its client."""
+    monkeypatch.setattr("gateway.app.gateway.GOODBYE_S", PATIENCE_S / 2)
 
 
 def free_port() -> int:

@@ -85,7 +85,7 @@ class House:
 async def asked(ask: Callable[[Callable[[TwinReply], None]], None]) -> TwinReply:
     answered: asyncio.Future[TwinReply] = asyncio.get_running_loop().create_future()
     ask(answered.set_result)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await answered
 
 

@@ -11,7 +11,7 @@ from support.agreeable_proxy import AgreeableProxy
 if TYPE_CHECKING:
     from gateway.app.devices_upstream import DevicesUpstream
 
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class RecordedCallee:
         return self._takes
 
     async def rid(self) -> str:
-        await asyncio.wait_for(self.called.wait(), 5)
+        await asyncio.wait_for(self.called.wait(), 30)
         self.called.clear()
         return self.calls[-1][0]
 

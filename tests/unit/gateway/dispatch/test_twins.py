@@ -99,7 +99,7 @@ class Site:
 async def asked(ask: Any) -> TwinReply:
     answered: asyncio.Future[TwinReply] = asyncio.get_running_loop().create_future()
     ask(answered.set_result)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await answered
 
 
@@ -270,7 +270,7 @@ async def test_reports_that_the_cloud_refuses_for_now_wait_and_are_tried_again(
     await site.settled()
     assert list(site.store.waiting()) == [D1]
     site.cloud.refuses = None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await site.sent.wait()
     assert site.cloud.twin(D1).reported == {"a": 1}
 
@@ -557,7 +557,7 @@ async def test_a_cloud_that_does_not_answer_is_away(site: Site, monkeypatch: pyt
     assert (await site.report({"a": 1})).status == 204
     assert list(site.store.waiting()) == [D1]
     site.cloud.gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await site.sent.wait()
     assert site.cloud.twin(D1).reported == {"a": 1}
 

@@ -7,7 +7,7 @@ from gateway.store.runner import ThreadRunner
 
 
 async def run_until(condition: "asyncio.Future[None]") -> None:
-    await asyncio.wait_for(condition, 5)
+    await asyncio.wait_for(condition, 30)
 
 
 async def test_jobs_run_in_order_on_the_named_thread_and_answer_on_the_loop() -> None:
@@ -43,7 +43,7 @@ async def test_background_steps_give_way_to_jobs() -> None:
     order: list[str] = []
 
     def step() -> bool:
-        gate.wait(5)
+        gate.wait(60)
         order.append("step")
         return order.count("step") < 3
 
@@ -103,13 +103,13 @@ async def test_the_piece_of_work_at_hand_has_a_number_that_grows() -> None:
         gate.wait()
 
     runner.submit(hang, lambda _: None)
-    assert await asyncio.to_thread(begun.wait, 5)
+    assert await asyncio.to_thread(begun.wait, 30)
     first = runner.at_work()
     assert first == runner.at_work() is not None
     begun.clear()
     runner.submit(hang, lambda _: finished.set_result(None))
     gate.set()
-    assert await asyncio.to_thread(begun.wait, 5)
+    assert await asyncio.to_thread(begun.wait, 30)
     await run_until(finished)
     runner.close()
     assert runner.at_work() is None

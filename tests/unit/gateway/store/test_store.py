@@ -429,7 +429,7 @@ async def test_on_a_real_disk_the_thread_answers_on_the_loop(tmp_path: Path) -> 
 
     store.append([(message(b"x"), TO_CLOUD)], done)
     assert not told.done()
-    assert await asyncio.wait_for(told, 5) is AppendResult.STORED
+    assert await asyncio.wait_for(told, 30) is AppendResult.STORED
     reader = store.reader(UPSTREAM)
     reader.settle(reader.take(9, 9))
     await store.flush()
@@ -445,7 +445,7 @@ async def test_closing_waits_for_what_was_appended(tmp_path: Path) -> None:
     told: list[AppendResult] = []
     for _ in range(5):
         store.append([(message(b"x"), TO_CLOUD)], told.append)
-    await asyncio.wait_for(store.close(), 5)
+    await asyncio.wait_for(store.close(), 30)
     assert told == [AppendResult.STORED] * 5
 
 
