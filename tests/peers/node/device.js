@@ -41,10 +41,29 @@ function send(client, entry) {
   return plan.output ? client.sendOutputEvent(plan.output, toMessage(entry)) : client.sendEvent(toMessage(entry));
 }
 
+/** By which call of its transport the SDK subscribes to each kind. */
+const ENABLES = {
+  message: 'enableC2D', input: 'enableInputMessages', method: 'enableMethods', desired: 'enableTwinDesiredPropertiesUpdates',
+};
+
+/** One promise for each kind that is awaited: the other side has answered. The SDK tells its users of failures alone. */
+function subscriptions(client) {
+  const transport = client._transport;
+  return (plan.await || []).map((kind) => new Promise((done, refused) => {
+    const enable = transport[ENABLES[kind]].bind(transport);
+    transport[ENABLES[kind]] = (callback) => enable((error, ...more) => {
+      if (!error) done();
+      else if (!plan.retries) refused(error);
+      callback(error, ...more);
+    });
+  }));
+}
+
 const settlements = [...(plan.settle || ['complete'])];
+let unsettled = settlements.length;
 let turn = 0;
 
-/** One promise for each kind that is awaited; the handlers are set, and so subscribed, when this returns. */
+/** One promise for each kind that is awaited; the handlers are set when this returns. */
 function waitFor(client, twin) {
   const arrivals = {
     message: (done) => client.on('message', (message) => {
@@ -53,7 +72,8 @@ function waitFor(client, twin) {
       setTimeout(() => client[action](message, (error) => {
         if (error) return fail(error);
         say('settled', { action });
-        return settlements.length || done();
+        unsettled -= 1; // not of what has come: its settlement may still be in its turn
+        return unsettled || done();
       }), 5 * turn++); // each in a turn of its own: the SDK's rhea writes two outcomes of one turn as two of the first
     }),
     input: (done) => client.on('inputMessage', (input, message) => {
@@ -102,7 +122,9 @@ async function main() {
     const call = { methodName: method, payload, responseTimeoutInSeconds: 20, connectTimeoutInSeconds: 10 };
     say('result', { result: await client.invokeMethod(device, module, call) });
   }
+  const subscribed = subscriptions(client);
   const awaited = waitFor(client, twin);
+  await Promise.all(subscribed);
   if (awaited.length) say('listening');
   await Promise.all(awaited);
   await client.close();

@@ -43,6 +43,7 @@ async function send(client) {
 
 /** Settle one message after the other. */
 function receive(client, actions) {
+  let unsettled = actions.length;
   return new Promise((done, refused) => {
     client.on('message', (message) => {
       say('message', {
@@ -54,7 +55,8 @@ function receive(client, actions) {
       client[action](message, (error) => {
         if (error) return refused(error);
         say('settled', { action });
-        if (!actions.length) done();
+        unsettled -= 1; // not of what has come: its settlement may still be on its way
+        if (!unsettled) done();
       });
     });
   });
