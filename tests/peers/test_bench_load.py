@@ -7,7 +7,6 @@ import threading
 
 import pytest
 from sidebyside.load import build, read_figures
-from sidebyside.programs import free_port
 
 
 class TenLineBroker(threading.Thread):
@@ -58,5 +57,8 @@ def test_the_generator_publishes_and_counts_what_is_acknowledged(mqload: str) ->
 
 
 def test_the_generator_fails_when_nobody_listens(mqload: str) -> None:
-    done = subprocess.run([mqload, "publish", "--port", str(free_port())], capture_output=True, check=False, timeout=60)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen: nor can anybody else
+        port = str(taken.getsockname()[1])
+        done = subprocess.run([mqload, "publish", "--port", port], capture_output=True, check=False, timeout=60)
     assert done.returncode == 1
