@@ -8,7 +8,7 @@ from edgewire.iothub import sas
 from edgewire.message import identity
 from standin.hub import MethodResult
 from support.amqp_peers import BODIES, MESSAGES, NODE_DEVICE, Peer, Server, peer
-from support.gateway_site import KEY, GatewaySite, until
+from support.gateway_site import KEY, PATIENCE_S, GatewaySite, until
 
 KEYS: Final = (sas.encode_key(KEY),)
 D1: Final = identity("d1")
@@ -48,7 +48,7 @@ async def test_a_device_has_all_that_a_device_can_have(site: GatewaySite, transp
         site.hub.send_c2d(D1, b"c2d %d" % number, {"a b": "c/d&e"}, messageId=f"m{number}")
     async with peer(NODE_DEVICE, plan) as running:
         await running.until("listening")
-        result = await site.hub.hub.invoke_method(D1, "reboot", {"in": 3}, connect_timeout_s=10)
+        result = await site.hub.hub.invoke_method(D1, "reboot", {"in": 3}, connect_timeout_s=PATIENCE_S)
         site.hub.set_desired(D1, {"interval": 5})
         await running.succeed()
     assert result == MethodResult(207, b'{"got":{"in":3}}')
@@ -90,7 +90,7 @@ async def test_over_amqp_it_hears_and_answers_again_after_the_gateway_was_stoppe
         await site.gateway.stop()
         await site.gateway.start()
         site.hub.send_c2d(D1, b"again", messageId="m0")
-        result = await site.hub.hub.invoke_method(D1, "reboot", 1, connect_timeout_s=20)
+        result = await site.hub.hub.invoke_method(D1, "reboot", 1, connect_timeout_s=30)
         await running.succeed()
     assert result == MethodResult(207, b'{"got":1}')
     assert [line["id"] for line in said(running, "message")] == ["m0"]
