@@ -14,7 +14,7 @@ from edgewire.transport.reports import Report
 from edgewire.transport.tls import Security
 from edgewire.transport.websocket import WebSocketService
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """Longest wait for something that must come."""
 
 
