@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import uvloop
 
+from edgewire.transport.connection import Phase
 from edgewire.transport.limits import TransportLimits
 from edgewire.transport.pump import Accept
 from edgewire.transport.reports import ConnectionCut, CutReason, HandshakeFailed, HandshakeFailure
@@ -66,9 +67,10 @@ def kinds(chosen: list[Kind]) -> pytest.MarkDecorator:
 async def server_of(
     kind: Kind, *, limits: TransportLimits | None = None, clean: bool = True
 ) -> AsyncIterator[EchoServer]:
+    patient = limits or TransportLimits(close_timeout_s=PATIENCE_S)  # who reads late has its last words all the same
     async with (
         asyncio.timeout(3 * PATIENCE_S),
-        echo_server(security=kind.security(), serve=kind.serve, limits=limits, clean=clean) as server,
+        echo_server(security=kind.security(), serve=kind.serve, limits=patient, clean=clean) as server,
     ):
         yield server
 
@@ -380,13 +382,15 @@ async def test_the_owner_is_told_when_the_peer_reads_too_slowly_and_when_it_has_
         client.send(b"x")
         await client.receive(1)
         owner, session = server.owners[0], server.sessions[0]
+        waited: list[int] = []
+        server.doing["paused"] = lambda: waited.append(owner.pump.buffered)
         sent = 0
         while not owner.paused.is_set():
             session.output += bytes(1_000_000)
             sent += 1_000_000
             owner.pump.flush()
             await asyncio.sleep(0)
-        assert owner.pump.buffered > 100_000
+        assert waited[0] > 100_000
         assert await client.receive(sent) == bytes(sent)
         await server.until(lambda: owner.calls[-1] == "resumed")
         assert owner.pump.buffered < 100_000
@@ -483,10 +487,13 @@ async def test_a_slow_handshake_is_cut(kind: Kind, said: str) -> None:
         assert await failure(server, sent) == (HandshakeFailure.TIMEOUT, b"")
 
 
-async def test_a_slow_upgrade_after_a_quick_tls_handshake_is_cut_too() -> None:
-    limits = TransportLimits(handshake_timeout_s=0.2)
-    async with server_of(WSS, limits=limits) as server, client_of(server, TLS) as client:
+async def test_a_slow_upgrade_after_a_quick_tls_handshake_is_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    now, allowed_s = loop.time, TransportLimits().handshake_timeout_s
+    async with server_of(WSS) as server, client_of(server, TLS) as client:
         client.send(b"GET / HTTP/1.1\r\n")
+        await server.until(lambda: [each._phase for each in server.listener._connections] == [Phase.UPGRADING])
+        monkeypatch.setattr(loop, "time", lambda: now() + allowed_s)
         with suppress(ConnectionResetError):
             assert await client.rest() == b""
         assert [getattr(report, "reason", None) for report in server.reports] == [HandshakeFailure.TIMEOUT]
@@ -728,4 +735,4 @@ async def test_other_peers_are_no_small_boards() -> None:
         await echo.until(lambda: bool(echo.owners))
         assert echo.owners[0].peer is not None
         assert not echo.owners[0].peer.constrained
-        writer.close()
+        writer.transport.abort()
