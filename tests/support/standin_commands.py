@@ -43,4 +43,4 @@ async def event(standin: StandIn, body: bytes, device: str = "edge-1", module: s
     message = Message(Envelope(sender=identity(device, module), properties={"p": "v"}, system=system), body)
     last = standin.events.last_sequence
     standin.hub.receive(message, lambda _: None)
-    assert await standin.events.wait(last, timeout_s=5)
+    assert await standin.events.wait(last, timeout_s=30)

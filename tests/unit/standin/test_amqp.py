@@ -503,7 +503,7 @@ async def test_what_was_on_its_way_to_the_disk_is_kept_and_not_told_in_a_stall(h
     delivery = line.send(link, text_message())
     line.carry()
     hall.hub.faults.stalled = True
-    assert len(await hall.hub.events.wait(0, timeout_s=5)) == 1
+    assert len(await hall.hub.events.wait(0, timeout_s=30)) == 1
     await asyncio.sleep(0)  # the turn in which it would be told
     line.carry()
     assert not delivery.settled

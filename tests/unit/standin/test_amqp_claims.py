@@ -22,7 +22,7 @@ class Watched:
         self.over.set()
 
     async def until_expired(self) -> list[Identity]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.over.wait()
         return self.expired
 

@@ -171,7 +171,7 @@ async def test_an_outcome_after_the_lock_is_lost_counts_for_nothing(hall: House)
 async def test_a_method_goes_there_and_back(hall: House) -> None:
     line = AmqpLine(hall)
     session = await session_of(line)
-    call = asyncio.create_task(hall.hub.invoke_method(LEAF, "re boot", {"in": 1}, connect_timeout_s=5))
+    call = asyncio.create_task(hall.hub.invoke_method(LEAF, "re boot", {"in": 1}, connect_timeout_s=60))
     calls = await receiver(line, session, Purpose.METHODS)
     answers = await line.attach(session, format_address(LEAF, Purpose.METHODS))
     event = await nth(line, calls, 0)

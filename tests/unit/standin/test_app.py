@@ -165,7 +165,7 @@ async def test_a_thing_that_is_not_tls_is_counted(tmp_path: Path) -> None:
     async with stand_in(tmp_path, "127.0.70.11") as standin:
         reader, writer = await asyncio.open_connection("127.0.70.11", standin.mqtt_port)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await reader.read()
         writer.close()
         await writer.wait_closed()

@@ -88,7 +88,7 @@ async def test_a_twin_is_read_and_patched(client: Client) -> None:
 
 async def test_the_status_counts(client: Client, hub: Hub) -> None:
     publish(hub, b"one")
-    await hub.events.wait(0, timeout_s=5)
+    await hub.events.wait(0, timeout_s=30)
     _, status = await ask(client, "GET", "/status")
     assert (status["events"], status["counters"], status["connected"]) == (1, {"events": 1}, [])
 

@@ -107,7 +107,7 @@ async def test_numbers_go_on_after_a_restart(log: EventLog, path: Path) -> None:
 
 
 async def test_waiting_ends_when_enough_have_come(log: EventLog, path: Path) -> None:
-    waiting = asyncio.create_task(log.wait(0, 2, timeout_s=5))
+    waiting = asyncio.create_task(log.wait(0, 2, timeout_s=30))
     await keep(log, path, b"one", b"two")
     assert [event.body for event in await waiting] == [b"one", b"two"]
 

@@ -31,7 +31,7 @@ async def test_done_is_called_in_order_after_the_commit(tmp_path: Path) -> None:
 
     for value in range(1, 21):
         journal.write([insert(value)], lambda kept, value=value: done(value, kept=kept))  # type: ignore[misc]  # mypy cannot infer the default's type
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await all_told.wait()
     journal.close()
     assert told == [(value, True, True) for value in range(1, 21)]
@@ -42,11 +42,11 @@ async def test_what_cannot_be_written_is_told_and_nothing_of_it_is_kept(tmp_path
     journal = Journal(path, SCHEMA)
     answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     journal.write([insert(1), insert(1)], answer.set_result)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await answer is False
     later: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     journal.write([insert(2)], later.set_result)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await later is True
     journal.close()
     assert rows(path) == [2]

@@ -139,7 +139,7 @@ async def test_what_is_too_old_leaves_but_not_while_it_is_locked(desk: Desk) -> 
 async def test_a_timer_looks_when_a_life_is_over(desk: Desk) -> None:
     desk.put(b"a", life_s=0.01)
     desk.clock.now += 0.01
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await desk.gone.wait()
     assert desk.left == [(b"a", End.EXPIRED)]
 

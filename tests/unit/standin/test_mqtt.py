@@ -140,7 +140,7 @@ async def test_a_client_that_goes_without_a_word_leaves_its_will(hall: House) ->
     line = hall.line()
     await line.login(LEAF, will=will(EVENTS + "%24.ct=text%2Fplain&a=1", retain=True))
     line.abort()
-    (event,) = await hall.hub.events.wait(0, timeout_s=5)
+    (event,) = await hall.hub.events.wait(0, timeout_s=30)
     assert event.body == b"gone"
     assert event.properties == {"a": "1", "iothub-MessageType": "Will", "mqtt-retain": "true"}
     assert event.system["contentType"] == "text/plain"
@@ -155,7 +155,7 @@ async def test_a_client_that_falls_silent_is_closed_and_leaves_its_will(hall: Ho
     assert not line.closed.is_set()
     line.pump.wake(90.0)
     await line.until_closed()
-    assert len(await hall.hub.events.wait(0, timeout_s=5)) == 1
+    assert len(await hall.hub.events.wait(0, timeout_s=30)) == 1
     assert hall.hub.counters["closed: silent"] == 1
 
 
@@ -172,7 +172,7 @@ async def test_who_breaks_the_protocol_is_closed_and_leaves_its_will(hall: House
     await line.login(LEAF, will=will(EVENTS))
     line.pump.receive(b"\x00\x00")
     await line.until_closed()
-    assert len(await hall.hub.events.wait(0, timeout_s=5)) == 1
+    assert len(await hall.hub.events.wait(0, timeout_s=30)) == 1
     assert hall.hub.counters["closed: protocol error"] == 1
 
 

@@ -273,7 +273,7 @@ async def test_a_method_goes_there_and_back(hall: House, leaf: Line) -> None:
 
 
 async def test_a_method_waits_until_the_device_subscribes(hall: House, leaf: Line) -> None:
-    call = asyncio.create_task(hall.hub.invoke_method(LEAF, "m", connect_timeout_s=5))
+    call = asyncio.create_task(hall.hub.invoke_method(LEAF, "m", connect_timeout_s=60))
     await leaf.subscribe(METHODS)
     rid = (await published(leaf))[0].rpartition("=")[2]
     leaf.publish(f"$iothub/methods/res/200/?$rid={rid}", b"")

@@ -22,7 +22,7 @@ async def register(standin: StandIn, registration: str, key: str) -> None:
     token = sas.make(str(registrant), sas.decode_key(key), 4_000_000_000)
     body = json.dumps({"registrationId": registration}).encode()
     standin.dps.register(standin.dps.admit(registrant, token, ()), body)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await standin.dps.until_idle()
 
 

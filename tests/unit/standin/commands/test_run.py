@@ -41,11 +41,11 @@ def test_a_stand_in_of_its_own_process_says_ready_and_ends_with_0_on_sigterm(tmp
                 [sys.executable, "-m", "standin", "devices", "list", "--dir", str(tmp_path / "run")],
                 capture_output=True,
                 text=True,
-                timeout=20,
+                timeout=60,
                 check=True,
             ).stdout
             os.kill(process.pid, signal.SIGTERM)
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=60)
         finally:
             process.kill()  # does nothing to one that has ended
     assert ready.startswith("READY hub=standin-hub.test address=127.0.70.21 mqtt=")
