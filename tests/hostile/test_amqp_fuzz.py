@@ -22,7 +22,7 @@ from support.raw_amqp import PING, PING_CHANNEL, AmqpPeer, GoodAmqpClient, plain
 SEEDS = [int(seed) for seed in os.environ.get("FUZZ_SEEDS", "1").split()]
 CASES = int(os.environ.get("FUZZ_CASES", "800"))
 WORKERS = 8
-ANSWER_S = 10.0
+ANSWER_S = 30.0
 FILLER = b"\xff" * (MAX_FRAME + 16)
 """Ends whatever frame waits for its end, and then the connection: no frame begins so."""
 
@@ -128,5 +128,5 @@ async def test_nearly_amqp_is_refused_or_served_and_disturbs_nobody(recorded_sit
         f"of {len(good.answers_s)} and {len(good_too.answers_s)}; "
         f"memory {watch.growth_kb:+} KB, at most {watch.peak_kb:+} KB; files {watch.files_more:+}"
     )
-    assert good.slowest_s < HELD_UP_S
-    assert good_too.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S
+    assert good_too.held_up_s < HELD_UP_S

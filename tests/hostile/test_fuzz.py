@@ -19,7 +19,7 @@ from support.raw_peer import RawPeer, hello
 SEEDS = [int(seed) for seed in os.environ.get("FUZZ_SEEDS", "1").split()]
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 WORKERS = 8
-ANSWER_S = 5.0
+ANSWER_S = 30.0
 
 
 class Worker:
@@ -101,4 +101,4 @@ async def test_nearly_mqtt_is_refused_or_served_and_disturbs_nobody(site: Gatewa
         f"slowest good answer {good.slowest_s * 1000:.0f} ms of {len(good.answers_s)}; "
         f"memory {watch.growth_kb:+} KB, at most {watch.peak_kb:+} KB; files {watch.files_more:+}"
     )
-    assert good.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S

@@ -114,15 +114,17 @@ async def test_guessing_gets_slow_and_the_service_hears_little_of_it(provisionin
     assert said.count(429) + said.count(503) >= GUESSES // 2
     refused = sum(count for name, count in site.hub.counters.items() if name.startswith("provisioning refused"))
     assert refused <= 60  # twenty, and what was on its way by then
-    assert good.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S
 
 
 async def test_visitors_are_bounded_and_their_bodies_are_too(provisioning: GatewaySite) -> None:
     site = provisioning
     async with watched(site, MEMORY_KB), GoodClient.running(site, "good") as good:
-        peers = [await RawPeer.dial(site, source="127.98.7.2") for _ in range(VISITORS)]
-        for number, peer in enumerate(peers):
-            peer.send(hello(f"visitor-{number}"))
+        peers = []
+        for number in range(VISITORS):  # each says at once who it is: who does not is cut after ten seconds
+            peers.append(await RawPeer.dial(site, source="127.98.7.2"))
+            peers[-1].send(hello(f"visitor-{number}"))
+        for peer in peers:
             peer.send(publish(f"{REGISTER}1", b"x" * 98_000))
         await asyncio.gather(*(peer.flush() for peer in peers))
         connacks = [await asyncio.wait_for(peer.reader.readexactly(4), PATIENCE_S) for peer in peers]
@@ -130,7 +132,7 @@ async def test_visitors_are_bounded_and_their_bodies_are_too(provisioning: Gatew
             peer.abort()
     assert {each[3] for each in connacks} == {0, 3}
     assert sum(each[3] == 0 for each in connacks) == 128
-    assert good.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S
 
 
 async def test_nonsense_costs_its_connection_and_nothing_else(provisioning: GatewaySite) -> None:
@@ -146,5 +148,5 @@ async def test_nonsense_costs_its_connection_and_nothing_else(provisioning: Gate
                 async with asyncio.timeout(0.02):
                     await peer.reader.read(4_096)
             peer.abort()
-    assert good.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S
     assert site.hub.counters["registrations assigned"] == 0

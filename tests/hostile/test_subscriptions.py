@@ -34,7 +34,7 @@ async def test_a_hundred_thousand_subscriptions_are_answered_and_the_five_that_m
                 answer = await peer.expect(raw_mqtt.SUBACK)
                 assert answer == packet_id.to_bytes(2, "big") + b"\x01" + b"\x80" * (PER_PACKET - 1)
         await peer.close()
-    assert good.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S
     with sqlite3.connect(f"file:{running.data}/sessions.db?mode=ro", uri=True) as database:
         rows = database.execute("SELECT subscriptions FROM session WHERE device = 'd2'").fetchall()
     database.close()

@@ -38,7 +38,7 @@ async def test_long_topics_that_never_repeat_leave_nothing_behind(running: Gatew
         peer = await RawPeer.login(running, "d2")
         await send_all(peer, [publish(topic + name(number)) for number in range(TOPICS)])
         await peer.close()
-    assert good.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S
 
 
 async def test_user_properties_that_never_repeat_leave_nothing_behind(running: GatewaySite) -> None:

@@ -1,6 +1,7 @@
 """The WebSocket port against peers that bend RFC 6455: compression, text, masks, giants, floods of pings."""
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -15,7 +16,7 @@ from support.websocket_client import request
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WEBSOCKET_PORT = 8443
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 BINARY, TEXT, CLOSE, PING, RESERVED = 0x82, 0x81, 0x88, 0x89, 0x83
 COMPRESSED = 0xC2
 GIANT = 1 << 62
@@ -41,9 +42,12 @@ async def head_of(peer: RawPeer) -> bytes:
 
 
 async def rest_of(peer: RawPeer) -> bytes:
-    """All that comes until the gateway ends the connection."""
+    """All that comes until the gateway ends the connection, which it resets if we are slow to close it."""
+    found = b""
     async with asyncio.timeout(PATIENCE_S):
-        found = await peer.reader.read(-1)
+        with contextlib.suppress(ConnectionError):
+            while part := await peer.reader.read(65_536):
+                found += part
     peer.abort()
     return found
 
@@ -147,7 +151,7 @@ async def test_random_frames_are_no_fault(running: GatewaySite) -> None:
             peer.send(frame(BINARY, os.urandom(500)))
             await peer.flush()
             peer.abort()
-    assert good.slowest_s < HELD_UP_S
+    assert good.held_up_s < HELD_UP_S
 
 
 async def test_a_good_device_is_served_in_frames_of_one_byte(running: GatewaySite) -> None:

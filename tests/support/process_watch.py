@@ -1,6 +1,7 @@
 """What a process holds: memory, open files, processor time; and that an attack has left nothing behind."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from support.gateway_site import GatewaySite
 GROWTH_KB: Final = 50 * 1024
 """The most that an attack may leave in memory, or need while it lasts."""
 FILES_MORE: Final = 20
-SETTLE_S: Final = 10.0
+SETTLE_S: Final = 30.0
 
 
 def open_files(pid: int) -> int:
@@ -30,6 +31,12 @@ def peak_kb(pid: int) -> int:
 def forget_peak(pid: int) -> None:
     """Let the peak begin at what is resident now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def processor_s(pid: int) -> float:
+    """Processor time that a process has used, all its threads together."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 class Watch:

@@ -35,6 +35,7 @@ from edgewire.iothub.amqp.cbs import PutToken, write_put_token
 from edgewire.iothub.amqp.sasl import PlainLogin, write_plain
 from edgewire.message import identity
 from support.gateway_site import GatewaySite
+from support.process_watch import processor_s
 from support.raw_peer import PATIENCE_S, RawPeer
 
 AMQP_PORT: Final = 5671
@@ -237,16 +238,19 @@ class AmqpPeer(RawPeer):
 class GoodAmqpClient:
     """A device that sends one message after the other while it runs; it ends with an error if it is ever disturbed."""
 
-    def __init__(self, peer: AmqpPeer, handle: int = 0) -> None:
+    def __init__(self, peer: AmqpPeer, handle: int = 0, *, pid: int | None = None) -> None:
         self.peer = peer
         self._handle = handle
+        self._pid = pid
         self.answers_s: list[float] = []
+        self.held_up_s = 0.0
+        """The most that the gateway has worked between a message and its answer, if its process is known."""
 
     @classmethod
     @asynccontextmanager
     async def running(cls, site: GatewaySite, device: str) -> "AsyncIterator[GoodAmqpClient]":
         """A client of this device, busy until the block ends; then it says whether it was served to the end."""
-        client = cls(await AmqpPeer.logged_in(site, device))
+        client = cls(await AmqpPeer.logged_in(site, device), pid=site.gateway.pid)
         await client.send()
         task = asyncio.ensure_future(client._send_on())
         try:
@@ -266,9 +270,13 @@ class GoodAmqpClient:
     async def send(self) -> None:
         """One message, and its answer."""
         loop = asyncio.get_running_loop()
-        began_at = loop.time()
+        began_at, worked_s = loop.time(), self._worked_s()
         assert await self.peer.tell(self._handle) == Accepted()
         self.answers_s.append(loop.time() - began_at)
+        self.held_up_s = max(self.held_up_s, min(self.answers_s[-1], self._worked_s() - worked_s))
+
+    def _worked_s(self) -> float:
+        return 0.0 if self._pid is None else processor_s(self._pid)
 
     async def _send_on(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from support import raw_mqtt
 from support.gateway_site import GatewaySite
 from support.raw_mqtt import Hello
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 MQTT_PORT = 8883
 
 
