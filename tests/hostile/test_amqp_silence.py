@@ -1,6 +1,7 @@
 """AMQP peers that say nothing, half of it, or one byte at a time: cut in time, and a good device gets in meanwhile.
 
-The gateway's clock runs ten times as fast (libfaketime), so that nobody waits for its patience.
+The gateway's clock runs three times as fast (libfaketime), so that nobody waits for all of its patience. Not more: a
+device that a busy machine holds up for seconds must not be cut for it.
 """
 
 import asyncio
@@ -14,13 +15,15 @@ from edgewire.codec.amqp.types import Symbol
 from support.gateway_site import GatewaySite
 from support.process_watch import watched
 from support.raw_amqp import OPEN, AmqpPeer
+from support.span import Span, spanned, within
 
-FASTER: Final = 10
+FASTER: Final = 3
 CONNECT_S: Final = 20.0 / FASTER  # AmqpLimits.connect_timeout_s
 UNCLAIMED_S: Final = 60.0 / FASTER  # gateway.head.amqp.UNCLAIMED_S
-SLACK_S: Final = 6.0
+SLACK_S: Final = 15.0
 EACH: Final = 10
-GOOD_LOGIN_S: Final = 5.0
+GOOD_LOGIN_S: Final = 15.0
+"""Before the last of the others are cut. Of one login it is no more than CONNECT_S by the gateway's own limit."""
 ANONYMOUS: Final = write_frame(0, SaslInit(mechanism=Symbol("ANONYMOUS")))
 PEERS: Final = {
     "nothing": b"",
@@ -74,8 +77,8 @@ async def test_silent_slow_and_half_finished_peers_are_cut_while_a_good_device_l
     async def opened_only(source: str) -> float:
         return await cut_after(await AmqpPeer.opened(site, source=source))
 
-    def many(start: Callable[[str], Awaitable[float]], number: int) -> asyncio.Future[list[float]]:
-        return asyncio.gather(*(start(f"127.92.{number}.{one + 1}") for one in range(EACH)))
+    def many(start: Callable[[str], Awaitable[float]], number: int) -> asyncio.Future[list[Span]]:
+        return asyncio.gather(*(spanned(start, f"127.92.{number}.{one + 1}") for one in range(EACH)))
 
     async with watched(site):
         early = [
@@ -86,11 +89,11 @@ async def test_silent_slow_and_half_finished_peers_are_cut_while_a_good_device_l
         unclaimed = many(opened_only, 101)
         logins = await good_logins(site, count=5)
         for found in await asyncio.gather(*early):
-            within(found, CONNECT_S)
-        within(await unclaimed, UNCLAIMED_S)
+            within(found, CONNECT_S - 1, CONNECT_S + SLACK_S)
+        within(await unclaimed, UNCLAIMED_S - 1, UNCLAIMED_S + SLACK_S)
     assert max(logins) < GOOD_LOGIN_S
-    metrics = await site.metrics()
-    assert metrics['gateway_refused_connections_total{reason="timeout"}'] == (len(PEERS) + 2) * EACH
+    series = 'gateway_refused_connections_total{reason="timeout"}'
+    assert await site.counted(series, (len(PEERS) + 2) * EACH) == (len(PEERS) + 2) * EACH
 
 
 async def send_on(peer: AmqpPeer) -> None:
@@ -111,8 +114,3 @@ async def good_logins(site: GatewaySite, *, count: int) -> list[float]:
         await peer.close()
         await asyncio.sleep(0.5)
     return found
-
-
-def within(found: list[float], limit_s: float) -> None:
-    assert limit_s / 4 < min(found)  # a busy machine looks at its clock late, behind the dialling
-    assert max(found) < limit_s + SLACK_S

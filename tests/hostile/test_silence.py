@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 from support.gateway_site import GatewaySite
 from support.process_watch import watched
 from support.raw_mqtt import Hello, publish
 from support.raw_peer import RawPeer, hello
+from support.span import Span, spanned, within
 
 SILENT_BEFORE_TLS = 500
 OTHERS = 40
 CONNECT_S = 10.0  # ServerLimits.connect_timeout_s
 HANDSHAKE_S = 20.0  # TransportLimits.handshake_timeout_s
 KEEP_ALIVE_S = 4
-SLACK_S = 6.0
-GOOD_LOGIN_S = 5.0
+SLACK_S = 15.0
+GOOD_LOGIN_S = 9.0
+"""Before any of the others is cut: it waits for none of them."""
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303")
 
 
@@ -45,20 +46,6 @@ async def dribbled(peer: RawPeer, data: bytes) -> float:
         return await cut_after(peer)
     finally:
         sending.cancel()
-
-
-class Span(NamedTuple):
-    """A time of the gateway's: it began between our dialling and our having dialled, which takes long among many."""
-
-    since_dialled_s: float
-    since_dialling_s: float
-
-
-async def spanned(start: Callable[[str], Awaitable[float]], source: str) -> Span:
-    """What `start` gives, and how long all of it took."""
-    loop = asyncio.get_running_loop()
-    dialling_at = loop.time()
-    return Span(await start(source), loop.time() - dialling_at)
 
 
 async def many(count: int, start: Callable[[str], Awaitable[float]]) -> list[Span]:
@@ -107,16 +94,14 @@ async def test_silent_slow_and_half_finished_peers_are_cut_while_a_good_device_l
         device = tasks.create_task(spanned(slow_publish, "127.98.0.3"))
         logins = tasks.create_task(good_logins(site))
 
-    within(silent.result(), HANDSHAKE_S)
-    within(others[in_tls].result(), HANDSHAKE_S)
+    within([*silent.result(), *others[in_tls].result()], HANDSHAKE_S - 1, HANDSHAKE_S + SLACK_S)
     for kind in (after_tls, half_connect, slow_connect):
-        within(others[kind].result(), CONNECT_S)
-    within([device.result()], 1.5 * KEEP_ALIVE_S)
+        within(others[kind].result(), CONNECT_S - 1, CONNECT_S + SLACK_S)
+    within([device.result()], 1.5 * KEEP_ALIVE_S - 1, 1.5 * KEEP_ALIVE_S + SLACK_S)
     assert max(logins.result()) < GOOD_LOGIN_S
-    metrics = await site.metrics()
-    cut = metrics['gateway_refused_connections_total{reason="timeout"}']
-    assert cut == SILENT_BEFORE_TLS + 5 + OTHERS + OTHERS + 5
-    assert metrics['gateway_disconnected_devices_total{reason="keep_alive_timeout"}'] == 1
+    wanted = SILENT_BEFORE_TLS + 5 + OTHERS + OTHERS + 5
+    assert await site.counted('gateway_refused_connections_total{reason="timeout"}', wanted) == wanted
+    assert await site.counted('gateway_disconnected_devices_total{reason="keep_alive_timeout"}') == 1
 
 
 async def good_logins(site: GatewaySite) -> list[float]:
@@ -131,8 +116,3 @@ async def good_logins(site: GatewaySite) -> list[float]:
         await peer.close()
         await asyncio.sleep(1)
     return found
-
-
-def within(found: list[Span], limit_s: float) -> None:
-    assert limit_s - 1 < min(span.since_dialling_s for span in found)
-    assert max(span.since_dialled_s for span in found) < limit_s + SLACK_S
