@@ -23,7 +23,9 @@ def cert_gen(folder: Path, *words: str, days: str = "") -> "subprocess.Completed
     environment = {"EDGECA": str(EDGECA), "PATH": "/usr/bin:/bin"} | ({"DEFAULT_VALIDITY_DAYS": days} if days else {})
     script = ROOT / "certs/certGen.sh"
     command = [SH, str(script), *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=110
+    )
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from support.azure_device import Inbox, blocking, connected, listen
 from support.clients import X509 as BY_CERTIFICATE
 from support.clients import Client
 from support.compatibility import Seen, Table
-from support.gateway_site import KEY, GatewaySite, until
+from support.gateway_site import KEY, PATIENCE_S, GatewaySite, until
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
@@ -59,7 +59,7 @@ class Place:
 
     async def arrived(self, *bodies: bytes) -> None:
         """The hub has exactly these events."""
-        events = await self.hub.events.wait(0, len(bodies), timeout_s=20)
+        events = await self.hub.events.wait(0, len(bodies), timeout_s=PATIENCE_S)
         assert [event.body for event in events] == list(bodies)
 
 
@@ -115,7 +115,7 @@ async def try_node(place: Place, row: str, login: dict[str, Any], who: Identity)
     place.hub.send_c2d(who, b"down", messageId="m1")
     async with peer(NODE_DEVICE, login | wants | {"messages": [{"body": "up"}], "known_version": 1}) as running:
         await running.until("listening")
-        result = await place.hub.hub.invoke_method(who, "reboot", {"in": 3}, connect_timeout_s=10)
+        result = await place.hub.hub.invoke_method(who, "reboot", {"in": 3}, connect_timeout_s=PATIENCE_S)
         place.hub.set_desired(who, {"interval": 5})
         await running.succeed()
     await place.arrived(b"up")
@@ -197,7 +197,7 @@ async def try_python(place: Place, row: str, client: Any, who: Identity) -> None
         assert await patches.next() == {"interval": 5, "$version": 2}
         place.saw(row, *TWIN)
         await listen(client, "on_method_request_received", answer)
-        result = await place.hub.hub.invoke_method(who, "reboot", {"in": 3}, connect_timeout_s=10)
+        result = await place.hub.hub.invoke_method(who, "reboot", {"in": 3}, connect_timeout_s=PATIENCE_S)
         assert (result.status, json.loads(result.payload)) == (207, {"got": {"in": 3}})
         place.saw(row, "method")
 

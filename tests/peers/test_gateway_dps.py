@@ -20,7 +20,7 @@ from support.amqp_peers import NODE_PROVISIONING, succeed
 from support.azure_device import blocking, connected
 from support.clients import Client
 from support.compatibility import Table, each_of, works
-from support.gateway_site import GatewaySite
+from support.gateway_site import PATIENCE_S, GatewaySite
 from support.paho_device import ROWS, Dial, let_in
 from support.paho_provisioning import Board, Registration
 from support.provisioning import KEY, WRONG_KEY, derived, enrol, enrol_self_signed
@@ -271,7 +271,7 @@ async def test_a_plain_client_registers_over_https(site: GatewaySite) -> None:
     mine = board(site, "reg-01")
     headers = {"Authorization": mine.make_token(), "Content-Type": "application/json; charset=utf-8"}
     target = REGISTER.format(host=site.address, scope=DEFAULT_SCOPE, registration="reg-01")
-    async with asyncio.timeout(20), aiohttp.ClientSession(headers=headers) as session:
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession(headers=headers) as session:
         said = await _document(session.put(target, data='{"registrationId":"reg-01"}', ssl=site.client_tls()))
         while said["status"] == "assigning":
             poll = target.replace("/register", f"/operations/{said['operationId']}")

@@ -8,7 +8,7 @@ from edgewire.iothub import sas
 from edgewire.message import identity
 from support.clients import Client
 from support.compatibility import Table, each_of, works
-from support.gateway_site import KEY, GatewaySite, until
+from support.gateway_site import KEY, PATIENCE_S, GatewaySite, until
 from support.paho_device import JSON
 
 EVENTS = "devices/d1/messages/events/"
@@ -24,7 +24,7 @@ async def run(site: GatewaySite, program: str, *more: str, token: str | None = N
     process = await asyncio.create_subprocess_exec(
         program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         said, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, said.decode()
@@ -64,7 +64,7 @@ async def test_lines_of_a_file_arrive_in_their_order(site: GatewaySite) -> None:
     shell = f"exec mosquitto_pub -h {site.address} -p 8883 --cafile {site.root_file} -i d1 -q 1 -l -t {EVENTS} "
     shell += f"-u '{site.username('d1')}' -P '{site.token('d1')}' < {lines}"
     process = await asyncio.create_subprocess_shell(shell)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert await process.wait() == 0
     events = await site.arrived(500)
     assert [int(event.body) for event in events] == list(range(500))

@@ -17,7 +17,7 @@ from support.amqp_peers import NODE_DEVICE, Server, fail, peer
 from support.azure_device import Inbox, blocking, connected, listen
 from support.clients import Client
 from support.compatibility import Table, each_of, works
-from support.gateway_site import KEY, GatewaySite, until
+from support.gateway_site import KEY, PATIENCE_S, GatewaySite, until
 from support.hub_faults import back, refuse
 from support.paho_device import ROWS, Dial, PahoDevice, let_in
 
@@ -79,7 +79,7 @@ async def test_python_reads_reports_and_hears(site: GatewaySite) -> None:
 
 async def read_twin(device: PahoDevice, answers: Inbox) -> Any:
     """What GET is answered. A gateway that has just started may still open its file of twins: ask again then."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         for rid in count():
             device.client.publish(f"$iothub/twin/GET/?$rid={rid}")
             answer = await answers.next()
