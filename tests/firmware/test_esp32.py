@@ -34,7 +34,7 @@ from support.shipped_board import NEVER, NO_PARTITION_BYTES, ShippedBoard, bundl
 HEAP: Final = 112_000
 """As an ESP32's after its start, a little less; half of it is what the board's file asks for a handshake."""
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

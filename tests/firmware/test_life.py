@@ -14,6 +14,7 @@ from support.board_life import (
     WHO,
     call,
     claim,
+    firmware,
     key_of_board,
     more_readings,
     readings,
@@ -29,7 +30,7 @@ LEAST_FREE: Final = {"tls": 6_000, "gateway": 2_500}
 """Bytes of heap that must be free, swept, after the handshake and in a session. On a board both are larger by what the
 doubles of its hardware take here, and smaller by nothing: see HEAP."""
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_a_blank_board_becomes_one_that_sends_listens_and_answers(site: GatewaySite, board: LeafBoard) -> None:
@@ -84,8 +85,7 @@ async def test_links_end_and_come_back_and_nothing_acknowledged_is_lost(site: Ga
     await switch(site, board, on=True)
 
     board.world.networks = 0b10  # the network it is in is gone, the other is heard
-    at = await board.said("LEAF lost wifi", after=at)
-    at = await board.said("LEAF wifi", after=at)
+    at = await board.said("LEAF wifi", after=at)  # "lost" comes before it, but not where a session was just renewed
     at = await board.said("LEAF gateway", after=at)
     assert (await call(site, "status"))[1]["signal"] == -61
 
@@ -163,7 +163,7 @@ async def test_an_update_is_ordered_and_left_to_the_next_start(site: GatewaySite
     assert await call(site, "update", order) == (200, {"accepted": True})
     at = await board.said("RESET")
     await board.said("LEAF gateway", after=at)
-    await until(lambda: site.hub.reported(WHO)["firmware"]["state"] == "updating")
+    await firmware(site, state="updating")
 
 
 async def test_a_sleeper_sends_and_sleeps_and_keeps_its_identity(site: GatewaySite, board: LeafBoard) -> None:
@@ -171,7 +171,7 @@ async def test_a_sleeper_sends_and_sleeps_and_keeps_its_identity(site: GatewaySi
     await set_up(site, board, sleep=60)
     at = await board.said("ASLEEP")
     at = await board.said("ASLEEP", after=at)
-    assert len(readings(site)) >= 2
+    await until(lambda: len(readings(site)) >= 2)  # the gateway has them; they go upstream in their own time
     await until(lambda: site.hub.reported(WHO).get("reset") == "sleep")
 
 

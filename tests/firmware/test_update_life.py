@@ -26,7 +26,7 @@ stands in it, too. "updater trial": the least of all pieces of the download."""
 CUT_BYTES: Final = 14_000
 """Of what the gateway sends: a handshake has 4 KB, an image five times as much."""
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -89,6 +89,10 @@ def who(site: GatewaySite) -> dict[str, Any]:
 async def test_a_whole_life(site: GatewaySite, shipped: ShippedBoard, tmp_path: Path) -> None:
     """Blank, set up, first contact, telemetry, the cloud's wishes, links that end, an update, a bad one."""
     ship(shipped, tmp_path, bundle(tmp_path / "one", "1.0.0"))
+    # Here, not where they are ordered: sessions last eight seconds, and a call that comes while a board renews one is
+    # lost. So each call follows closely on the beginning of a session.
+    await add(site, tmp_path, bundle(tmp_path / "two", "1.1.0"))
+    await add(site, tmp_path, bundle(tmp_path / "three", "1.2.0", app=NEVER))
     await board_life.start(site, tokenLife=10)
     await board_life.set_up(site, shipped)
     await board_life.more_readings(site)
@@ -103,7 +107,7 @@ async def test_a_whole_life(site: GatewaySite, shipped: ShippedBoard, tmp_path: 
     at = await shipped.said("LEAF renew")
     at = await shipped.said("LEAF gateway", after=at)
     shipped.world.networks = 0b10
-    at = await shipped.said("LEAF lost wifi", after=at)
+    at = await shipped.said("LEAF wifi", after=at)
     at = await shipped.said("LEAF gateway", after=at)
     await site.gateway.kill()
     at = await shipped.said("LEAF lost", after=at)
@@ -111,10 +115,8 @@ async def test_a_whole_life(site: GatewaySite, shipped: ShippedBoard, tmp_path: 
     at = await shipped.said("LEAF gateway", after=at, patience_s=60)
     await board_life.more_readings(site)
 
-    await add(site, tmp_path, bundle(tmp_path / "two", "1.1.0"))
     await order(site, "1.1.0")
     await firmware(site, version="1.1.0", serial=1_001_000, state="running")
-    await add(site, tmp_path, bundle(tmp_path / "three", "1.2.0", app=NEVER))
     await order(site, "1.2.0")
     await firmware(site, version="1.1.0", state="rolled-back", failed="1.2.0", reason="unconfirmed")
     assert shipped.transcript().count("ValueError: a bad program") == 3
