@@ -28,11 +28,16 @@ class Cable:
         async with asyncio.TaskGroup() as tasks:
 
             def connected(down: asyncio.StreamReader, up: asyncio.StreamWriter) -> None:
-                living.add(tasks.create_task(cable._carry(down, up)))
+                if is_over:  # it was on its way when the block ended, and nobody would end it
+                    up.transport.abort()
+                else:
+                    living.add(tasks.create_task(cable._carry(down, up)))
 
             living: set[asyncio.Task[None]] = set()
+            is_over = False
             async with await asyncio.start_server(connected, address, port):
                 yield cable
+                is_over = True
                 for task in living:
                     task.cancel()
 

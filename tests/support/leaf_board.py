@@ -25,7 +25,7 @@ FLASH_BYTES: Final = 256 * 1024
 WORLD_BYTES: Final = 1024
 RESET, ASLEEP = 75, 76
 """How a process ends that is a board's reset, and one that is a deep sleep (host/hardware.py)."""
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 PHASES: Final = ("HEAP ", "LEAF ", "RESCUE tls", "RESCUE trial")
 """How lines begin that end with the free bytes of the heap."""
 NETWORKS: Final = ("shed", "house")
