@@ -26,9 +26,22 @@ REFUSE = Allowance(messages_per_s=0.01, burst=5, when_over=WhenOver.REFUSE)
 NEVER_AGAIN = Allowance(messages_per_s=0.01, burst=5)
 
 
-def limited(events: list[Event], limits: Limits) -> Callable[[], Allowances]:
+class Watch:
+    """A clock that stands until it is started: on a busy machine nothing more is allowed while a test prepares."""
+
+    def __init__(self) -> None:
+        self._started_at: float | None = None
+
+    def __call__(self) -> float:
+        return 0.0 if self._started_at is None else asyncio.get_running_loop().time() - self._started_at
+
+    def start(self) -> None:
+        self._started_at = asyncio.get_running_loop().time()
+
+
+def limited(events: list[Event], limits: Limits, clock: Callable[[], float] | None = None) -> Callable[[], Allowances]:
     """Allowances in force, as heads ask for them."""
-    allowances = Allowances(events.append, asyncio.get_running_loop().time, lambda: 0.0)
+    allowances = Allowances(events.append, clock or asyncio.get_running_loop().time, lambda: 0.0)
     allowances.use(limits)
     return lambda: allowances
 
@@ -111,13 +124,14 @@ def publication(number: int, qos: int = 1) -> Publish:
 
 async def test_a_plain_user_is_slowed_in_order_and_others_are_not(tmp_path: Path) -> None:
     async with PlainSite.open(tmp_path) as site:
-        events: list[Event] = []
-        site.head.allowances = limited(events, Limits(users={"ann": SLOW}))
+        events, watch = list[Event](), Watch()
+        site.head.allowances = limited(events, Limits(users={"ann": SLOW}), watch)
         hearer = await site.login("bob", "h")
         await hearer.subscribe("#", qos=0)
         client = await site.login("ann", "c")
         client.send(*[publication(number) for number in range(1, 21)])
         paused = [client.wire.paused]
+        watch.start()
         free = await site.login("bob", "f")
         free.send(publication(1))
         assert isinstance((await free.next())[0], Puback)

@@ -121,7 +121,7 @@ class World:
     async def _ask(self, ask: Callable[[Callable[[TwinReply], None]], None]) -> TwinReply:
         answered: asyncio.Future[TwinReply] = asyncio.get_running_loop().create_future()
         ask(answered.set_result)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(45):
             return await answered
 
 

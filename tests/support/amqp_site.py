@@ -34,6 +34,7 @@ from support.mqtt_site import EVERYTHING, HUB, KEY, MemoryWire, Site
 
 ADDRESS = "127.0.0.98"
 CBS = "$cbs"
+PATIENCE_S = 45.0
 
 
 class Client:
@@ -146,7 +147,7 @@ class Client:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` holds; it may take a disk."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 self.transfer()
                 if condition():
