@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from gateway.observe.firmware import (
 from support.bundles import another_key, make_bundle, write_public_key
 
 ALL = Terms(canary=Amount(100, True))
+PATIENCE_S = 45.0
 
 
 class Board:
@@ -97,9 +98,16 @@ class House:
 
 
 async def settle() -> None:
-    """Let all that is ready happen, the disk's thread too."""
+    """Let all that is ready happen on the loop; what the disk's thread does has to be waited for."""
     for _ in range(20):
         await asyncio.sleep(0.001)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Return when it holds, by the disk's thread."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - a thread tells nobody
+            await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -328,8 +336,7 @@ async def test_what_the_disk_does_not_take_is_said(house: House, monkeypatch: py
     assert house.happened(RolloutsNotKept)
     house.now = room.KEEP_S
     house.board(1)
-    await settle()
-    assert len(house.happened(RolloutsNotKept)) >= 2
+    await until(lambda: len(house.happened(RolloutsNotKept)) >= 2)
 
 
 async def test_progress_is_written_seldom(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,6 +344,7 @@ async def test_progress_is_written_seldom(house: House, monkeypatch: pytest.Monk
     monkeypatch.setattr(room, "write_book", lambda _folder, text: written.append(text))
     for number in range(5):
         house.board(number)
+        await until(lambda: written)
         await settle()
     assert len(written) == 1
     await house.director.close()
