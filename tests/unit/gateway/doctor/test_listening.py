@@ -11,6 +11,8 @@ from gateway.doctor.listening import check_ports, owner_of
 from gateway.doctor.patient import Patient
 from support.patients import findings, patient_of
 
+PORT = 20_000 + os.getpid() % 10_000
+"""Below those that the kernel gives away: nobody else on this machine listens there, at whatever address."""
 OFF = {
     "GATEWAY_ADDRESS": "127.0.0.1",
     "GATEWAY_AMQP_PORT": "0",
@@ -28,48 +30,41 @@ def only(patient: Patient) -> Finding:
     return finding
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def test_a_free_port_is_good_for_a_gateway_that_is_to_start(tmp_path: Path) -> None:
-    assert only(mqtt_at(tmp_path, free_port())).verdict is Verdict.OK
+    assert only(mqtt_at(tmp_path, PORT)).verdict is Verdict.OK
 
 
 def test_a_free_port_is_a_problem_where_a_gateway_runs(tmp_path: Path) -> None:
-    finding = only(mqtt_at(tmp_path, free_port(), running=True))
+    finding = only(mqtt_at(tmp_path, PORT, running=True))
     assert finding.verdict is Verdict.PROBLEM
     assert "is free, though a gateway runs here" in finding.says
 
 
 def test_a_port_in_use_names_who_has_it(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        finding = only(mqtt_at(tmp_path, port))
-        assert owner_of("127.0.0.1", port) == os.getpid()
-        assert owner_of("0.0.0.0", port) == os.getpid()
-        assert owner_of("127.0.0.99", port) is None
+    with socket.create_server(("127.0.0.1", PORT)):
+        finding = only(mqtt_at(tmp_path, PORT))
+        assert owner_of("127.0.0.1", PORT) == os.getpid()
+        assert owner_of("0.0.0.0", PORT) == os.getpid()
+        assert owner_of("127.0.0.99", PORT) is None
         assert finding.verdict is Verdict.PROBLEM
         assert f"(process {os.getpid()})" in finding.says
         assert "GATEWAY_MQTT_PORT" in finding.fix
-        assert only(mqtt_at(tmp_path, port, running=os.getpid())).verdict is Verdict.OK
-        assert only(mqtt_at(tmp_path, port, running=1)).verdict is Verdict.PROBLEM
+        assert only(mqtt_at(tmp_path, PORT, running=os.getpid())).verdict is Verdict.OK
+        assert only(mqtt_at(tmp_path, PORT, running=1)).verdict is Verdict.PROBLEM
 
 
 def test_nobody_listens_at_a_free_port() -> None:
-    assert owner_of("127.0.0.1", free_port()) is None
+    assert owner_of("127.0.0.1", PORT) is None
 
 
 def test_who_listens_on_all_addresses_has_each_of_them() -> None:
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-        with socket.create_server((address, 0), family=family) as every:
-            assert owner_of("127.0.0.1", every.getsockname()[1]) == os.getpid()
+        with socket.create_server((address, PORT), family=family):
+            assert owner_of("127.0.0.1", PORT) == os.getpid()
 
 
 def test_two_listeners_at_one_port_are_a_problem(tmp_path: Path) -> None:
-    port = free_port()
-    found = findings(check_ports, mqtt_at(tmp_path, port, GATEWAY_AMQP_PORT=str(port)))
+    found = findings(check_ports, mqtt_at(tmp_path, PORT, GATEWAY_AMQP_PORT=str(PORT)))
     assert "both want" in found[0].says
     assert found[0].verdict is Verdict.PROBLEM
 
