@@ -1,6 +1,7 @@
 """The benchmark's own arithmetic, its report and its plan."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from sidebyside.figures import Row, Spread, ratios, spread, values_of
 from sidebyside.load import Generator, limited_by, read_figures
 from sidebyside.machine import BenchError, usage_of
 from sidebyside.plan import FULL, QUICK, Extent, load_name, plan
-from sidebyside.programs import free_port, running
+from sidebyside.programs import running
 from sidebyside.rabbitmq import environment_of
 from sidebyside.report import LAYOUTS, markdown, summary
 from sidebyside.site import Site
@@ -120,11 +121,14 @@ def test_usage_of_this_process_is_positive() -> None:
 
 def test_a_program_that_ends_at_once_says_why(tmp_path: Path) -> None:
     command = ["sh", "-c", "echo no such luck; exit 3"]
-    with (
-        pytest.raises(BenchError, match="no such luck"),
-        running(command, core="0", port=free_port(), log=tmp_path / "log"),
-    ):
-        pass
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen: nor can anybody else
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(BenchError, match="no such luck"),
+            running(command, core="0", port=port, log=tmp_path / "log"),
+        ):
+            pass
 
 
 def test_a_sample_belongs_to_the_innermost_room() -> None:
