@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 TESTS: Final = Path(__file__).resolve().parent.parent
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 WRITING: Final = ("create", "write", "truncate", "allocate", "sync", "sync_names", "rename", "unlink")
 
 
