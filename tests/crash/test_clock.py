@@ -27,7 +27,7 @@ FOR_EVER: Final = MappingProxyType({"timeToLiveSecs": 2_000_000_000})
 """Else a jump of ten years rightly expires what is stored."""
 MOST_TRIES: Final = 5
 """To connect upstream, in the first seconds."""
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 
 
 class SetClock:
@@ -39,7 +39,9 @@ class SetClock:
 
     def set(self, ahead_s: int) -> None:
         """From the next look at the clock on."""
-        self._file.write_text(f"{ahead_s:+d}")
+        beside = self._file.with_suffix(".new")
+        beside.write_text(f"{ahead_s:+d}")
+        beside.replace(self._file)  # whole: the gateway may look at any moment
 
     def environment(self) -> dict[str, str]:
         """For the gateway's process."""
