@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from edgewire.message import UPSTREAM
 from gateway.observe.events import Event
 from gateway.store.files import DiskFiles
@@ -48,6 +50,7 @@ async def stored_numbers(directory: Path) -> list[int]:
     return [int(entry.message.body) for entry in entries]
 
 
+@pytest.mark.timeout(600)  # hundreds of syncs, which take a second each on a disk where images are built meanwhile
 def test_ten_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     directory = tmp_path / "store"
     first = settled = 0
