@@ -17,7 +17,7 @@ from edgewire.iothub import sas
 from support.gateway_site import KEY, GatewaySite
 
 PEERS: Final = Path(__file__).parents[1] / "peers"
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 AMQPS: Final = 5671
 MAX_LINE: Final = 1 << 20
 """Of what a client says: a body may be in it."""

@@ -31,7 +31,7 @@ from edgewire.codec.amqp.performatives import (
     Transfer,
 )
 
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 30.0
 MAX_FRAME: Final = 1 << 20
 TOKEN: Final = b"SharedAccessSignature "
 CBS: Final = "$cbs"

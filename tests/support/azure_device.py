@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-PATIENCE_S = 20.0
+PATIENCE_S = 45.0
 
 
 async def blocking(call: Callable[..., Any], *arguments: Any) -> Any:
