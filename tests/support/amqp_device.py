@@ -28,7 +28,7 @@ from support.gateway_site import GatewaySite
 from support.websocket_client import MemoryWebSocket
 
 AMQP_PORT = 5671
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class AmqpDevice:

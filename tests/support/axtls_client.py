@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.x509.oid import SignatureAlgorithmOID
 
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 30.0
 BUFFER: Final = 1_024 + 4_096
 LONGEST_RECORD: Final = BUFFER - 5
 PIECE: Final = 1_024

@@ -6,7 +6,7 @@ from typing import Any, Final
 from edgewire.message import identity
 from standin.app import StandIn
 from support.azure_device import Inbox
-from support.gateway_site import until
+from support.gateway_site import PATIENCE_S, until
 from support.paho_device import PahoDevice
 
 METHODS: Final = "$iothub/methods/POST/"
@@ -74,7 +74,7 @@ async def exchange(hub: StandIn, device: str, listening: ListeningDevice, word: 
     hub.send_c2d(who, word.encode())
     await listening.hears(word.encode())
     await until(lambda: hub.hub.c2d_waiting(who) == 0)
-    called = await hub.hub.invoke_method(who, "m", {"at": word}, connect_timeout_s=20)
+    called = await hub.hub.invoke_method(who, "m", {"at": word}, connect_timeout_s=PATIENCE_S)
     assert (called.status, json.loads(called.payload)) == (200, {"at": word})
     await listening.report(**{word: "reported"})
     await until(lambda: hub.reported(who).get(word) == "reported")

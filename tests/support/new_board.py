@@ -12,7 +12,7 @@ from typing import Any
 
 from support.http_reading import Answer
 
-PATIENCE_S = 20.0
+PATIENCE_S = 45.0
 
 
 def secret_of(code: str) -> bytes:

@@ -14,7 +14,8 @@ import aiohttp
 from support.gateway_site import GatewaySite
 
 PORT: Final = 9600
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
+"""Longer than the gateway gives those whom it asks for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
