@@ -36,7 +36,9 @@ def configure(
 
 def write_key(site: GatewaySite, event_hub: StandIn, policy: str = "send") -> None:
     """Write the connection string as it is now."""
-    (site.folder / "secrets" / NAME).write_text(event_hub.own_event_hub_string(EVENT_HUB, policy) + "\n")
+    beside = site.folder / f"{NAME}.new"
+    beside.write_text(event_hub.own_event_hub_string(EVENT_HUB, policy) + "\n")
+    beside.replace(site.folder / "secrets" / NAME)  # whole: the gateway may look at any moment
 
 
 def events_in(event_hub: OwnEventHub) -> list[Event]:
