@@ -196,6 +196,14 @@ class GatewaySite:
         assert code == 200
         return status
 
+    async def nothing_waits(self) -> None:
+        """Return when the store holds nothing for anybody: what ends now sends nothing again after its next start."""
+
+        async def is_empty() -> bool:
+            return not any(queue["messages"] for queue in (await self.status())["store"]["queues"])
+
+        await until(is_empty)
+
     async def reported(self, wanted: Callable[[Any], bool]) -> Any:
         """The gateway's reported properties, once they are as wanted."""
         await until(lambda: wanted(self.hub.reported(MODULE)))

@@ -30,6 +30,8 @@ ANSWER_S: Final = 20.0
 CONNECT_S: Final = 10.0
 """Who dials a published port while its container is being replaced waits for the address of the old one."""
 LEVEL: Final = 4
+LOADED: Final = 20
+"""Messages that each device has acknowledged since the start, when a gateway is killed under load."""
 DUPLICATE_MARK: Final = "mqtt-dup"
 
 
@@ -224,11 +226,7 @@ def _without_empty(found: dict[str, list[int]]) -> dict[str, list[int]]:
 
 async def all_arrived(site: GatewaySite, devices: Sequence[NumberedDevice]) -> list[Event]:
     """All events, once the gateway's backlog is empty."""
-
-    async def is_empty() -> bool:
-        return not any(queue["messages"] for queue in (await site.status())["store"]["queues"])
-
-    await until(is_empty)
+    await site.nothing_waits()
     events = site.hub.events.read(0, 1_000_000)
     assert len(events) >= sum(len(device.acknowledged) for device in devices) or judge(devices, events).lost
     return events
@@ -238,8 +236,10 @@ async def kill_cycles(site: GatewaySite, devices: Sequence[NumberedDevice], *, c
     """Start the gateway and kill it at a random instant under load, `cycles` times; then let all of it through."""
     chance = random.Random(seed)
     async with sending(devices):
-        for _ in range(cycles):
+        for number in range(cycles):
             await site.gateway.start()
+            if number % 2:  # every other time in the midst of what all of them send, however long they take to get in
+                await progress(devices, LOADED)
             await asyncio.sleep(chance.expovariate(1 / 0.4))
             await site.gateway.kill()
         await site.gateway.start()
