@@ -18,6 +18,10 @@ FLOOD = 300
 """Messages as fast as the client can: some 2,500 in a second, fifty times the limit."""
 FLOOD_S = 4.0
 """The least that they take at 50 in a second, after a burst of 50 and one read of the socket."""
+SIZE = 2_000
+"""Of each message of a flood: a read, 64 KiB, holds few of them, also where the gateway was late for it."""
+LEAST = 10
+"""Messages of a good device beside a flood, on a machine however slow."""
 
 
 async def limited(site: GatewaySite, **limits: Any) -> None:
@@ -40,7 +44,7 @@ async def flood(device: PahoDevice, *, qos: int = 1, count: int = FLOOD) -> None
     """All at once; returns when all are acknowledged."""
     device.client.max_inflight_messages_set(count)
     for number in range(count):
-        device.client.publish(device.events_topic, str(number), qos=qos)
+        device.client.publish(device.events_topic, str(number).ljust(SIZE), qos=qos)
     for _ in range(count if qos else 0):
         await device.acknowledged.next()
 
@@ -52,14 +56,16 @@ async def test_a_device_that_floods_is_slowed_alone_and_loses_nothing(site: Gate
         began_at = time.perf_counter()
         flooding = asyncio.create_task(flood(noisy))
         await site.gateway.said("is at its limit of 50 messages in a second")
-        beside = await latencies(good, 60)
-        assert not flooding.done(), "the good device was to send while the other was slowed"
+        beside: list[float] = []
+        while len(beside) < 60 and not flooding.done():
+            beside += await latencies(good, 1)
+        assert len(beside) > LEAST, "the good device was to send while the other was slowed"
         await flooding
         took_s = time.perf_counter() - began_at
     assert took_s > FLOOD_S, "the flood was not slowed"
     slower = statistics.median(beside) / statistics.median(alone)
-    assert slower < 3 or statistics.median(beside) < 0.05, f"the good device was {slower:.1f} times slower"
-    events = await site.arrived(FLOOD + 120)
+    assert slower < 3 or statistics.median(beside) < 0.25, f"the good device was {slower:.1f} times slower"
+    events = await site.arrived(FLOOD + len(alone) + len(beside))
     assert [int(event.body) for event in events if not event.body.startswith(b"g")] == list(range(FLOOD))
     assert await site.counted('gateway_limited_devices_total{limit="messages_per_second",when_over="slow"}') == 1
     assert "limit" not in str((await site.metrics()).get("gateway_refused_messages_total"))
@@ -89,7 +95,7 @@ async def test_qos_0_and_bytes_are_slowed_too_and_a_reconnect_does_not_help(site
     assert took_s[0] > FLOOD_S
     assert took_s[1] > 3.5, "120,000 bytes at 20,000 in a second, and as many at once"
     events = await site.arrived(FLOOD + 4)
-    assert [int(event.body) for event in events if len(event.body) < 9] == list(range(FLOOD))
+    assert [int(event.body) for event in events if len(event.body) == SIZE] == list(range(FLOOD))
     assert len(events) == FLOOD + 4
 
 
@@ -97,7 +103,7 @@ async def test_over_the_limit_each_protocol_has_its_own_word(site: GatewaySite) 
     few = {"messagesPerSecond": 0.05, "burst": 2}
     path = site.write_settings(
         routes=EVERYTHING,
-        limits={"devices": {"d1": {"messagesPerSecond": 0.1, "burst": 10, "whenOver": "refuse"}, "d2": few}},
+        limits={"devices": {"d1": {"messagesPerSecond": 0.01, "burst": 10, "whenOver": "refuse"}, "d2": few}},
     )
     await site.gateway.start(GATEWAY_SETTINGS_FILE=str(path), GATEWAY_WEBSOCKET_PORT="443")
     good = await mqtt_5_is_refused_message_by_message(site)
@@ -125,7 +131,7 @@ async def mqtt_5_is_refused_message_by_message(site: GatewaySite) -> int:
         noisy.client._handle_pubackcomp = hear
         for number in range(30):
             noisy.client.publish(noisy.events_topic, str(number), qos=1)
-        await asyncio.wait_for(answered.wait(), 20)
+        await asyncio.wait_for(answered.wait(), 60)
     good = reasons.count(0)
     assert good in (10, 11)
     assert reasons.count(QUOTA_EXCEEDED) == 30 - good
@@ -160,6 +166,7 @@ async def test_the_day_is_remembered_across_a_restart_and_a_change_frees_at_once
     async with let_in(site, "d1", Dial(version=paho.MQTTv5)) as device:
         for number in range(3):
             await device.publish(str(number))
+    await site.nothing_waits()
     await site.gateway.stop()
     await site.gateway.start()
     async with let_in(site, "d1") as device:

@@ -50,7 +50,7 @@ class Program:
 
     def __init__(self, site: GatewaySite) -> None:
         self._site = site
-        self._link = http.client.HTTPSConnection(site.address, PORT, context=site.client_tls(), timeout=30)
+        self._link = http.client.HTTPSConnection(site.address, PORT, context=site.client_tls(), timeout=60)
 
     def token(self, publisher: str = "wipy-01") -> str:
         resource = f"sb://{self._site.address}/telemetry/publishers/{publisher}"
@@ -103,6 +103,7 @@ async def test_a_publisher_is_revoked_on_its_open_connection_and_stays_so(site: 
     assert (await site.command("publishers", "revoke", "telemetry", "wipy-01")).code == 0
     assert await program.posts('{"messageType":"alert","n":4}') == 401
     await site.arrived(3)
+    await site.nothing_waits()
     await site.gateway.stop()
     await site.gateway.start()
     program = Program(site)
@@ -184,7 +185,7 @@ def asked_for_boiler(site: GatewaySite, entry: Entry) -> int:
     context = site.client_tls()
     context.check_hostname = False
     context.load_cert_chain(entry.chain_path, entry.key_path)
-    link = http.client.HTTPSConnection(site.address, PORT, context=context, timeout=30)
+    link = http.client.HTTPSConnection(site.address, PORT, context=context, timeout=60)
     link.request("POST", "/tokens/v1/token", '{"deviceId":"boiler"}')
     with link.getresponse() as answer:
         answer.read()

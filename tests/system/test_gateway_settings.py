@@ -66,6 +66,7 @@ async def test_a_bad_route_leaves_the_last_good_in_force_across_restarts_and_is_
         async with let_in(site, "d1") as device:
             await device.publish('{"messageType":"telemetry"}', JSON)
             await device.publish('{"messageType":"alert"}', JSON)
+        await site.nothing_waits()
         await site.gateway.stop()
         await site.gateway.start()
         await site.gateway.said(f"settings version {good} from lastGood in force")
@@ -84,12 +85,15 @@ async def test_a_settings_file_stands_in_for_the_twin_and_is_followed(site: Gate
         site.write_settings(routes={"all": EVERYTHING})
         await site.reported(lambda document: sorted(document["routes"]) == ["all"])
         await device.publish('{"messageType":"telemetry","n":2}', JSON)
-        path.write_text('{"routes": ')
+        broken = path.with_suffix(".broken")
+        broken.write_text('{"routes": ')
+        broken.replace(path)
         document = await site.reported(lambda document: document["lastDesiredStatus"]["code"] == 400)
         assert "line 1, column 12" in document["lastDesiredStatus"]["description"]
         await device.publish('{"messageType":"telemetry","n":3}', JSON)
+        said = len(site.gateway.lines)
         path.unlink()
-        await site.gateway.said(f"{path}")
+        await site.gateway.said(f"{path}", after=said)
         await device.publish('{"messageType":"telemetry","n":4}', JSON)
     assert [json.loads(event.body).get("n") for event in await site.arrived(3)] == [2, 3, 4]
 
@@ -114,7 +118,7 @@ async def test_a_settings_file_that_is_of_no_use_is_named_and_devices_are_served
     elif content is not None:
         path.write_text(content)
     await site.gateway.start(GATEWAY_SETTINGS_FILE=str(path))
-    line = next(line for line in site.gateway.lines if says in line)
+    line = await site.gateway.said(says)
     assert str(path) in line or "route 'a'" in line
     async with let_in(site, "d1") as device:
         await device.publish("by the default route")
