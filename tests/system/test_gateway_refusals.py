@@ -85,7 +85,17 @@ async def test_qos_2_is_refused_as_iot_hub_refuses_it(site: GatewaySite) -> None
 
 async def test_an_expired_token_ends_the_connection(site: GatewaySite) -> None:
     await site.gateway.start(GATEWAY_TOKEN_SKEW_S="0")
-    async with let_in(site, "d1", Dial(token=site.token("d1", life_s=2))) as device:
-        await device.publish("while it is good")
+    assert await is_good_and_expires(site, 3) or await is_good_and_expires(site, 30)
+    assert await site.counted('gateway_disconnected_devices_total{reason="token_expired"}') >= 1
+
+
+async def is_good_and_expires(site: GatewaySite, life_s: float) -> bool:
+    """Whether a token of this life was good for a login and a message, until the connection was ended.
+
+    A machine that is busy may let it expire before the login, or before the message.
+    """
+    async with dial(site, "d1", Dial(token=site.token("d1", life_s=life_s))) as device:
+        code = await device.connects.next()
+        sent = device.client.publish(device.events_topic, "while it is good", qos=1)
         await device.disconnects.next()
-    assert await site.counted('gateway_disconnected_devices_total{reason="token_expired"}') == 1
+        return bool(code == 0 and sent.is_published())
