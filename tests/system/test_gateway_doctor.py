@@ -10,6 +10,8 @@ from support.gateway_site import KEY, Answer, GatewaySite
 
 QUIET = ("clock-sync", "disk-space", "disk-speed", "disk-kind", "memory", "open-files")
 """What depends on the machine that the test runs on."""
+TRIES = 3
+"""The doctor gives each check some seconds, which a busy machine may take from it once."""
 
 
 def told(answer: Answer) -> dict[str, list[str]]:
@@ -23,9 +25,12 @@ def told(answer: Answer) -> dict[str, list[str]]:
 async def test_the_doctor_beside_a_gateway_that_runs(site: GatewaySite) -> None:
     await site.gateway.start()
     await site.connected(0)
-    answer = await site.command("doctor", "--json")
-    found = told(answer)
-    wrong = {name: found[name] for name in found if name not in QUIET and {"problem", "warning"} & set(found[name])}
+    for _ in range(TRIES):
+        answer = await site.command("doctor", "--json")
+        found = told(answer)
+        wrong = {name: found[name] for name in found if name not in QUIET and {"problem", "warning"} & set(found[name])}
+        if not wrong:
+            break
     assert wrong == {}, answer.out
     for name in ("settings", "edge-environment", "workload-api", "certificate", "trust", "data-folder", "store"):
         assert "ok" in found[name], answer.out

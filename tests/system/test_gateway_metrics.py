@@ -89,7 +89,7 @@ async def test_a_cloud_that_is_away_changes_neither_life_nor_readiness(site: Gat
     site.hub.refuse_connections()
     await site.gateway.start(GATEWAY_SETTINGS_FILE=str(site.write_settings(routes=EVERYTHING)))
     async with let_in(site, "d1") as device:
-        device.client.publish(device.events_topic, b"1", qos=1).wait_for_publish(10)
+        await device.publish(b"1")
     good = {"live": True, "ready": True, "reasons": []}
     assert await probe(site, "live") == (200, good)
     assert await probe(site, "ready") == (200, good)
@@ -123,7 +123,11 @@ async def test_a_full_store_is_not_ready_and_lives(site: GatewaySite) -> None:
         assert (alive.code, alive.out) == (0, "the gateway lives: store full\n")
         assert (await samples(site))["gateway_unready_reason"][labels(reason="store_full")] == 1
         site.hub.behave()
-    assert (await site.command("health", "--ready")).code == 0
+
+    async def is_ready() -> bool:
+        return (await site.command("health", "--ready")).code == 0
+
+    await until(is_ready)
 
 
 async def test_nobody_is_healthy_where_no_gateway_runs(site: GatewaySite) -> None:

@@ -12,7 +12,7 @@ from support.new_board import Board, ask, secret_of
 
 TLS_PORT = 8443
 PAGE_PORT = 9600
-PATIENCE_S = 20.0
+PATIENCE_S = 45.0
 NONCE = "0123456789abcdef" * 2
 
 

@@ -55,7 +55,8 @@ async def look(page: PageClient, number: int) -> None:
 
     async def is_counted() -> bool:
         routes = (await page.get("/api/routes"))["routes"]
-        return [route["hits"] for route in routes] == [1, 1]
+        devices = (await page.get("/api/devices?search=D1"))["devices"]
+        return [each["hits"] for each in routes] == [1, 1] and [each["messages"] for each in devices] == [1]
 
     await until(is_counted)
     (message,) = (await page.get("/api/messages?last=5"))["messages"]
@@ -108,7 +109,7 @@ async def answer(site: GatewaySite, page: PageClient, device: PahoDevice) -> Non
     topic, body = await messages.next()
     assert body == b"on"
     assert "led=red" in topic
-    call = {"method": "blink", "payload": {"times": 3}, "timeoutSecs": 10}
+    call = {"method": "blink", "payload": {"times": 3}, "timeoutSecs": 30}
     assert await page.send("POST", "/api/devices/d1/methods", call) == (200, {"status": 201, "payload": {"times": 3}})
 
     twin = await page.get("/api/devices/d1/twin")
