@@ -64,7 +64,7 @@ async def test_the_page_does_what_it_says(site: GatewaySite, seen: Seen) -> None
 
 async def test_it_goes_on_with_its_next_token_by_itself(site: GatewaySite) -> None:
     await start(site)
-    async with Recipe.open(PAGE, site, ready="connected", more={"TOKEN_LIFE_S": "2"}) as recipe:
+    async with Recipe.open(PAGE, site, ready="connected", more={"TOKEN_LIFE_S": "4"}) as recipe:
         await recipe.follow("A device")
         await recipe.follow("The program")
         await until(lambda: recipe.text_of("boiler.log").count("connected") > 2)
