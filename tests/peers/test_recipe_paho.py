@@ -10,7 +10,7 @@ async def test_the_page_does_what_it_says(site: GatewaySite) -> None:
     site.hub.add_device(DEVICE, keys=(sas.encode_key(KEY),))
     await site.gateway.start(GATEWAY_UPSTREAM_AMQP="edgehub", GATEWAY_TOKEN_SKEW_S="0")
     await site.gateway.said("connected upstream on behalf of devices")
-    async with Recipe.open("paho.md", site, ready="connected", more={"TOKEN_LIFE_S": "2"}) as recipe:
+    async with Recipe.open("paho.md", site, ready="connected") as recipe:
         await recipe.follow("A device")
         await recipe.follow("The program")
         assert recipe.left == []
@@ -22,5 +22,8 @@ async def test_the_page_does_what_it_says(site: GatewaySite) -> None:
         site.hub.send_c2d(identity(DEVICE), b"turn left")
         await until(lambda: "heard: turn left" in recipe.text_of("boiler.log"))
         await until(lambda: "on disk: packet " in recipe.text_of("boiler.log"))
-        await until(lambda: recipe.text_of("boiler.log").count("connected") > 2)
         assert "not let in" not in recipe.text_of("boiler.log")
+        await recipe.type("kill $!; wait $!")
+        # A token is made as the one before ends, and paho waits a second or more before it connects.
+        await recipe.type("TOKEN_LIFE_S=5 python3 boiler.py > again.log 2>&1 &")
+        await until(lambda: recipe.text_of("again.log").count("connected") > 2)
