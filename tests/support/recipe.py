@@ -227,6 +227,9 @@ class Recipe:
         goes_on = _GOES_ON.search(command)
         log = "" if goes_on is None else goes_on[2]
         seen = len(self.text_of(log)) if goes_on is not None and goes_on[1] else 0
+        if goes_on is not None and not goes_on[1]:
+            # The shell empties it behind our back: what an earlier program has said is not this one's word.
+            (self.folder / log).unlink(missing_ok=True)
         answer = await self.shell.type(command)
         if goes_on is not None:
             await until(lambda: self._ready in self.text_of(log)[seen:], PATIENCE_S)
