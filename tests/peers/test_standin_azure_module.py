@@ -14,6 +14,7 @@ from standin.routes import parse_routes
 from support.azure_device import Inbox, blocking, connected, listen
 from support.clients import Client
 from support.compatibility import Table, works
+from support.gateway_site import PATIENCE_S, until
 
 # The SDK pins its TLS context to 1.2, which Python calls deprecated (iothub_wire.md §0.5).
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning")
@@ -68,9 +69,7 @@ async def test_an_input_message_comes_with_its_sender_and_is_completed(standin: 
     got = await inbox.next()
     assert (got.input_name, got.data, got.content_type) == ("in1", b"ping", "text/plain")
     assert got.custom_properties == {"a": "1", "$.cdid": "edge-1", "$.cmid": "m1"}
-    # The PUBACK has gone out by the time the next answer comes back.
-    await blocking(module.get_twin)
-    assert standin.hub.inputs.waiting(M1) == 0
+    await until(lambda: standin.hub.inputs.waiting(M1) == 0)  # the PUBACK goes out behind the handler
 
 
 @shows("twin get", "twin patch", "twin notify", "method")
@@ -87,5 +86,5 @@ async def test_a_twin_and_a_method_of_a_module(standin: StandIn, module: Any) ->
     assert standin.reported(M1) == {"r": 1}
     standin.set_desired(M1, {"a": 1})
     assert await patches.next() == {"a": 1, "$version": 2}
-    result = await standin.hub.invoke_method(M1, "ping", connect_timeout_s=10)
+    result = await standin.hub.invoke_method(M1, "ping", connect_timeout_s=PATIENCE_S)
     assert (result.status, result.payload) == (200, b'{"pong": true}')

@@ -17,7 +17,7 @@ from standin.routes import parse_routes
 from support.amqp_peers import BODIES, MESSAGES, NODE_DEVICE, Peer, Plan, Server, peer
 from support.clients import X509, Client
 from support.compatibility import Seen, Table, each_of
-from support.gateway_site import KEY
+from support.gateway_site import KEY, PATIENCE_S, until
 
 KEYS: Final = (sas.encode_key(KEY), sas.encode_key(KEY[::-1]))
 LEAF: Final = identity("leaf")
@@ -49,7 +49,7 @@ def awaiting(plan: Plan, *kinds: str) -> Plan:
 async def call_and_change(standin: StandIn, who: Identity, running: Peer) -> MethodResult:
     """Once it listens, call the method it waits for and change its desired properties."""
     await running.until("listening")
-    result = await standin.hub.invoke_method(who, "reboot", {"in": 3}, connect_timeout_s=10)
+    result = await standin.hub.invoke_method(who, "reboot", {"in": 3}, connect_timeout_s=PATIENCE_S)
     standin.set_desired(who, {"interval": 5})
     return result
 
@@ -89,7 +89,7 @@ async def test_a_device_has_all_that_a_device_can_have(standin: StandIn, transpo
         {"body": "c2d 0", "id": "m0", "properties": properties},
         {"body": "c2d 1", "id": "m1", "properties": properties},
     ]
-    assert standin.hub.c2d_waiting(LEAF) == 0
+    await until(lambda: standin.hub.c2d_waiting(LEAF) == 0)  # the device is not told that the hub knows
     assert standin.counters["c2d completed"] == 2
 
 
@@ -103,6 +103,7 @@ async def test_over_amqp_a_message_is_completed_rejected_or_given_back(standin: 
     async with peer(NODE_DEVICE, plan) as running:
         await running.succeed()
     assert [line["id"] for line in said(running, "message")] == ["m0", "m1", "m1"]
+    await until(lambda: standin.hub.c2d_waiting(LEAF) == 0)
     assert [standin.counters[f"c2d {each}"] for each in ("rejected", "abandoned", "completed")] == [1, 1, 1]
     standin.hub.feedback.flush()
     batch = standin.hub.feedback.lock()
@@ -141,7 +142,7 @@ async def test_a_module_has_inputs_methods_and_a_twin(standin: StandIn, transpor
     assert said(running, "input") == [{"input": "in1", "body": "loop"}]
     assert said(running, "desired") == [{"patch": {"interval": 5, "$version": 2}}]
     assert standin.reported(MODULE) == {"r": 1}
-    assert standin.hub.inputs.waiting(MODULE) == 0
+    await until(lambda: standin.hub.inputs.waiting(MODULE) == 0)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ async def test_a_device_with_a_certificate_gets_messages(standin: StandIn, tmp_p
     async with peer(NODE_DEVICE, plan) as running:
         await running.succeed()
     assert [line["body"] for line in said(running, "message")] == ["for you"]
-    assert standin.counters["c2d completed"] == 1
+    await until(lambda: standin.counters["c2d completed"] == 1)
 
 
 @pytest.mark.parametrize("transport", ["mqtt", "amqp"])
