@@ -19,6 +19,8 @@ from standin.client import Control
 from support.azure_device import Inbox, blocking
 from support.clients import Client
 from support.compatibility import Table, each_of, works
+from support.gateway_process import START_S
+from support.gateway_site import PATIENCE_S
 
 ADDRESS = "127.0.71.3"
 ROWS = {"tcp": Client.PAHO.over("mqtt3"), "websockets": Client.PAHO.over("mqtt3-ws")}
@@ -151,7 +153,7 @@ async def test_a_will_is_published_when_the_line_is_cut(standin: StandIn) -> Non
         await device.disconnects.next()
 
     await with_device(device, 8883, story)
-    (event,) = await standin.events.wait(0, timeout_s=5)
+    (event,) = await standin.events.wait(0, timeout_s=PATIENCE_S)
     assert (event.body, event.properties) == (b"gone", {"iothub-MessageType": "Will"})
 
 
@@ -160,10 +162,9 @@ async def test_an_expired_token_ends_the_connection(standin: StandIn) -> None:
         assert await device.connects.next() == 0
         assert await device.disconnects.next() != 0
 
-    device = Device(standin, token=good_token(standin, life_s=2))
+    device = Device(standin, token=good_token(standin, life_s=5))  # it must not end before the client is let in
     device.client.reconnect_delay_set(60, 60)
-    async with asyncio.timeout(15):
-        await with_device(device, 8883, story)
+    await with_device(device, 8883, story)
     assert standin.counters["closed: token expired"] == 1
 
 
@@ -176,7 +177,7 @@ async def other_process(directory: Path, address: str) -> AsyncIterator[asyncio.
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(START_S):
             assert (await process.stdout.readline()).startswith(b"READY")
         yield process
     finally:
@@ -224,7 +225,7 @@ async def test_a_lost_acknowledgement_is_one_the_client_never_gets_though_the_me
         assert not lost.is_published()
 
     await with_device(Device(standin), 8883, story)
-    assert [event.body for event in await standin.events.wait(0, 2, timeout_s=5)] == [b"lost", b"heard"]
+    assert [event.body for event in await standin.events.wait(0, 2, timeout_s=PATIENCE_S)] == [b"lost", b"heard"]
 
 
 async def test_all_connections_are_cut_with_the_message_that_was_asked_for(standin: StandIn) -> None:
