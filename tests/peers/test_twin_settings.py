@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecat
 
 GATEWAY = identity("edge-1", "gateway")
 ADDRESS = "127.0.8.9"
-LIMIT_S = 20.0
+LIMIT_S = 45.0
 UP = "FROM /messages/* INTO $upstream"
 BROKEN = "FROM /messages/* WHERE lenght(name) > 10 INTO $upstream"
 
