@@ -13,7 +13,7 @@ from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext, 
 from azure.eventhub.exceptions import EventHubError
 
 PLAN: dict[str, Any] = json.load(sys.stdin)
-PATIENCE_S = 20.0
+PATIENCE_S = 50.0
 
 
 def say(event: str, **more: Any) -> None:

@@ -12,7 +12,7 @@ from azure.eventhub._pyamqp.error import AMQPException
 from azure.eventhub._pyamqp.message import BatchMessage, Message, Properties
 
 PLAN: dict[str, Any] = json.load(sys.stdin)
-READY_S = 10.0
+READY_S = 30.0
 
 
 def say(event: str, **more: Any) -> None:
