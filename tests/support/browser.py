@@ -21,10 +21,19 @@ Theme = Literal["light", "dark"]
 # Chromium's sandbox wants user namespaces, which containers and root seldom have; these pages are ours.
 _OPTIONS: Final = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--font-render-hinting=none")
 # Told as events by whoever is stopped, and in the console: either would do, both is sure.
+# What is said shortly is gone after five seconds, also while nobody had time to look: all of it is kept.
 _WATCH: Final = """
 addEventListener("securitypolicyviolation", (event) => {
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
 });
+window.toasts = [];
+new MutationObserver((changes) => {
+  for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+    if (node.classList?.contains("toast")) {
+      window.toasts.push(node.textContent);
+    }
+  }
+}).observe(document, { childList: true, subtree: true });
 """
 
 
@@ -39,6 +48,10 @@ class Window:
         """The console has no error, no warning and no violation; `but`: parts of those that must be."""
         left = [line for line in self.complaints if not any(part in line for part in but)]
         assert not left, left
+
+    async def has_said(self, text: str) -> None:
+        """Return when the page has said this shortly since it was loaded."""
+        await self.page.wait_for_function("(text) => window.toasts.some((one) => one.includes(text))", arg=text)
 
     async def assert_fits(self) -> None:
         """Nothing is wider than the window."""
@@ -66,7 +79,9 @@ async def open_browser() -> AsyncIterator[Browser]:
     assert program, "there is no chromium: run make peers"
     expect.set_options(timeout=PATIENCE_S * 1000)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=_OPTIONS)
+        browser = await playwright.chromium.launch(
+            executable_path=program, args=_OPTIONS, timeout=2 * PATIENCE_S * 1000
+        )
         try:
             yield browser
         finally:
