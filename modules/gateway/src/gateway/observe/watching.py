@@ -18,7 +18,8 @@ from gateway.observe.tap import Routed, Tap
 MAX_FOLLOWERS: Final = 16
 """Pages and commands that follow the flow at once."""
 LOOK_S: Final = 0.05
-"""Of each second, for looking and for writing down what is shown, all followers together."""
+"""Of each second, for looking and for writing down what is shown, all followers together; in time of the processor, for
+a machine that is busy with something else between two lines here must not make a quiet flow be left out."""
 ROWS_PER_SECOND: Final = 50
 """Messages shown to one follower in a second, unless it wants fewer: nobody reads faster."""
 MAX_WAITING_ROWS: Final = 200
@@ -116,7 +117,7 @@ class Watching:
         received: Callable[[], int],
         clock: Callable[[], float],
         sampler: Sampler,
-        stopwatch: Callable[[], float] = time.perf_counter,
+        stopwatch: Callable[[], float] = time.thread_time,
     ) -> None:
         self._tap = tap
         self._received = received
