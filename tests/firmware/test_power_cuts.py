@@ -12,6 +12,10 @@ from gateway.firmware.bundle import Format, read_bundle
 from support.micropython import run_json
 
 SCENARIOS: Final = ("update", "activation", "rollback", "settings")
+PATIENCE_S: Final = 240.0
+"""Thousands of starts take half a minute on a machine that has more to do."""
+
+pytestmark = pytest.mark.timeout(PATIENCE_S + 30)
 
 
 def image(kind: Format, seed: int) -> bytes:
@@ -41,7 +45,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cut_everywhere(programs: Path, kind: str, scenario: str, mistake: str = "-") -> tuple[int, int]:
     files = [programs / f"{kind}{number}.{suffix}" for number in (1, 2) for suffix in ("json", "img")]
-    counted = run_json("flash.py", kind, scenario, mistake, programs / "key", *files, heap="16m")
+    counted = run_json("flash.py", kind, scenario, mistake, programs / "key", *files, heap="16m", timeout_s=PATIENCE_S)
     return counted["cuts"], counted["bricks"]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from support.leaf_board import FIRMWARE, MICROPYTHON
 
 PROGRAMS: Final = FIRMWARE / "tests"
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 100.0
 
 
 def run(program: str, cases: Any) -> Any:
