@@ -26,6 +26,7 @@ TESTS_OF_THE_LINE = (
 """Those of the compiled modules, and of who calls them."""
 SEEDS = (1, 2)
 COMPILE_S = 900  # a minute of a free core
+PLAY_S = 250  # seconds of a free core
 CASES = 300
 
 
@@ -39,7 +40,7 @@ def compiled() -> dict[str, str]:
 def play(program: str, seed: int, environment: dict[str, str]) -> tuple[str, str]:
     """What a program of this folder prints for a seed, and the kind of file that it runs from."""
     command = [sys.executable, str(Path(__file__).with_name(program)), str(seed), str(CASES)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=PLAY_S)
     return done.stdout, done.stderr.strip()
 
 

@@ -54,6 +54,11 @@ class RawPeer:
         with contextlib.suppress(ConnectionError, RuntimeError):
             self.writer.write(data)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of what was written the socket has not taken yet."""
+        return self.writer.transport.get_write_buffer_size()
+
     async def flush(self) -> None:
         """Wait until the socket has taken what was written."""
         with contextlib.suppress(ConnectionError, RuntimeError):
