@@ -417,7 +417,7 @@ def _websocket(wire: bytes, begin: bytes) -> Act:
         assert (await peer.reader.readuntil(b"\r\n\r\n")).startswith(begin)
         if begin.startswith(b"HTTP/1.1 101"):
             peer.send(b"\x81\x85\0\0\0\0hello")
-            assert (await peer.reader.read(4)) == b"\x88\x02\x03\xeb"
+            assert (await peer.reader.readexactly(4)) == b"\x88\x02\x03\xeb"
         peer.abort()
         return None
 

@@ -18,7 +18,7 @@ from support.attempts import GROUP_KEY, MALLORY_KEY, REAL, REAL_KEY, Answer, Att
 from support.gateway_site import GatewaySite
 from support.http_reading import read_answers
 from support.new_board import Board, ask, group_secret, secret_of
-from support.raw_peer import RawPeer
+from support.raw_peer import PATIENCE_S, RawPeer
 
 PORT: Final = 8443
 CONTACT: Final = "/bootstrap/v1/contact"
@@ -169,18 +169,26 @@ async def test_each_attempt_is_refused_said_once_and_disturbs_nobody(
 
 async def test_guesses_are_slowed_by_address_and_a_good_board_is_not(site: GatewaySite) -> None:
     async with Stage.open(site):
-        loop, tls = asyncio.get_running_loop(), site.client_tls()
-        guess = replace(MEMBER, secret=MALLORY_KEY).contact()
-        began_at = loop.time()
-        answers = await asyncio.gather(
-            *(asyncio.to_thread(ask, site.address, PORT, "POST", CONTACT, guess, tls=tls) for _ in range(14))
-        )
-        assert {answer.status for answer in answers} == {401}
-        assert loop.time() - began_at >= 3  # 10 at once, then 1, 2, 3 and 4 s, less what was forgiven meanwhile
-        began_at = loop.time()
-        answer = await asyncio.to_thread(ask, site.address, PORT, "POST", CONTACT, MEMBER.contact(NONCE), tls=tls)
-        assert MEMBER.accept(answer, NONCE)[1] == MEMBER.secret
-        assert loop.time() - began_at < 2
+        took_s = [await good_after_guesses(site, NONCE)]
+        while took_s[-1] >= 2 and len(took_s) < 3:  # the machine may have been busy; who is held back is so each time
+            took_s.append(await good_after_guesses(site, f"{len(took_s)}" * 32))
+        assert took_s[-1] < 2, took_s
+
+
+async def good_after_guesses(site: GatewaySite, nonce: str) -> float:
+    """How long a good board's answer takes behind guesses that were held back."""
+    loop, tls = asyncio.get_running_loop(), site.client_tls()
+    guess = replace(MEMBER, secret=MALLORY_KEY).contact()
+    began_at = loop.time()
+    answers = await asyncio.gather(
+        *(asyncio.to_thread(ask, site.address, PORT, "POST", CONTACT, guess, tls=tls) for _ in range(14))
+    )
+    assert {answer.status for answer in answers} == {401}
+    assert loop.time() - began_at >= 3  # 10 at once, then 1, 2, 3 and 4 s, less what was forgiven meanwhile
+    began_at = loop.time()
+    answer = await asyncio.to_thread(ask, site.address, PORT, "POST", CONTACT, MEMBER.contact(nonce), tls=tls)
+    assert MEMBER.accept(answer, nonce)[1] == MEMBER.secret
+    return loop.time() - began_at
 
 
 async def test_a_flood_of_contacts_is_bounded_and_the_site_goes_on(site: GatewaySite) -> None:
@@ -215,6 +223,7 @@ async def test_smuggled_contacts_are_refused(site: GatewaySite) -> None:
             % CONTACT.encode()
             + hidden
         )
-        told = await peer.reader.read(65_536)
+        async with asyncio.timeout(PATIENCE_S):
+            told = await peer.reader.read()
         (answer,) = read_answers(told, "POST")
         assert answer.status == 400
