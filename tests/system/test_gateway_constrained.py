@@ -217,11 +217,14 @@ async def test_an_answer_over_https_comes_in_small_records(site: GatewaySite) ->
         f"Host: {site.hub.hub_name}\r\nAuthorization: {token}\r\n\r\n"
     )
     async with AxTlsClient.connect(site.address, HTTPS_PORT) as tls:
-        await tls.write(request.encode())
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += await tls.read(1)
-        assert head.startswith(b"HTTP/1.1 200 ")
+        status = b"204"
+        while status == b"204":  # three seconds may not be enough for the hub to give it: a board asks again
+            await tls.write(request.encode())
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += await tls.read_exactly(1)
+            status = head.split()[1]
+        assert status == b"200", head
         assert await tls.read_exactly(20_000) == b"x" * 20_000
         assert max(tls.record_sizes) <= 4096
 

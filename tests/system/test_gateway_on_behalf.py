@@ -1,12 +1,12 @@
 """Messages leave on behalf of their devices, over AMQP: whatever happens to the hub, all arrive as who sent them."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from edgewire.iothub import sas
+from gateway.identity.tokens import FILE_NAME
 from standin.app import StandIn
 from standin.events import Event
 from support.gateway_site import KEY, GatewaySite, until
@@ -107,6 +107,7 @@ async def test_a_device_that_the_hub_refuses_goes_as_the_module_and_nobody_waits
     events = await everything(site, [*devices, *strangers])
     judge([*devices, *strangers], events).assert_none()
     assert senders(events) == {("n0", None), ("edge-1", "gateway")}
+    await site.gateway.said("'stranger' is not let in upstream")
     assert sum("'stranger' is not let in upstream" in line for line in site.gateway.lines) == 1
 
 
@@ -155,7 +156,7 @@ async def test_a_device_unknown_here_is_let_in_by_the_hub_and_comes_back_while_i
     site.token = lambda *_a, **_k: token  # type: ignore[method-assign] # one token for all of its connects
     async with sending(devices):
         await progress(devices, 20)
-        await asyncio.sleep(3)  # the file of tokens is written within two seconds, which nobody tells
+        await until((site.data / FILE_NAME).exists)  # written within two seconds, which nobody tells
         refuse(site.hub)
         await site.gateway.said("link upstream on behalf of devices lost")
         await site.gateway.kill()

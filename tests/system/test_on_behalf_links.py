@@ -143,7 +143,7 @@ def have(devices: Mapping[str, Device], each: int) -> bool:
 async def call(here: Line, device: str) -> int:
     """The status of a call that is answered as soon as it has come."""
     who = identity(device)
-    calling = asyncio.ensure_future(here.hub.hub.invoke_method(who, "ping", {}, connect_timeout_s=10))
+    calling = asyncio.ensure_future(here.hub.hub.invoke_method(who, "ping", {}, connect_timeout_s=PATIENCE_S))
     recipient = here.methods._callees[who]
     assert isinstance(recipient, Device)
     await until(lambda: bool(recipient.calls))
@@ -161,13 +161,14 @@ async def test_it_leads_over_websocket(tmp_path: Path, certificates: Path, loopb
 async def test_tokens_are_renewed_and_the_links_stay(
     tmp_path: Path, certificates: Path, loopback: Iterator[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.identity.tokens.MINTED_S", 3)
-    monkeypatch.setattr("gateway.upstream.amqp_seat.RENEW_BEFORE_S", 2.0)
+    # Renewed after two seconds of eight: a machine that holds all of this up for five lets none end.
+    monkeypatch.setattr("gateway.identity.tokens.MINTED_S", 8)
+    monkeypatch.setattr("gateway.upstream.amqp_seat.RENEW_BEFORE_S", 6.0)
     async with line(tmp_path, certificates, next(loopback), 1) as here:
         device = here.listen("d0")
         began_at = time.monotonic()
         number = 0
-        while time.monotonic() - began_at < 6:  # two lives of a token
+        while time.monotonic() - began_at < 9:  # longer than a token lives
             await here.accepted(here.send("d0", number))
             number += 1
             await asyncio.sleep(0.05)
