@@ -72,6 +72,6 @@ async def test_upstream_flows_while_the_brokers_are_away(site: GatewaySite, brok
         await site.arrived(20, after=site.hub.events.last_sequence)
         await broker.start()
         there = len(broker.records)
-        await until(lambda: len(broker.records) > there, 45)
+        await until(lambda: len(broker.records) > there, 75)
     await all_kept(broker, devices)
     await site.gateway.stop()

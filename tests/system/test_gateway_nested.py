@@ -126,7 +126,7 @@ async def comes_to_its_settings(upper: GatewaySite, lower: GatewaySite) -> None:
     upper.hub.set_desired(LOWER, {"schemaVersion": "1.0", "routes": routes})
     await lower.gateway.said("from twin in force")
     await until(lambda: upper.hub.reported(LOWER).get("routes") == {"all": {"status": "ok"}})
-    called = await upper.hub.hub.invoke_method(LOWER, "getStatus", None, connect_timeout_s=20)
+    called = await upper.hub.hub.invoke_method(LOWER, "getStatus", None, connect_timeout_s=45)
     assert called.status == 200
 
 
@@ -139,9 +139,10 @@ async def test_messages_methods_and_twins_come_down_through_both(site: GatewaySi
             listening = ListeningDevice(device)
             await listening.subscribe()
             await exchange(site.hub, "d1", listening, "first")
+            said = len(lower.gateway.lines)
             await site.gateway.kill()
             await site.gateway.start()
-            await lower.gateway.said(UP, after=len(lower.gateway.lines))
+            await lower.gateway.said(UP, after=said)
             await exchange(site.hub, "d1", listening, "again")
 
 
@@ -155,7 +156,7 @@ async def test_two_gateways_that_are_each_others_upstream_are_told_and_nothing_g
     async with floors.below(site, "devices") as lower:
         both = (site.gateway, lower.gateway)
         done, waiting = await asyncio.wait(
-            [asyncio.ensure_future(each.said(loop, 20)) for each in both], return_when=asyncio.FIRST_COMPLETED
+            [asyncio.ensure_future(each.said(loop, 45)) for each in both], return_when=asyncio.FIRST_COMPLETED
         )
         for task in waiting:
             task.cancel()

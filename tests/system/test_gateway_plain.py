@@ -16,7 +16,7 @@ from support.gateway_site import GatewaySite, until
 from support.plain_site import user, write_users
 
 PORT = 1883
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 LOCAL_PORTS = itertools.count(21_883)
 """Of brokers beside the gateway: another address cannot be had without the rights to it."""
 TOPICS = [{"match": "site/+room/#", "device": "{room}", "contentType": "application/json", "contentEncoding": "utf-8"}]
@@ -221,7 +221,7 @@ async def bring_and_take(site: GatewaySite, tmp_path: Path, *how: str) -> None:
                 process = await asyncio.create_subprocess_exec(*there, "-t", "site/hall/n", "-m", str(number))
                 assert await process.wait() == 0
             assert [(await here.heard.next()).payload for _ in range(10)] == [b"%d" % number for number in range(10)]
-            listen = f"mosquitto_sub -h {site.address} -p {port} -t cmd/# -C 1 -q 1 -W 20"
+            listen = f"mosquitto_sub -h {site.address} -p {port} -t cmd/# -C 1 -q 1 -W 60"
             listening = await asyncio.create_subprocess_shell(f"exec {listen}", stdout=asyncio.subprocess.PIPE)
             await until(lambda: _heard(here, listening))
             async with asyncio.timeout(PATIENCE_S):

@@ -16,7 +16,7 @@ from support.gateway_process import GATEWAY, clean_environment
 from support.gateway_site import GatewaySite, until
 from support.paho_device import JSON, let_in
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 FLOOD: Final = 3_000
 BODY: Final = b"x" * 2_000
 ROUTES: Final = {"hot": "FROM /messages/* WHERE $body.temperature > 30 INTO $upstream"}
