@@ -15,7 +15,7 @@ from support.gateway_site import KEY, GatewaySite, until
 from support.hub_faults import back, refuse
 from support.listening_device import ListeningDevice, exchange
 from support.numbered_devices import NumberedDevice, judge, progress, sending
-from support.paho_device import Dial, let_in
+from support.paho_device import Dial, PahoDevice, dialling
 
 KEYS: Final = (sas.encode_key(KEY),)
 D1: Final = identity("d1")
@@ -39,6 +39,11 @@ async def start(*sites: GatewaySite) -> None:
         await each.gateway.said(UP)
 
 
+def newest(site: GatewaySite, device: str) -> int:
+    """The highest number of this device that has arrived."""
+    return max((int(event.body) for event in site.hub.events.read(0, 1_000_000) if event.device == device), default=-1)
+
+
 async def test_what_a_dead_gateway_held_arrives_once_it_is_back(site: GatewaySite, second: GatewaySite) -> None:
     names = ["n0", "n1", "n2"]
     for each in (site, second):
@@ -54,8 +59,10 @@ async def test_what_a_dead_gateway_held_arrives_once_it_is_back(site: GatewaySit
         await progress(devices, 20)
         behind.address = second.address
         await site.gateway.kill()
+        held = {device.device: max(device.acknowledged) for device in devices}
         await progress(devices, 20)
         back(site.hub)
+        await until(lambda: all(newest(site, name) > number for name, number in held.items()))
         await progress(devices, 20)
         await site.gateway.start()
         await progress(devices, 20)
@@ -71,8 +78,11 @@ async def test_what_a_dead_gateway_held_arrives_once_it_is_back(site: GatewaySit
 @asynccontextmanager
 async def at(gateway: GatewaySite, *, session: bool) -> AsyncIterator[ListeningDevice]:
     """The device d1 there; `session` is whether the gateway must know it from before."""
-    async with let_in(gateway, "d1", Dial(clean=False)) as device:
-        listening = ListeningDevice(device)
+    how = Dial(clean=False)
+    device = PahoDevice(gateway, "d1", how)
+    listening = ListeningDevice(device)
+    async with dialling(device, gateway.address, how.port):
+        assert await device.connects.next() == 0
         assert device.sessions == [session]
         if not session:
             await listening.subscribe()
