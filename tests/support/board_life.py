@@ -15,6 +15,8 @@ MQTT_PORT: Final = 8884
 HTTPS_PORT: Final = 8444
 NAME: Final = "nodemcu-a1b2c300"
 WHO: Final = identity(NAME)
+PATIENCE_S: Final = 120.0
+"""For an update with its restarts, or a way upstream that was refused for half a minute and waits as long again."""
 
 
 async def start(site: GatewaySite, **settings: Any) -> None:
@@ -75,7 +77,7 @@ def readings(site: GatewaySite) -> list[dict[str, Any]]:
 async def more_readings(site: GatewaySite, count: int = 2) -> None:
     """Wait for so many that are not there yet."""
     had = len(readings(site))
-    await until(lambda: len(readings(site)) >= had + count)
+    await until(lambda: len(readings(site)) >= had + count, PATIENCE_S)
 
 
 async def call(site: GatewaySite, name: str, payload: Any = None) -> tuple[int, Any]:
@@ -111,7 +113,7 @@ async def firmware(site: GatewaySite, **wanted: Any) -> dict[str, Any]:
         return dict(site.hub.reported(WHO).get("firmware") or {})
 
     try:
-        await until(lambda: wanted.items() <= found().items(), 60)
+        await until(lambda: wanted.items() <= found().items(), PATIENCE_S)
     except TimeoutError:
         raise AssertionError(f"it reports {found()}, not {wanted}") from None
     return found()
