@@ -12,6 +12,7 @@ from support.numbered_devices import LOADED, all_arrived, judge, kill_cycles, nu
 CYCLES: Final = 8
 
 
+@pytest.mark.timeout(300)  # nine starts of a process, on a machine that others use
 async def test_kill_9_at_any_instant_loses_nothing_that_was_acknowledged(site: GatewaySite) -> None:
     devices = numbered(site, 4, burst_pause_s=0.02)
     findings = await kill_cycles(site, devices, cycles=CYCLES, seed=2)
