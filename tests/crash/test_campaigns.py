@@ -1,7 +1,11 @@
 """A few cycles of what `make crash` does for hundreds: the gateway dies under load, and nothing is missing after it."""
 
+import pytest
+
 from crash.campaign import kill_campaign, power_campaign, power_cut_without_syncs
 from support.gateway_site import GatewaySite
+
+pytestmark = pytest.mark.timeout(300)  # some wait for a busy machine to do what takes ten seconds of a free one
 
 CYCLES = 3
 MEANINGFUL = 100

@@ -19,6 +19,8 @@ from support.gateway_site import GatewaySite
 from support.numbered_devices import NumberedDevice, numbered, progress, sending
 from support.paho_device import Dial, dial, let_in
 
+pytestmark = pytest.mark.timeout(300)  # some wait for a busy machine to do what takes ten seconds of a free one
+
 LIBRARIES: Final = "/usr/lib"
 HOUR_S: Final = 3600
 TEN_YEARS_S: Final = 10 * 365 * 86_400

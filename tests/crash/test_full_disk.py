@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from crash.campaign import Campaign
 from crash.counts import count
 from gateway.store.checkpoint import Positions, create_positions
 from gateway.store.files import DiskFiles
 from support.gateway_site import GatewaySite, until
 from support.numbered_devices import numbered, progress, sending
+
+pytestmark = pytest.mark.timeout(300)  # some wait for a busy machine to do what takes ten seconds of a free one
 
 DISK_BYTES = 40 << 20
 """Two segments of the store, and some."""

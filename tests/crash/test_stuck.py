@@ -14,6 +14,8 @@ from support import blockable_gateway
 from support.gateway_site import GatewaySite
 from support.paho_device import let_in
 
+pytestmark = pytest.mark.timeout(300)  # some wait for a busy machine to do what takes ten seconds of a free one
+
 STUCK: Final = 3
 FAULT: Final = 1
 PATIENCE_S: Final = 60.0

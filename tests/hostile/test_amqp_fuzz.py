@@ -21,6 +21,7 @@ from support.raw_amqp import PING, PING_CHANNEL, AmqpPeer, GoodAmqpClient, plain
 
 SEEDS = [int(seed) for seed in os.environ.get("FUZZ_SEEDS", "1").split()]
 CASES = int(os.environ.get("FUZZ_CASES", "800"))
+pytestmark = pytest.mark.timeout(300 + CASES // 5)  # for a busy machine: a free one takes some seconds per thousand
 WORKERS = 8
 ANSWER_S = 30.0
 FILLER = b"\xff" * (MAX_FRAME + 16)

@@ -25,7 +25,7 @@ from support.raw_amqp import (
     transfer_of,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 MOST_KB: Final = 24 * 1024
 LINKS: Final = 66  # gateway.head.amqp.MAX_UNCLAIMED_LINKS

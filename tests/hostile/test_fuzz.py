@@ -18,6 +18,7 @@ from support.raw_peer import RawPeer, hello
 
 SEEDS = [int(seed) for seed in os.environ.get("FUZZ_SEEDS", "1").split()]
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
+pytestmark = pytest.mark.timeout(300 + CASES // 5)  # for a busy machine: a free one takes some seconds per thousand
 WORKERS = 8
 ANSWER_S = 30.0
 
