@@ -96,6 +96,7 @@ def test_what_is_good_is_good_for_both(name: str) -> None:
     assert [error.message for error in SETTINGS.iter_errors(DOCUMENTS[name])] == []
 
 
+@pytest.mark.timeout(600)  # thousands of documents, read twice: minutes where others use the core, too
 @pytest.mark.parametrize("name", ["all of it", "site"])
 def test_the_schema_refuses_nothing_that_the_reader_takes(name: str) -> None:
     refused = 0
