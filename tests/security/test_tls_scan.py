@@ -25,6 +25,7 @@ async def scan(site: GatewaySite, port: int) -> ET.Element:
         "sslscan",
         "--no-colour",
         "--xml=-",
+        "--timeout=15",  # of each handshake; three seconds are the default
         f"{site.address}:{port}",
         stdout=asyncio.subprocess.PIPE,
     )
