@@ -70,5 +70,7 @@ if UAMQP_RUNS_HERE:
         plan = Server.of(site).token("d1", messages=MESSAGES) | {"ca": str(another)}
         async with peer(UAMQP, plan) as running:  # it tries for ever, and says nothing
             assert await site.counted('gateway_refused_connections_total{reason="lost"}') >= 1
+            running.process.kill()
+            await running.end()
             assert running.said == []
         assert site.hub.events.count() == 0
