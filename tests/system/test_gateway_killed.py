@@ -10,6 +10,8 @@ from support.gateway_site import GatewaySite
 from support.numbered_devices import LOADED, all_arrived, judge, kill_cycles, numbered, progress, sender_of, sending
 
 CYCLES: Final = 8
+PROMISED_STOP_S: Final = 5.0
+"""docs/images.md. One stop of several keeps to it, however busy the machine is with something else."""
 
 
 @pytest.mark.timeout(300)  # nine starts of a process, on a machine that others use
@@ -26,15 +28,17 @@ async def test_kill_9_at_any_instant_loses_nothing_that_was_acknowledged(site: G
 async def test_sigterm_under_load_ends_in_time_and_loses_nothing(site: GatewaySite, times: int) -> None:
     devices = numbered(site, 4)
     ends: list[int] = []
+    took_s: list[float] = []
     async with sending(devices):
         for _ in range(times):
             await site.gateway.start()
             await progress(devices, 100)
-            await site.gateway.stop()
+            took_s.append(await site.gateway.stop())
             ends.append(site.hub.events.last_sequence)
         await site.gateway.start()
     events = await all_arrived(site, devices)
     judge(devices, events).assert_none()
+    assert min(took_s) < PROMISED_STOP_S, took_s
     # It waits for a second, in which a busy machine may not answer for all: but without waiting no stop would do.
     assert min(repeats(events, ends)) == 0, "a clean stop waits for what is on its way upstream"
 
