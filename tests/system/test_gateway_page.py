@@ -79,7 +79,7 @@ async def test_a_code_that_was_made_on_the_page_lets_a_board_in(site: GatewaySit
     assert (await address_of_page(site, "--new")) != login
     assert (await browser.get("/claims"))[0] == 401
     assert (await browser.get(login))[0] == 403
-    assert await site.counted('gateway_refused_page_requests_total{reason="wrong_token"}') == 2
+    assert await site.counted('gateway_refused_page_requests_total{reason="wrong_token"}', 2) == 2
     assert await site.counted('gateway_page_actions_total{action="code_made"}') == 1
     told = site.gateway.transcript()
     assert f"code '{listed['name']}' was made on the page, from 127.0.0.1" in told

@@ -32,7 +32,7 @@ async def test_a_login_that_fails_gets_its_code_and_is_counted_by_its_reason(sit
             async with dial(site, "d1", replace(how, version=version)) as device:
                 assert await device.connects.next() == code, reason
                 await device.disconnects.next()
-        assert await site.counted(f'{LOGINS}{{reason="{reason}"}}') == 2
+        assert await site.counted(f'{LOGINS}{{reason="{reason}"}}', 2) == 2
         async with let_in(site, "d1") as device:  # and is forgiven: more than ten failures in a row would be held
             await device.publish("with the right token")
     assert len(await site.arrived(len(bad_logins(site)))) == len(bad_logins(site))
