@@ -3,13 +3,16 @@
 import json
 
 import aiohttp
+from paho.mqtt import client as paho
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.gateway_site import GatewaySite, until
 from support.numbered_devices import all_arrived, numbered, progress, sending
-from support.paho_device import let_in
+from support.paho_device import Dial, let_in
 
 EVERYTHING = {"everything": "FROM /messages/* INTO $upstream"}
+MIB = 1 << 20
+LARGE = 16_000
 NAMES = {"iothub", "edge_device", "instance_number"}
 
 
@@ -104,18 +107,15 @@ async def test_a_cloud_that_is_away_changes_neither_life_nor_readiness(site: Gat
 
 async def test_a_full_store_is_not_ready_and_lives(site: GatewaySite) -> None:
     site.hub.refuse_connections()
-    limits = {"maxBytes": 1 << 20, "whenFull": "refuse"}
+    limits = {"maxBytes": MIB, "whenFull": "refuse"}
     path = site.write_settings(routes=EVERYTHING, storeAndForward=limits)
     await site.gateway.start(GATEWAY_SETTINGS_FILE=str(path))
-    async with sending(numbered(site, 1, padding=16_000)):
-        await site.gateway.said("New messages are refused, unacknowledged")
+    async with let_in(site, "d1", Dial(version=paho.MQTTv5)) as device:
+        # One by one, and all of one size: behind the first that does not fit, none does.
+        for _ in range(MIB // LARGE + 2):
+            await device.publish(bytes(LARGE))
         full = {"live": True, "ready": False, "reasons": ["store_full"]}
-
-        async def is_full() -> bool:
-            # The first that was refused may have been larger than what came after it.
-            return await probe(site, "ready") == (503, full)
-
-        await until(is_full)
+        assert await probe(site, "ready") == (503, full)
         assert await probe(site, "live") == (200, full)
         ready = await site.command("health", "--ready")
         assert (ready.code, ready.out) == (1, "the gateway is not ready: store full\n")
@@ -124,10 +124,11 @@ async def test_a_full_store_is_not_ready_and_lives(site: GatewaySite) -> None:
         assert (await samples(site))["gateway_unready_reason"][labels(reason="store_full")] == 1
         site.hub.behave()
 
-    async def is_ready() -> bool:
-        return (await site.command("health", "--ready")).code == 0
+        async def takes_again() -> bool:
+            await device.publish(bytes(LARGE))
+            return (await site.command("health", "--ready")).code == 0
 
-    await until(is_ready)
+        await until(takes_again)
 
 
 async def test_nobody_is_healthy_where_no_gateway_runs(site: GatewaySite) -> None:
