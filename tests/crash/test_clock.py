@@ -18,6 +18,7 @@ from crash.counts import count
 from support.gateway_site import GatewaySite
 from support.numbered_devices import NumberedDevice, numbered, progress, sending
 from support.paho_device import Dial, dial, let_in
+from support.whole_file import put
 
 pytestmark = pytest.mark.timeout(300)  # some wait for a busy machine to do what takes ten seconds of a free one
 
@@ -41,9 +42,7 @@ class SetClock:
 
     def set(self, ahead_s: int) -> None:
         """From the next look at the clock on."""
-        beside = self._file.with_suffix(".new")
-        beside.write_text(f"{ahead_s:+d}")
-        beside.replace(self._file)  # whole: the gateway may look at any moment
+        put(self._file, f"{ahead_s:+d}")
 
     def environment(self) -> dict[str, str]:
         """For the gateway's process."""

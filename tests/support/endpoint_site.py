@@ -10,6 +10,7 @@ from standin.events import Event
 from standin.namespace import OwnEventHub
 from support.gateway_site import GatewaySite, until
 from support.numbered_devices import NumberedDevice
+from support.whole_file import put
 
 NAME: Final = "archive"
 EVENT_HUB: Final = "telemetry"
@@ -36,9 +37,7 @@ def configure(
 
 def write_key(site: GatewaySite, event_hub: StandIn, policy: str = "send") -> None:
     """Write the connection string as it is now."""
-    beside = site.folder / f"{NAME}.new"
-    beside.write_text(event_hub.own_event_hub_string(EVENT_HUB, policy) + "\n")
-    beside.replace(site.folder / "secrets" / NAME)  # whole: the gateway may look at any moment
+    put(site.folder / "secrets" / NAME, event_hub.own_event_hub_string(EVENT_HUB, policy) + "\n")
 
 
 def events_in(event_hub: OwnEventHub) -> list[Event]:

@@ -22,6 +22,7 @@ from standin.app import DEFAULT_HUB, Ports, StandIn
 from standin.dps import DEFAULT_OPTIONS, DpsOptions
 from standin.events import Event
 from support.gateway_process import GATEWAY, GatewayProcess, clean_environment
+from support.whole_file import put
 
 MODULE: Final = identity("edge-1", "gateway")
 KEY: Final = b"0123456789abcdef" * 2
@@ -133,9 +134,7 @@ class GatewaySite:
     def write_settings(self, **members: Any) -> Path:
         """A settings document in a file, for GATEWAY_SETTINGS_FILE."""
         path = self.folder / "settings.json"
-        beside = path.with_suffix(".new")
-        beside.write_text(json.dumps({"schemaVersion": "1.0", **members}))
-        beside.replace(path)  # whole: the gateway may look at any moment
+        put(path, json.dumps({"schemaVersion": "1.0", **members}))
         return path
 
     async def command(self, *arguments: str) -> Answer:

@@ -28,6 +28,7 @@ from gateway.identity.roster import CaSigned, Registration, Roster
 from support.amqp_device import AmqpDevice
 from support.gateway_site import GatewaySite, until
 from support.paho_device import Dial, dial, let_in
+from support.whole_file import put
 
 MQTT: Final = 8883
 AMQP: Final = 5671
@@ -199,9 +200,7 @@ class Certified:
 
     def publish(self) -> None:
         """Put the lists where the gateway reads them, whole."""
-        beside = self.place.with_suffix(".new")
-        beside.write_bytes((self.folder.directory / "crl.pem").read_bytes())
-        beside.replace(self.place)
+        put(self.place, (self.folder.directory / "crl.pem").read_bytes())
 
     def revoke(self, *names: str) -> None:
         """Take these back, and publish."""

@@ -8,6 +8,7 @@ import pytest
 from support.gateway_site import BODY_ROUTES, MODULE, GatewaySite
 from support.numbered_devices import all_arrived, judge, numbered, progress, sending
 from support.paho_device import JSON, let_in
+from support.whole_file import put
 
 EVERYTHING = "FROM /messages/* INTO $upstream"
 BROKEN = "FROM /messages/* WHERE lenght(body) > 10 INTO $upstream"
@@ -85,9 +86,7 @@ async def test_a_settings_file_stands_in_for_the_twin_and_is_followed(site: Gate
         site.write_settings(routes={"all": EVERYTHING})
         await site.reported(lambda document: sorted(document["routes"]) == ["all"])
         await device.publish('{"messageType":"telemetry","n":2}', JSON)
-        broken = path.with_suffix(".broken")
-        broken.write_text('{"routes": ')
-        broken.replace(path)
+        put(path, '{"routes": ')
         document = await site.reported(lambda document: document["lastDesiredStatus"]["code"] == 400)
         assert "line 1, column 12" in document["lastDesiredStatus"]["description"]
         await device.publish('{"messageType":"telemetry","n":3}', JSON)

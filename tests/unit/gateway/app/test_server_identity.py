@@ -16,15 +16,15 @@ from gateway.observe.events import Event
 from gateway.observe.workload import CertificateIssued
 from support.certificates import Credential, authority, self_signed, signed
 from support.gateway_site import until
+from support.whole_file import put
 
 HOST = "gateway.local"
 
 
 def write(folder: Path, credential: Credential) -> Mapping[str, str]:
     """Certificate and key in files, and the settings that name them."""
-    for name, content in (("chain.pem", credential.pem), ("key.pem", credential.key_pem)):
-        (folder / "new").write_bytes(content)
-        (folder / "new").replace(folder / name)  # written over in the same tick, one of the same size looks the same
+    put(folder / "chain.pem", credential.pem)
+    put(folder / "key.pem", credential.key_pem)
     return {
         "GATEWAY_CERTIFICATE_FILE": str(folder / "chain.pem"),
         "GATEWAY_KEY_FILE": str(folder / "key.pem"),

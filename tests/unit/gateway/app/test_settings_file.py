@@ -12,6 +12,7 @@ from gateway.app.settings_file import LOOK_EVERY_S, MAX_FILE_BYTES, SettingsFile
 from gateway.observe.configuration import SettingsFileUnreadable, SettingsRefused, SettingsSource
 from gateway.observe.events import Event
 from gateway.routing.table import Table
+from support.whole_file import put
 
 
 class Scene:
@@ -33,10 +34,7 @@ class Scene:
         self.told += 1
 
     def write(self, route: str, **more: Any) -> None:
-        text = json.dumps({"routes": {route: "FROM /messages/* INTO $upstream"}} | more)
-        beside = self.path.with_suffix(".new")
-        beside.write_text(text)
-        beside.rename(self.path)
+        put(self.path, json.dumps({"routes": {route: "FROM /messages/* INTO $upstream"}} | more))
 
     def seen(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -11,6 +11,7 @@ from gateway.identity.workload import Workload
 from gateway.observe.app import CertificateUnusable, TrustBundleReloaded
 from gateway.observe.events import Event
 from support.certificates import Credential, authority, signed
+from support.whole_file import put
 
 
 def believed(trust: Trust, device: Credential) -> bool:
@@ -88,9 +89,7 @@ async def test_whoever_keeps_a_trust_bundle_is_told_of_each_new_one(tmp_path: Pa
         raise EnoughError
 
     trust = await Trust.open(Hasty(path), lambda _: None)
-    newer = path.with_suffix(".new")
-    newer.write_bytes(authority("new").anchor_pem)
-    newer.replace(path)  # another file: one of the same size, written over it in the same tick, would look the same
+    put(path, authority("new").anchor_pem)
     with pytest.raises(EnoughError):
         await trust.keep(believe)
     assert told == [trust.bundle]
